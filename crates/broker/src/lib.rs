@@ -1,0 +1,1 @@
+//! The Kafka broker: connections, dispatch, APIs, groups, transactions

@@ -1,0 +1,1 @@
+//! Cluster metadata as a replicated state machine on openraft

@@ -1,0 +1,94 @@
+//! Formats: bytes to columns and back. One file a format, one line in
+//! [`decoder`] and [`encoder`].
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// Why a format could not be set up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    /// No format of this name.
+    #[error("format '{0}' is not available: use 'json' or 'csv'")]
+    UnknownFormat(String),
+    /// An option that the format does not have, or a value it cannot take.
+    #[error("format '{format}': {reason}")]
+    Option {
+        /// Format name.
+        format: String,
+        /// What is wrong and what can be written instead.
+        reason: String,
+    },
+    /// A column whose type the format cannot carry.
+    #[error("format '{format}' cannot carry column '{column}' of type {data_type}")]
+    Type {
+        /// Format name.
+        format: String,
+        /// Column name.
+        column: String,
+        /// Its Arrow type.
+        data_type: String,
+    },
+    /// A row that could not be encoded.
+    #[error("format '{format}': {reason}")]
+    Encode {
+        /// Format name.
+        format: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A value that could not be decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecodeFailure {
+    /// Index into the values given.
+    pub index: usize,
+    /// Why, for a person, without the value itself.
+    pub reason: String,
+}
+
+/// What came of decoding some values.
+#[derive(Debug)]
+pub struct Decoded {
+    /// The rows, in the order of the values.
+    pub batch: RecordBatch,
+    /// For each row of `batch`, the index of the value it came from,
+    /// ascending.
+    pub rows: Vec<usize>,
+    /// The values that gave no row, ascending. A null value (tombstone) is a
+    /// failure here; sources that understand tombstones take them out before.
+    pub failures: Vec<DecodeFailure>,
+}
+
+/// Decodes record values into rows of one schema.
+pub trait Decoder: Send {
+    /// One value, one row or one failure; never panics on any bytes.
+    fn decode(&mut self, values: &[Option<Bytes>]) -> Result<Decoded, FormatError>;
+}
+
+/// Encodes rows of one schema into record values.
+pub trait Encoder: Send {
+    /// One value a row, in order.
+    fn encode(&mut self, batch: &RecordBatch) -> Result<Vec<Bytes>, FormatError>;
+}
+
+/// A decoder of format `name` into `schema`. Fails on an unknown format, an
+/// unknown option or a type that the format cannot carry.
+pub fn decoder(
+    name: &str,
+    _options: &BTreeMap<String, String>,
+    _schema: SchemaRef,
+) -> Result<Box<dyn Decoder>, FormatError> {
+    Err(FormatError::UnknownFormat(name.to_owned()))
+}
+
+/// An encoder of format `name` from `schema`; fails as [`decoder`] does.
+pub fn encoder(
+    name: &str,
+    _options: &BTreeMap<String, String>,
+    _schema: SchemaRef,
+) -> Result<Box<dyn Encoder>, FormatError> {
+    Err(FormatError::UnknownFormat(name.to_owned()))
+}

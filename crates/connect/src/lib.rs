@@ -1,0 +1,3 @@
+//! Connectors: formats, sources, sinks and the bus on an external Kafka.
+
+pub mod formats;

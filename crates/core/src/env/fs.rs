@@ -1,0 +1,173 @@
+//! Disk: every file that holds a user's data is reached through [`Fs`].
+//!
+//! Synchronous on purpose: callers run it on threads that may block. Paths
+//! are absolute. A *position* is a byte offset in a file.
+//!
+//! Durability, as POSIX has it and as the crash file system enforces it in
+//! tests: written bytes survive a crash only after [`FsFile::sync_data`];
+//! a created, renamed or removed name survives only after
+//! [`Fs::sync_dir`] of its folder.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A file system.
+pub trait Fs: Send + Sync + 'static {
+    /// Opens a file for reading and writing; creates it, empty, when
+    /// `create` is set and it is not there.
+    fn open(&self, path: &Path, create: bool) -> io::Result<Arc<dyn FsFile>>;
+    /// Creates a folder and its parents.
+    fn create_dir_all(&self, path: &Path) -> io::Result<()>;
+    /// Renames a file or folder; replaces an existing file.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+    /// Removes a folder and all below it.
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
+    /// The entries of a folder, sorted by name.
+    fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>>;
+    /// Whether a file or folder is there.
+    fn exists(&self, path: &Path) -> bool;
+    /// Makes the names in a folder durable.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// The whole of a file.
+    fn read_to_vec(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let file = self.open(path, false)?;
+        let size = usize::try_from(file.size()?).map_err(io::Error::other)?;
+        let mut bytes = vec![0; size];
+        file.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
+    }
+
+    /// Replaces a small file so that after a crash either the old or the new
+    /// content is there, whole: write aside, sync, rename, sync the folder.
+    fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let aside = path.with_extension("tmp");
+        if self.exists(&aside) {
+            self.remove_file(&aside)?;
+        }
+        let file = self.open(&aside, true)?;
+        file.write_all_at(content, 0)?;
+        file.sync_data()?;
+        self.rename(&aside, path)?;
+        match path.parent() {
+            Some(parent) => self.sync_dir(parent),
+            None => Ok(()),
+        }
+    }
+}
+
+/// An open file.
+pub trait FsFile: Send + Sync + 'static {
+    /// Reads at most `buffer.len()` bytes at `position`; 0 at the end.
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
+    /// Writes all of `bytes` at `position`, past the end too.
+    fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()>;
+    /// Cuts or extends (with zeros) the file to `size` bytes.
+    fn set_size(&self, size: u64) -> io::Result<()>;
+    /// Size in bytes.
+    fn size(&self) -> io::Result<u64>;
+    /// Makes content and size durable (`fdatasync`).
+    fn sync_data(&self) -> io::Result<()>;
+    /// The real file, where there is one: for `sendfile` and memory maps.
+    fn as_real(&self) -> Option<&File> {
+        None
+    }
+
+    /// Fills `buffer` from `position`, or fails with `UnexpectedEof`.
+    fn read_exact_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.read_at(&mut buffer[filled..], position + filled as u64) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(n) => filled += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The machine's own file system.
+#[derive(Debug, Default)]
+pub struct RealFs;
+
+impl RealFs {
+    /// The machine's own file system, ready to share.
+    pub fn shared() -> Arc<dyn Fs> {
+        Arc::new(Self)
+    }
+}
+
+impl Fs for RealFs {
+    fn open(&self, path: &Path, create: bool) -> io::Result<Arc<dyn FsFile>> {
+        let file =
+            OpenOptions::new().read(true).write(true).create(create).truncate(false).open(path)?;
+        Ok(Arc::new(RealFile(file)))
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_dir_all(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
+        let mut entries =
+            std::fs::read_dir(path)?.map(|e| e.map(|e| e.path())).collect::<io::Result<Vec<_>>>()?;
+        entries.sort();
+        Ok(entries)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+}
+
+#[derive(Debug)]
+struct RealFile(File);
+
+impl FsFile for RealFile {
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        self.0.read_at(buffer, position)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, position)
+    }
+
+    fn set_size(&self, size: u64) -> io::Result<()> {
+        self.0.set_len(size)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn as_real(&self) -> Option<&File> {
+        Some(&self.0)
+    }
+}

@@ -1,0 +1,274 @@
+//! The bus: how the engine reads and writes topics.
+//!
+//! Three implementations, one conformance suite: in-process on the embedded
+//! broker (no socket, values are slices of the stored batch), librdkafka
+//! against any Kafka cluster, and an in-memory one for tests of the engine.
+//!
+//! A transaction here is Kafka's (KIP-98): outputs, state changes and input
+//! positions of one epoch become visible together or not at all.
+
+use crate::ids::{Offset, PartitionId, TopicId, TopicPartition};
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What an operation on the bus can end with, other than well.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BusError {
+    /// The topic or partition is not there.
+    #[error("topic {0} does not exist")]
+    UnknownTopic(String),
+    /// The topic is there already.
+    #[error("topic {0} exists already")]
+    TopicExists(String),
+    /// The offset asked for is no longer, or not yet, in the log.
+    #[error("offset {offset} is outside {topic_partition}")]
+    OffsetOutOfRange {
+        /// Where.
+        topic_partition: TopicPartition,
+        /// The offset asked for.
+        offset: Offset,
+    },
+    /// A newer instance with the same transactional id has taken over.
+    #[error("fenced: a newer instance of transactional id {0} has taken over")]
+    Fenced(String),
+    /// The transaction cannot commit; abort it and do its work again.
+    #[error("the transaction must be aborted: {0}")]
+    AbortRequired(String),
+    /// A record or batch is larger than the topic takes.
+    #[error("record too large: {0}")]
+    TooLarge(String),
+    /// Worth another try after a pause: no leader yet, a time-out, a broken
+    /// connection.
+    #[error("not available now: {0}")]
+    Retriable(String),
+    /// The caller asked for something that cannot be.
+    #[error("{0}")]
+    Invalid(String),
+    /// Anything that another try will not mend.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+/// A topic as the bus sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicInfo {
+    /// Name.
+    pub name: String,
+    /// Identity; nil where the cluster has none.
+    pub id: TopicId,
+    /// Number of partitions.
+    pub partitions: i32,
+}
+
+/// A topic to create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicSpec {
+    /// Name.
+    pub name: String,
+    /// Number of partitions, at least 1.
+    pub partitions: i32,
+    /// Topic settings by Kafka's names, e.g. `cleanup.policy`.
+    pub configs: BTreeMap<String, String>,
+}
+
+/// Which offset of a partition is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OffsetAt {
+    /// The first that is still there.
+    Earliest,
+    /// One past the last readable at [`Isolation::ReadUncommitted`]: the high
+    /// watermark.
+    Latest,
+    /// One past the last readable at [`Isolation::ReadCommitted`]: the last
+    /// stable offset.
+    LatestStable,
+    /// The first whose timestamp is at or after this, in milliseconds since
+    /// the Unix epoch; the end where there is none.
+    TimestampMs(i64),
+}
+
+/// Which records a reader sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// All below the high watermark.
+    ReadUncommitted,
+    /// Only those of no or of a committed transaction, below the last stable
+    /// offset.
+    ReadCommitted,
+}
+
+/// One header of a record. Keys may repeat; order is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordHeader {
+    /// Name.
+    pub key: String,
+    /// Value; `None` is null.
+    pub value: Option<Bytes>,
+}
+
+/// A record read from a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Where in the partition.
+    pub offset: Offset,
+    /// Milliseconds since the Unix epoch.
+    pub timestamp_ms: i64,
+    /// Key; `None` is null.
+    pub key: Option<Bytes>,
+    /// Value; `None` is null, a tombstone.
+    pub value: Option<Bytes>,
+    /// Headers in order.
+    pub headers: Vec<RecordHeader>,
+}
+
+/// A record to write.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProduceRecord {
+    /// Milliseconds since the Unix epoch; `None` is now.
+    pub timestamp_ms: Option<i64>,
+    /// Key; `None` is null.
+    pub key: Option<Bytes>,
+    /// Value; `None` is null, a tombstone.
+    pub value: Option<Bytes>,
+    /// Headers in order.
+    pub headers: Vec<RecordHeader>,
+}
+
+/// Consecutive records of one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedRecords {
+    /// Whose.
+    pub topic_partition: TopicPartition,
+    /// In offset order, gaps possible (markers, compaction, aborted data);
+    /// may be empty when only `next_offset` moved.
+    pub records: Vec<Record>,
+    /// Where to read on: one past the last record or control marker seen.
+    pub next_offset: Offset,
+    /// The end of what the reader may see now, at its isolation; lag is
+    /// `end_offset - next_offset`.
+    pub end_offset: Offset,
+}
+
+/// A log of topics that can be read, and written in transactions.
+#[async_trait]
+pub trait Bus: Send + Sync + 'static {
+    /// All topics, internal ones (`__*`) included, by name.
+    async fn topics(&self) -> Result<Vec<TopicInfo>, BusError>;
+
+    /// One topic; [`BusError::UnknownTopic`] when it is not there.
+    async fn topic(&self, name: &str) -> Result<TopicInfo, BusError>;
+
+    /// Creates a topic and returns when it can be written to.
+    async fn create_topic(&self, spec: TopicSpec) -> Result<TopicInfo, BusError>;
+
+    /// Deletes a topic and its records.
+    async fn delete_topic(&self, name: &str) -> Result<(), BusError>;
+
+    /// Removes the records below `before` of each partition; returns when
+    /// they can no longer be read.
+    async fn delete_records(&self, before: &[(TopicPartition, Offset)]) -> Result<(), BusError>;
+
+    /// An offset of each partition, in the order asked.
+    async fn offsets(
+        &self,
+        partitions: &[TopicPartition],
+        at: OffsetAt,
+    ) -> Result<Vec<Offset>, BusError>;
+
+    /// The offsets that a consumer group has committed, where it has.
+    async fn committed(
+        &self,
+        group: &str,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<Option<Offset>>, BusError>;
+
+    /// A reader of explicitly assigned partitions, without a group.
+    async fn reader(
+        &self,
+        start: &[(TopicPartition, Offset)],
+        isolation: Isolation,
+    ) -> Result<Box<dyn BusReader>, BusError>;
+
+    /// An idempotent writer without transactions.
+    async fn writer(&self) -> Result<Box<dyn Writer>, BusError>;
+
+    /// A transactional writer. Fences every older instance of
+    /// `transactional_id` and completes or aborts what it left open before
+    /// this returns (InitProducerId).
+    async fn transaction_writer(
+        &self,
+        transactional_id: &str,
+        timeout: Duration,
+    ) -> Result<Box<dyn TransactionWriter>, BusError>;
+}
+
+/// Reads assigned partitions in offset order.
+#[async_trait]
+pub trait BusReader: Send {
+    /// Waits until something can be read or `wait_max` has passed (then the
+    /// answer is empty). Reads at most about `bytes_max` bytes, but always
+    /// at least one batch, and in turn from all partitions. Cancel-safe: a
+    /// dropped poll loses no record.
+    async fn poll(
+        &mut self,
+        wait_max: Duration,
+        bytes_max: usize,
+    ) -> Result<Vec<FetchedRecords>, BusError>;
+
+    /// Adds a partition, or moves an assigned one to `offset`.
+    async fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> Result<(), BusError>;
+}
+
+/// Writes records without a transaction.
+#[async_trait]
+pub trait Writer: Send {
+    /// Appends the records in order and returns the offset of the first once
+    /// all are acknowledged (`acks=all`).
+    async fn send(
+        &mut self,
+        partition: &TopicPartition,
+        records: Vec<ProduceRecord>,
+    ) -> Result<Offset, BusError>;
+}
+
+/// Writes records in transactions, one at a time.
+///
+/// After any error but [`BusError::Fenced`] and [`BusError::Fatal`] call
+/// [`TransactionWriter::abort`], then begin again.
+#[async_trait]
+pub trait TransactionWriter: Send {
+    /// Begins a transaction.
+    async fn begin(&mut self) -> Result<(), BusError>;
+
+    /// Adds records to the transaction, in order per partition. May return
+    /// before they are acknowledged; [`TransactionWriter::commit`] waits.
+    async fn send(
+        &mut self,
+        partition: &TopicPartition,
+        records: Vec<ProduceRecord>,
+    ) -> Result<(), BusError>;
+
+    /// Adds consumer-group offsets to the transaction (TxnOffsetCommit): the
+    /// *next* offset to read of each partition.
+    async fn send_offsets(
+        &mut self,
+        group: &str,
+        offsets: &[(TopicPartition, Offset)],
+    ) -> Result<(), BusError>;
+
+    /// Commits; when this returns, readers at
+    /// [`Isolation::ReadCommitted`] can see the transaction's records.
+    async fn commit(&mut self) -> Result<(), BusError>;
+
+    /// Aborts.
+    async fn abort(&mut self) -> Result<(), BusError>;
+}
+
+/// Names the partition numbers `0..count` of a topic.
+pub fn all_partitions(topic: &str, count: i32) -> Vec<TopicPartition> {
+    (0..count)
+        .map(|p| TopicPartition { topic: topic.to_owned(), partition: PartitionId(p) })
+        .collect()
+}

@@ -1,0 +1,8 @@
+//! The traits through which layers meet that must not see each other.
+
+pub mod bus;
+
+pub use bus::{
+    Bus, BusError, BusReader, FetchedRecords, Isolation, OffsetAt, ProduceRecord, Record,
+    RecordHeader, TopicInfo, TopicSpec, TransactionWriter, Writer,
+};

@@ -1,0 +1,1 @@
+//! The streaming engine: operators, time, state, epochs, jobs

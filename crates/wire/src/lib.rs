@@ -1,0 +1,1 @@
+//! The Kafka wire protocol: frames, messages, record batches, compression, error codes
