@@ -1,0 +1,18 @@
+//! gzip, as `java.util.zip` writes and reads it.
+
+use super::{CompressionError, failed, read_capped};
+use std::io::Write;
+
+const CODEC: &str = "gzip";
+
+pub(super) fn compress(records: &[u8]) -> Result<Vec<u8>, CompressionError> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(records).map_err(failed(CODEC))?;
+    encoder.finish().map_err(failed(CODEC))
+}
+
+pub(super) fn decompress(payload: &[u8], bytes_max: usize) -> Result<Vec<u8>, CompressionError> {
+    // Java's GZIPInputStream reads concatenated members; so does this one.
+    let decoder = flate2::bufread::MultiGzDecoder::new(payload);
+    read_capped(CODEC, decoder, payload.len(), bytes_max)
+}

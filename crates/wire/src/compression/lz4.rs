@@ -1,0 +1,24 @@
+//! The LZ4 frame format, as Kafka's `Lz4BlockOutputStream` writes it:
+//! independent blocks of 64 KiB, which is all that its reader accepts.
+
+use super::{CompressionError, failed, read_capped};
+use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
+use std::io::Write;
+
+const CODEC: &str = "lz4";
+
+pub(super) fn compress(records: &[u8]) -> Result<Vec<u8>, CompressionError> {
+    let info = FrameInfo::new()
+        .block_mode(BlockMode::Independent)
+        .block_size(BlockSize::Max64KB);
+    let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
+    encoder.write_all(records).map_err(failed(CODEC))?;
+    encoder.finish().map_err(|error| CompressionError::Failed {
+        codec: CODEC,
+        detail: error.to_string(),
+    })
+}
+
+pub(super) fn decompress(payload: &[u8], bytes_max: usize) -> Result<Vec<u8>, CompressionError> {
+    read_capped(CODEC, FrameDecoder::new(payload), payload.len(), bytes_max)
+}
