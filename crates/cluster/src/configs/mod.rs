@@ -1,0 +1,231 @@
+//! ONE table of Kafka's settings for topics and brokers: name, type, default,
+//! what is accepted, what it does.
+//!
+//! A setting in the table is honoured. A setting of Kafka's that is not in
+//! the table, or a value that would do nothing, is refused with the reason,
+//! so DescribeConfigs never tells of something that is not so. Past this
+//! module settings are typed ([`TopicSettings`], [`BrokerSettings`]).
+
+mod check;
+mod settings;
+mod table;
+
+pub use check::{Check, ConfigError};
+pub use settings::{BrokerSettings, TopicSettings};
+pub use table::{BROKER_CONFIGS, TOPIC_CONFIGS};
+
+use crate::command::{ConfigChange, ConfigOp, Refusal};
+use crate::image::{ConfigMap, MetadataImage, Topic};
+use millstream_core::ids::BrokerId;
+
+/// The type of a value, as DescribeConfigs (v3) tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigType {
+    /// `true` or `false`.
+    Boolean,
+    /// Text.
+    String,
+    /// 32 bit.
+    Int,
+    /// 16 bit.
+    Short,
+    /// 64 bit.
+    Long,
+    /// Comma separated.
+    List,
+}
+
+/// One setting.
+#[derive(Debug)]
+pub struct ConfigDef {
+    /// Kafka's name.
+    pub name: &'static str,
+    /// Type of its value.
+    pub kind: ConfigType,
+    /// Value when nobody set it.
+    pub default: &'static str,
+    /// What is accepted.
+    pub check: Check,
+    /// For a topic setting: the broker setting that gives its default.
+    pub broker_synonym: Option<&'static str>,
+    /// Whether its value is hidden from DescribeConfigs.
+    pub sensitive: bool,
+    /// What it does.
+    pub doc: &'static str,
+}
+
+/// Where a value comes from; later in this list is weaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigSource {
+    /// Set on the topic.
+    DynamicTopic,
+    /// Set on this broker at run time.
+    DynamicBroker,
+    /// Set on all brokers at run time.
+    DynamicDefaultBroker,
+    /// From the configuration file or command line.
+    StaticBroker,
+    /// Nobody set it.
+    Default,
+}
+
+/// One place that has a value for a setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigValue {
+    /// The name under which it is set there.
+    pub name: &'static str,
+    /// The value.
+    pub value: String,
+    /// The place.
+    pub source: ConfigSource,
+}
+
+/// A setting and all places that have a value for it, the one in force first;
+/// never empty.
+#[derive(Debug)]
+pub struct ResolvedConfig {
+    /// The setting.
+    pub def: &'static ConfigDef,
+    /// Its values.
+    pub values: Vec<ConfigValue>,
+}
+
+impl ResolvedConfig {
+    /// The value in force.
+    pub fn value(&self) -> &str {
+        self.values.first().map_or(self.def.default, |v| &v.value)
+    }
+
+    /// Where the value in force comes from.
+    pub fn source(&self) -> ConfigSource {
+        self.values
+            .first()
+            .map_or(ConfigSource::Default, |v| v.source)
+    }
+}
+
+/// Reads settings as they are in force on one broker.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfigView<'a> {
+    /// The metadata.
+    pub image: &'a MetadataImage,
+    /// The broker.
+    pub broker: BrokerId,
+    /// Broker settings from its configuration file, checked with
+    /// [`check_broker_configs`].
+    pub statics: &'a ConfigMap,
+}
+
+impl ConfigView<'_> {
+    /// A topic's setting.
+    pub fn topic(&self, configs: &ConfigMap, def: &'static ConfigDef) -> ResolvedConfig {
+        let mut values = Vec::new();
+        if let Some(value) = configs.get(def.name) {
+            let source = ConfigSource::DynamicTopic;
+            values.push(ConfigValue {
+                name: def.name,
+                value: value.clone(),
+                source,
+            });
+        }
+        match def.broker_synonym.and_then(broker_config) {
+            Some(broker) => values.extend(self.broker(broker).values),
+            None => values.push(default_of(def)),
+        }
+        ResolvedConfig { def, values }
+    }
+
+    /// A broker's setting.
+    pub fn broker(&self, def: &'static ConfigDef) -> ResolvedConfig {
+        let places = [
+            (
+                self.image.broker_configs(self.broker),
+                ConfigSource::DynamicBroker,
+            ),
+            (
+                Some(&**self.image.cluster_configs()),
+                ConfigSource::DynamicDefaultBroker,
+            ),
+            (Some(self.statics), ConfigSource::StaticBroker),
+        ];
+        let mut values: Vec<ConfigValue> = places
+            .into_iter()
+            .filter_map(|(configs, source)| {
+                let value = configs?.get(def.name)?.clone();
+                Some(ConfigValue {
+                    name: def.name,
+                    value,
+                    source,
+                })
+            })
+            .collect();
+        values.push(default_of(def));
+        ResolvedConfig { def, values }
+    }
+
+    /// A topic's settings, typed.
+    pub fn topic_settings(&self, topic: &Topic) -> TopicSettings {
+        TopicSettings::read(self, &topic.configs)
+    }
+
+    /// The broker's settings, typed.
+    pub fn broker_settings(&self) -> BrokerSettings {
+        BrokerSettings::read(self)
+    }
+}
+
+fn default_of(def: &'static ConfigDef) -> ConfigValue {
+    ConfigValue {
+        name: def.name,
+        value: def.default.to_owned(),
+        source: ConfigSource::Default,
+    }
+}
+
+/// The topic setting of this name.
+pub fn topic_config(name: &str) -> Option<&'static ConfigDef> {
+    TOPIC_CONFIGS.iter().find(|def| def.name == name)
+}
+
+/// The broker setting of this name.
+pub fn broker_config(name: &str) -> Option<&'static ConfigDef> {
+    BROKER_CONFIGS.iter().find(|def| def.name == name)
+}
+
+/// Checks settings for a topic.
+pub fn check_topic_configs(configs: &ConfigMap) -> Result<(), ConfigError> {
+    configs.iter().try_for_each(|(name, value)| {
+        let def = topic_config(name).ok_or_else(|| ConfigError::unknown("topic", name))?;
+        def.check_value(value)
+    })
+}
+
+/// Checks settings for a broker.
+pub fn check_broker_configs(configs: &ConfigMap) -> Result<(), ConfigError> {
+    configs.iter().try_for_each(|(name, value)| {
+        let def = broker_config(name).ok_or_else(|| ConfigError::unknown("broker", name))?;
+        def.check_value(value)
+    })
+}
+
+/// What settings would be after `changes`, to be checked before they are
+/// proposed. `def_of` is [`topic_config`] or [`broker_config`].
+pub fn preview(
+    current: &ConfigMap,
+    changes: &[ConfigChange],
+    def_of: fn(&str) -> Option<&'static ConfigDef>,
+) -> Result<ConfigMap, ConfigError> {
+    for change in changes {
+        let def =
+            def_of(&change.name).ok_or_else(|| ConfigError::unknown("resource", &change.name))?;
+        let on_list = matches!(change.op, ConfigOp::Append(_) | ConfigOp::Subtract(_));
+        if on_list && def.kind != ConfigType::List {
+            return Err(ConfigError::NotAList { name: def.name });
+        }
+    }
+    crate::machine::changed(current, changes.to_vec())
+        .map_err(|refusal: Refusal| ConfigError::TooMany(refusal.to_string()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+//! Settings, typed.
+
+use super::{ConfigView, broker_config, topic_config};
+use crate::image::ConfigMap;
+use millstream_log::config::{CleanupPolicy, Durability, LogConfig, TimestampType};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A topic's settings, typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSettings {
+    /// Those of each partition's log, with [`Durability::Fsync`]: durability
+    /// is the broker's choice, see [`TopicSettings::log_config`].
+    log: LogConfig,
+    /// `min.insync.replicas`.
+    pub min_insync_replicas: usize,
+}
+
+impl TopicSettings {
+    pub(super) fn read(view: &ConfigView<'_>, configs: &ConfigMap) -> Self {
+        let defaults = LogConfig::default();
+        let text = |name: &str| {
+            topic_config(name)
+                .map(|def| view.topic(configs, def).value().to_owned())
+                .unwrap_or_default()
+        };
+        let log = LogConfig {
+            segment_bytes: number(&text("segment.bytes"), defaults.segment_bytes),
+            segment_ms: number(&text("segment.ms"), defaults.segment_ms),
+            segment_index_bytes: number(&text("segment.index.bytes"), defaults.segment_index_bytes),
+            index_interval_bytes: number(
+                &text("index.interval.bytes"),
+                defaults.index_interval_bytes,
+            ),
+            retention_ms: number_or_none(&text("retention.ms")),
+            retention_bytes: number_or_none(&text("retention.bytes")),
+            message_bytes_max: number(&text("max.message.bytes"), defaults.message_bytes_max),
+            timestamp_type: match text("message.timestamp.type").as_str() {
+                "LogAppendTime" => TimestampType::LogAppendTime,
+                _ => TimestampType::CreateTime,
+            },
+            timestamp_after_ms_max: number(
+                &text("message.timestamp.after.max.ms"),
+                defaults.timestamp_after_ms_max,
+            ),
+            cleanup_policy: cleanup_policy(&text("cleanup.policy")),
+            producer_expiration_ms: view
+                .broker_number("producer.id.expiration.ms", defaults.producer_expiration_ms),
+            ..defaults
+        };
+        Self {
+            log,
+            min_insync_replicas: number(&text("min.insync.replicas"), 1),
+        }
+    }
+
+    /// The settings of each partition's log.
+    pub fn log_config(&self, durability: Durability) -> LogConfig {
+        LogConfig {
+            durability,
+            ..self.log.clone()
+        }
+    }
+
+    /// Whether records without a key are refused.
+    pub fn is_compacted(&self) -> bool {
+        self.log.cleanup_policy != CleanupPolicy::Delete
+    }
+}
+
+/// A broker's settings, typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerSettings {
+    /// `auto.create.topics.enable`.
+    pub auto_create_topics: bool,
+    /// `num.partitions`.
+    pub num_partitions: i32,
+    /// `default.replication.factor`.
+    pub default_replication_factor: i16,
+    /// `fetch.max.bytes`.
+    pub fetch_bytes_max: usize,
+    /// `max.connections`.
+    pub connections_max: usize,
+    /// `max.connections.per.ip`.
+    pub connections_per_ip_max: usize,
+    /// `connections.max.idle.ms`.
+    pub connection_idle_max: Option<Duration>,
+    /// `max.incremental.fetch.session.cache.slots`.
+    pub fetch_sessions_max: usize,
+    /// `group.initial.rebalance.delay.ms`.
+    pub group_initial_rebalance_delay: Duration,
+    /// `group.min.session.timeout.ms`.
+    pub group_session_timeout_min: Duration,
+    /// `group.max.session.timeout.ms`.
+    pub group_session_timeout_max: Duration,
+    /// `group.max.size`.
+    pub group_members_max: usize,
+    /// `offset.metadata.max.bytes`.
+    pub offset_metadata_bytes_max: usize,
+    /// `offsets.retention.minutes`.
+    pub offsets_retention: Duration,
+    /// `offsets.topic.num.partitions`.
+    pub offsets_topic_partitions: i32,
+    /// `offsets.topic.replication.factor`.
+    pub offsets_topic_replication_factor: i16,
+    /// `transaction.max.timeout.ms`.
+    pub transaction_timeout_max: Duration,
+    /// `transaction.state.log.num.partitions`.
+    pub transaction_topic_partitions: i32,
+    /// `transaction.state.log.replication.factor`.
+    pub transaction_topic_replication_factor: i16,
+    /// `transactional.id.expiration.ms`.
+    pub transactional_id_expiration: Duration,
+}
+
+impl BrokerSettings {
+    pub(super) fn read(view: &ConfigView<'_>) -> Self {
+        let ms =
+            |name: &str, default: u64| Duration::from_millis(view.broker_number(name, default));
+        Self {
+            auto_create_topics: view.broker_text("auto.create.topics.enable") == "true",
+            num_partitions: view.broker_number("num.partitions", 1),
+            default_replication_factor: view.broker_number("default.replication.factor", 1),
+            fetch_bytes_max: view.broker_number("fetch.max.bytes", 55 << 20),
+            connections_max: view.broker_number("max.connections", 10_000),
+            connections_per_ip_max: view.broker_number("max.connections.per.ip", 2_000),
+            connection_idle_max: number_or_none(&view.broker_text("connections.max.idle.ms"))
+                .map(Duration::from_millis),
+            fetch_sessions_max: view
+                .broker_number("max.incremental.fetch.session.cache.slots", 1_000),
+            group_initial_rebalance_delay: ms("group.initial.rebalance.delay.ms", 3_000),
+            group_session_timeout_min: ms("group.min.session.timeout.ms", 6_000),
+            group_session_timeout_max: ms("group.max.session.timeout.ms", 1_800_000),
+            group_members_max: view.broker_number("group.max.size", usize::MAX),
+            offset_metadata_bytes_max: view.broker_number("offset.metadata.max.bytes", 4_096),
+            offsets_retention: Duration::from_secs(
+                60 * view.broker_number::<u64>("offsets.retention.minutes", 10_080),
+            ),
+            offsets_topic_partitions: view.broker_number("offsets.topic.num.partitions", 50),
+            offsets_topic_replication_factor: view
+                .broker_number("offsets.topic.replication.factor", 1),
+            transaction_timeout_max: ms("transaction.max.timeout.ms", 900_000),
+            transaction_topic_partitions: view
+                .broker_number("transaction.state.log.num.partitions", 50),
+            transaction_topic_replication_factor: view
+                .broker_number("transaction.state.log.replication.factor", 1),
+            transactional_id_expiration: ms("transactional.id.expiration.ms", 604_800_000),
+        }
+    }
+}
+
+impl ConfigView<'_> {
+    fn broker_text(&self, name: &str) -> String {
+        broker_config(name)
+            .map(|def| self.broker(def).value().to_owned())
+            .unwrap_or_default()
+    }
+
+    fn broker_number<T: FromStr>(&self, name: &str, default: T) -> T {
+        number(&self.broker_text(name), default)
+    }
+}
+
+/// Values were checked when they were set; `default` is for what a later
+/// version may have accepted.
+fn number<T: FromStr>(text: &str, default: T) -> T {
+    text.trim().parse().unwrap_or(default)
+}
+
+/// -1 is none.
+fn number_or_none<T: TryFrom<i64>>(text: &str) -> Option<T> {
+    let number: i64 = text.trim().parse().ok()?;
+    if number < 0 {
+        None
+    } else {
+        T::try_from(number).ok()
+    }
+}
+
+fn cleanup_policy(text: &str) -> CleanupPolicy {
+    let has = |word| text.split(',').any(|e| e.trim() == word);
+    match (has("compact"), has("delete")) {
+        (true, true) => CleanupPolicy::CompactAndDelete,
+        (true, false) => CleanupPolicy::Compact,
+        _ => CleanupPolicy::Delete,
+    }
+}

@@ -1,0 +1,149 @@
+use super::*;
+use crate::image::MetadataImage;
+use millstream_log::config::{CleanupPolicy, Durability, LogConfig};
+use std::sync::Arc;
+
+fn configs(pairs: &[(&str, &str)]) -> ConfigMap {
+    pairs
+        .iter()
+        .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+        .collect()
+}
+
+fn check(name: &str, value: &str) -> Result<(), ConfigError> {
+    check_topic_configs(&configs(&[(name, value)]))
+}
+
+#[test]
+fn every_default_is_accepted_and_every_synonym_exists() {
+    for def in TOPIC_CONFIGS.iter().chain(BROKER_CONFIGS) {
+        assert_eq!(def.check_value(def.default), Ok(()), "{}", def.name);
+        if let Some(synonym) = def.broker_synonym {
+            let broker = broker_config(synonym).expect(synonym);
+            assert_eq!(broker.default, def.default, "{}", def.name);
+            assert_eq!(broker.kind, def.kind, "{}", def.name);
+        }
+    }
+}
+
+#[test]
+fn names_are_unique_and_sorted() {
+    for table in [TOPIC_CONFIGS, BROKER_CONFIGS] {
+        assert!(table.windows(2).all(|pair| pair[0].name < pair[1].name));
+    }
+}
+
+#[test]
+fn the_tables_defaults_are_the_logs_defaults() {
+    let image = MetadataImage::default();
+    let statics = ConfigMap::new();
+    let view = ConfigView {
+        image: &image,
+        broker: BrokerId(1),
+        statics: &statics,
+    };
+    let settings = TopicSettings::read(&view, &ConfigMap::new());
+    assert_eq!(settings.log_config(Durability::Fsync), LogConfig::default());
+}
+
+#[test]
+fn what_would_do_nothing_is_refused() {
+    assert!(check("compression.type", "producer").is_ok());
+    let refused = check("compression.type", "zstd").unwrap_err().to_string();
+    assert!(
+        refused.contains("only 'producer' is implemented"),
+        "{refused}"
+    );
+    assert!(matches!(
+        check("flush.ms", "1"),
+        Err(ConfigError::NotImplemented { .. })
+    ));
+    assert!(matches!(
+        check("retention.sm", "1"),
+        Err(ConfigError::Unknown { .. })
+    ));
+}
+
+#[test]
+fn values_out_of_range_are_refused() {
+    assert!(check("retention.ms", "-1").is_ok());
+    assert!(check("retention.ms", "-2").is_err());
+    assert!(check("segment.bytes", "10").is_err());
+    assert!(check("segment.bytes", "ten").is_err());
+    assert!(check("cleanup.policy", "compact, delete").is_ok());
+    assert!(check("cleanup.policy", "").is_err());
+    assert!(check("cleanup.policy", "shred").is_err());
+}
+
+#[test]
+fn the_strongest_source_wins_and_all_are_listed() {
+    let mut image = MetadataImage::default();
+    Arc::make_mut(&mut image.cluster_configs).insert("log.retention.ms".into(), "3".into());
+    Arc::make_mut(&mut image.broker_configs)
+        .insert(BrokerId(1), configs(&[("log.retention.ms", "2")]));
+    let statics = configs(&[("log.retention.ms", "4")]);
+    let view = ConfigView {
+        image: &image,
+        broker: BrokerId(1),
+        statics: &statics,
+    };
+    let def = topic_config("retention.ms").unwrap();
+
+    let resolved = view.topic(&configs(&[("retention.ms", "1")]), def);
+    assert_eq!(
+        (resolved.value(), resolved.source()),
+        ("1", ConfigSource::DynamicTopic)
+    );
+    let listed: Vec<_> = resolved
+        .values
+        .iter()
+        .map(|v| (v.value.as_str(), v.source))
+        .collect();
+    assert_eq!(
+        listed,
+        [
+            ("1", ConfigSource::DynamicTopic),
+            ("2", ConfigSource::DynamicBroker),
+            ("3", ConfigSource::DynamicDefaultBroker),
+            ("4", ConfigSource::StaticBroker),
+            ("604800000", ConfigSource::Default),
+        ]
+    );
+
+    let settings = TopicSettings::read(&view, &ConfigMap::new());
+    assert_eq!(settings.log_config(Durability::Fsync).retention_ms, Some(2));
+}
+
+#[test]
+fn compact_and_delete_is_read_from_the_list() {
+    let image = MetadataImage::default();
+    let statics = ConfigMap::new();
+    let view = ConfigView {
+        image: &image,
+        broker: BrokerId(1),
+        statics: &statics,
+    };
+    let settings = TopicSettings::read(&view, &configs(&[("cleanup.policy", "delete,compact")]));
+    assert!(settings.is_compacted());
+    let log = settings.log_config(Durability::PageCache);
+    assert_eq!(log.cleanup_policy, CleanupPolicy::CompactAndDelete);
+}
+
+#[test]
+fn appending_to_a_list_is_previewed_and_to_a_number_refused() {
+    let append = |name: &str, value: &str| {
+        vec![ConfigChange {
+            name: name.into(),
+            op: ConfigOp::Append(value.into()),
+        }]
+    };
+    let current = configs(&[("cleanup.policy", "delete")]);
+    let after = preview(&current, &append("cleanup.policy", "compact"), topic_config).unwrap();
+    assert_eq!(after["cleanup.policy"], "delete,compact");
+    assert_eq!(
+        preview(&current, &append("retention.ms", "1"), topic_config),
+        Err(ConfigError::NotAList {
+            name: "retention.ms"
+        })
+    );
+}

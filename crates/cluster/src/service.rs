@@ -1,0 +1,245 @@
+//! The metadata service: Options, handle and errors.
+
+use crate::command::{Command, Refusal, Reply};
+use crate::image::MetadataImage;
+use crate::raft::{LogStore, NoPeers, NodeId, StateMachine, TypeConfig};
+use millstream_core::env::{Fs, Rand};
+use millstream_core::ids::BrokerId;
+use openraft::error::{ClientWriteError, InitializeError, RaftError};
+use openraft::{BasicNode, Raft, SnapshotPolicy};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// The folder below the data folder that holds the metadata, named as Kafka
+/// names its own.
+pub const METADATA_DIR: &str = "__cluster_metadata";
+
+/// How long the start may take until this node leads, a quorum of one.
+const LEAD_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Log entries kept behind a snapshot for a follower that is a little late.
+const ENTRIES_KEPT: u64 = 128;
+
+/// What the service starts with.
+#[derive(Clone)]
+pub struct MetadataOptions {
+    /// This node.
+    pub node_id: BrokerId,
+    /// The folder for the metadata alone, usually `<data dir>/__cluster_metadata`.
+    pub dir: PathBuf,
+    /// Disk.
+    pub fs: Arc<dyn Fs>,
+    /// Chance, for the cluster's id.
+    pub rand: Arc<dyn Rand>,
+    /// Entries after which the log is folded into a snapshot and purged.
+    pub snapshot_entries: u64,
+}
+
+impl MetadataOptions {
+    /// Options with the default snapshot policy.
+    pub fn new(node_id: BrokerId, dir: PathBuf, fs: Arc<dyn Fs>, rand: Arc<dyn Rand>) -> Self {
+        Self {
+            node_id,
+            dir,
+            fs,
+            rand,
+            snapshot_entries: 2_000,
+        }
+    }
+}
+
+/// Why a proposal or the start failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// The state machine refused the command; nothing was changed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Another node leads the metadata; ask there.
+    #[error("metadata node {0:?} leads, not this one")]
+    NotLeader(Option<NodeId>),
+    /// The metadata can no longer be written; the reason is in the text.
+    #[error("the metadata service has stopped: {0}")]
+    Stopped(String),
+    /// The folder belongs to a node with another id.
+    #[error(
+        "the data folder belongs to node(s) {found:?}, but this is node {node_id}: \
+         set the node id back, or use another data folder"
+    )]
+    OtherNode {
+        /// This node.
+        node_id: BrokerId,
+        /// Those in the folder.
+        found: Vec<NodeId>,
+    },
+    /// This node id cannot be.
+    #[error("node id {0}: it must be 0 or more")]
+    InvalidNodeId(BrokerId),
+    /// No leader within the time allowed.
+    #[error("the metadata did not elect a leader within {0:?}")]
+    NoLeader(Duration),
+    /// The disk.
+    #[error("metadata storage: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Proposes changes to, and reads, the cluster's metadata.
+pub struct MetadataService {
+    raft: Raft<TypeConfig>,
+    image: watch::Receiver<Arc<MetadataImage>>,
+}
+
+impl MetadataService {
+    /// Opens what is in the folder, or founds a cluster of one, and returns
+    /// when all that was ever acknowledged is in the image.
+    pub async fn start(options: MetadataOptions) -> Result<Arc<Self>, ClusterError> {
+        let node = NodeId::try_from(options.node_id.0)
+            .map_err(|_| ClusterError::InvalidNodeId(options.node_id))?;
+        let (log, machine) = open_storage(&options).await?;
+        let image = machine.watch();
+        let raft = Raft::new(node, raft_config(&options)?, NoPeers, log, machine)
+            .await
+            .map_err(|fatal| ClusterError::Stopped(fatal.to_string()))?;
+        let service = Arc::new(Self { raft, image });
+        service.found_or_rejoin(node, &options).await?;
+        Ok(service)
+    }
+
+    /// Makes a change. Returns when it is on disk and in [`Self::image`].
+    pub async fn propose(&self, command: Command) -> Result<Reply, ClusterError> {
+        match self.raft.client_write(command).await {
+            Ok(response) => Ok(response.data?),
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
+                Err(ClusterError::NotLeader(forward.leader_id))
+            }
+            Err(error) => Err(ClusterError::Stopped(error.to_string())),
+        }
+    }
+
+    /// The newest image. Cheap; take it once per request and keep it.
+    pub fn image(&self) -> Arc<MetadataImage> {
+        self.image.borrow().clone()
+    }
+
+    /// Follows the image; changes may be seen merged.
+    pub fn watch(&self) -> watch::Receiver<Arc<MetadataImage>> {
+        self.image.clone()
+    }
+
+    /// Writes a snapshot now and purges the log behind it.
+    pub async fn snapshot(&self) -> Result<(), ClusterError> {
+        let stopped = |error: &dyn std::fmt::Display| ClusterError::Stopped(error.to_string());
+        let applied = self.image().version();
+        self.raft
+            .trigger()
+            .snapshot()
+            .await
+            .map_err(|e| stopped(&e))?;
+        self.raft
+            .wait(Some(LEAD_WAIT_MAX))
+            .metrics(
+                |m| m.snapshot.is_some_and(|id| id.index >= applied),
+                "snapshot",
+            )
+            .await
+            .map_err(|e| stopped(&e))?;
+        Ok(())
+    }
+
+    /// Stops; proposals fail from here on, the image stays readable.
+    pub async fn shutdown(&self) {
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(%error, "the metadata task ended badly");
+        }
+    }
+
+    async fn found_or_rejoin(
+        &self,
+        node: NodeId,
+        options: &MetadataOptions,
+    ) -> Result<(), ClusterError> {
+        let stopped = |error: &dyn std::fmt::Display| ClusterError::Stopped(error.to_string());
+        let members = BTreeMap::from([(node, BasicNode::default())]);
+        match self.raft.initialize(members).await {
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
+            Err(error) => return Err(stopped(&error)),
+        }
+        let voters: Vec<NodeId> = self
+            .raft
+            .with_raft_state(|state| state.membership_state.effective().voter_ids().collect())
+            .await
+            .map_err(|error| stopped(&error))?;
+        if !voters.contains(&node) {
+            return Err(ClusterError::OtherNode {
+                node_id: options.node_id,
+                found: voters,
+            });
+        }
+        self.raft
+            .wait(Some(LEAD_WAIT_MAX))
+            .metrics(|m| m.current_leader == Some(node), "this node leads")
+            .await
+            .map_err(|_| ClusterError::NoLeader(LEAD_WAIT_MAX))?;
+        // Goes through the log, so it returns after everything before it has
+        // been applied.
+        self.propose(Command::InitCluster {
+            cluster_id: new_cluster_id(&*options.rand),
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+async fn open_storage(options: &MetadataOptions) -> io::Result<(LogStore, StateMachine)> {
+    let (fs, dir) = (Arc::clone(&options.fs), options.dir.clone());
+    tokio::task::spawn_blocking(move || {
+        if !fs.exists(&dir) {
+            fs.create_dir_all(&dir)?;
+            if let Some(parent) = dir.parent() {
+                fs.sync_dir(parent)?;
+            }
+        }
+        Ok((
+            LogStore::open(Arc::clone(&fs), &dir)?,
+            StateMachine::open(fs, &dir)?,
+        ))
+    })
+    .await
+    .map_err(io::Error::other)?
+}
+
+fn raft_config(options: &MetadataOptions) -> Result<Arc<openraft::Config>, ClusterError> {
+    openraft::Config {
+        cluster_name: "millstream".into(),
+        heartbeat_interval: 500,
+        election_timeout_min: 1_500,
+        election_timeout_max: 3_000,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(options.snapshot_entries.max(1)),
+        max_in_snapshot_log_to_keep: ENTRIES_KEPT.min(options.snapshot_entries),
+        ..openraft::Config::default()
+    }
+    .validate()
+    .map(Arc::new)
+    .map_err(|error| ClusterError::Stopped(error.to_string()))
+}
+
+/// Kafka's form of a cluster id: a random UUID in unpadded base64url.
+fn new_cluster_id(rand: &dyn Rand) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    // 128 bits are 21 digits of 6 bits and one of 2 bits, padded with zeros.
+    let bits = rand.uuid().as_u128();
+    (0..22u32)
+        .map(|digit| {
+            let shift = 122 - 6 * i64::from(digit);
+            let six = if shift >= 0 {
+                bits >> shift
+            } else {
+                bits << -shift
+            };
+            char::from(ALPHABET[(six & 63) as usize])
+        })
+        .collect()
+}
