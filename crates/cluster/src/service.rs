@@ -6,6 +6,7 @@ use crate::raft::{LogStore, NoPeers, NodeId, StateMachine, TypeConfig};
 use millstream_core::env::{Fs, Rand};
 use millstream_core::ids::BrokerId;
 use openraft::error::{ClientWriteError, InitializeError, RaftError};
+use openraft::metrics::WaitError;
 use openraft::{BasicNode, Raft, SnapshotPolicy};
 use std::collections::BTreeMap;
 use std::io;
@@ -20,6 +21,10 @@ pub const METADATA_DIR: &str = "__cluster_metadata";
 
 /// How long the start may take until this node leads, a quorum of one.
 const LEAD_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// How long a snapshot may take, and when to ask for it again.
+const SNAPSHOT_WAIT_MAX: Duration = Duration::from_secs(60);
+const SNAPSHOT_ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Log entries kept behind a snapshot for a follower that is a little late.
 const ENTRIES_KEPT: u64 = 128;
@@ -133,20 +138,33 @@ impl MetadataService {
     pub async fn snapshot(&self) -> Result<(), ClusterError> {
         let stopped = |error: &dyn std::fmt::Display| ClusterError::Stopped(error.to_string());
         let applied = self.image().version();
-        self.raft
-            .trigger()
-            .snapshot()
+        let written = async {
+            loop {
+                // openraft drops a trigger while it is building an older
+                // snapshot, so ask again until one is new enough.
+                self.raft
+                    .trigger()
+                    .snapshot()
+                    .await
+                    .map_err(|e| stopped(&e))?;
+                let new_enough = self
+                    .raft
+                    .wait(Some(SNAPSHOT_ASK_AGAIN))
+                    .metrics(
+                        |m| m.snapshot.is_some_and(|id| id.index >= applied),
+                        "snapshot",
+                    )
+                    .await;
+                match new_enough {
+                    Ok(_) => return Ok(()),
+                    Err(WaitError::Timeout(..)) => {}
+                    Err(error) => return Err(stopped(&error)),
+                }
+            }
+        };
+        tokio::time::timeout(SNAPSHOT_WAIT_MAX, written)
             .await
-            .map_err(|e| stopped(&e))?;
-        self.raft
-            .wait(Some(LEAD_WAIT_MAX))
-            .metrics(
-                |m| m.snapshot.is_some_and(|id| id.index >= applied),
-                "snapshot",
-            )
-            .await
-            .map_err(|e| stopped(&e))?;
-        Ok(())
+            .map_err(|e| stopped(&e))?
     }
 
     /// Stops; proposals fail from here on, the image stays readable.
