@@ -1,0 +1,80 @@
+# Everything a person needs: `make demo` and `make test`. Both install what
+# they need and say what they are doing.
+#
+#   make demo    build, start everything embedded, open a live dashboard
+#   make test    all tests: Rust, SQL, real clients, Kafka's tools, the
+#                flights job under kill -9, a real browser
+#   make check   the fast loop: format, clippy, layering, unit tests
+#   make bench   side by side with Apache Kafka (QUICK=1 for three minutes)
+#   make soak    the tests that kill the server, many times over
+#   make fuzz    the fuzz targets, longer than `make test` runs them
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+CARGO ?= cargo
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+DEBUG_BIN := $(TARGET_DIR)/debug/millstream
+RELEASE_BIN := $(TARGET_DIR)/release/millstream
+WEB_SOURCES := $(shell find web/src web/public web/index.html web/package.json web/package-lock.json web/vite.config.ts -type f 2>/dev/null)
+
+.PHONY: demo test check bench soak fuzz web build release clean help
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+# ---------------------------------------------------------------- building
+
+web: web/dist/index.html
+
+web/node_modules/.installed: web/package.json web/package-lock.json
+	@scripts/need.sh node npm
+	@echo "==> web: installing packages"
+	@cd web && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+web/dist/index.html: web/node_modules/.installed $(WEB_SOURCES)
+	@echo "==> web: building the console"
+	@cd web && npm run --silent build
+	@touch $@
+
+build: web
+	@scripts/need.sh cargo cc make
+	@echo "==> building (debug)"
+	@$(CARGO) build --locked -p millstream
+
+release: web
+	@scripts/need.sh cargo cc make
+	@echo "==> building (release): the first build compiles some 400 crates, later ones take seconds"
+	@$(CARGO) build --locked --release -p millstream
+
+# ---------------------------------------------------------------- running
+
+demo: release
+	@$(RELEASE_BIN) demo $(DEMO_FLAGS)
+
+# ---------------------------------------------------------------- testing
+
+check:
+	@scripts/need.sh cargo
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@$(CARGO) test --locked -p millstream --test layering
+	@$(CARGO) test --locked --workspace --lib --bins
+
+test:
+	@scripts/test.sh
+
+bench: release
+	@MILLSTREAM_BIN=$(RELEASE_BIN) QUICK=$(QUICK) benches/run.sh
+
+soak: build
+	@MILLSTREAM_BIN=$(DEBUG_BIN) scripts/soak.sh
+
+fuzz:
+	@scripts/need.sh cargo
+	@scripts/fuzz.sh
+
+clean:
+	rm -rf target web/dist web/node_modules tests/.venv tests/output

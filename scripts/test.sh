@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# All tests, suite by suite, each with the minutes it took. A suite that
+# cannot run fails; nothing is skipped.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+export TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
+export MILLSTREAM_BIN=$TARGET_DIR/debug/millstream
+mkdir -p tests/output
+
+names=() results=() minutes=()
+passed=0 failed=0
+
+suite() { # name command...
+  local name=$1 start=$SECONDS status
+  shift
+  echo
+  echo "==> $name"
+  if "$@"; then status=ok; passed=$((passed + 1)); else status=FAILED; failed=$((failed + 1)); fi
+  local took=$((SECONDS - start))
+  names+=("$name") results+=("$status") minutes+=("$(printf '%d:%02d' $((took / 60)) $((took % 60)))")
+  echo "<== $name: $status in ${minutes[-1]}"
+}
+
+rust_lint() {
+  cargo fmt --all --check &&
+    cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
+}
+
+# Sets of suites may be named: scripts/test.sh rust clients ...
+wanted() { [[ $# -eq 0 || -z ${ONLY:-} || " $ONLY " == *" $1 "* ]]; }
+ONLY="${*:-}"
+
+scripts/need.sh cargo cc make node npm python3 java mvn || exit 1
+
+wanted tools && suite "tools: what the tests need" scripts/install-test-tools.sh
+wanted web && suite "web: types, lint, unit tests, build" bash -c 'make --no-print-directory web/node_modules/.installed && cd web && npm run --silent check && cd .. && make --no-print-directory web'
+wanted lint && suite "rust: format and clippy" rust_lint
+wanted build && suite "rust: the binary" cargo build --locked --quiet -p millstream
+wanted rust && suite "rust: unit, property, crash and integration tests" cargo test --locked --quiet --workspace
+wanted clients && suite "clients: Java and Python on the broker" tests/clients/run.sh
+wanted tools-kafka && suite "kafka tools on our files" tests/kafka-tools/run.sh
+wanted bus && suite "bus: the librdkafka implementation" tests/bus/run.sh
+wanted flights && suite "flights: 336,776 real records, with and without kill -9" tests/flights/run.sh
+wanted browser && suite "browser: the demo in Chromium" tests/browser/run.sh
+
+echo
+echo "suite                                                      result  min:sec"
+for i in "${!names[@]}"; do
+  printf '%-58s %-7s %s\n' "${names[$i]}" "${results[$i]}" "${minutes[$i]}"
+done
+printf 'all suites in %d:%02d\n' $((SECONDS / 60)) $((SECONDS % 60))
+echo "suites: $passed passed, $failed failed"
+exit $((failed > 0))
