@@ -25,6 +25,12 @@ pub enum DecodeError {
         /// Elements allowed.
         max: usize,
     },
+    /// A message whose arrays would take more memory than is allowed.
+    #[error("the arrays of one message would take more than {bytes_max} bytes of memory")]
+    TooMuchMemory {
+        /// Memory allowed.
+        bytes_max: usize,
+    },
     /// A structure with more tagged fields than are allowed.
     #[error("{count} tagged fields: at most {max} are allowed")]
     TooManyTags {

@@ -2,6 +2,12 @@
 
 use super::DecodeError;
 use bytes::{Buf, Bytes};
+use uuid::Uuid;
+
+/// Memory that the arrays of one decoded message may take, in bytes. A
+/// message of small elements takes many times its size on the wire, so the
+/// size of the frame alone is no bound.
+const MESSAGE_ARRAYS_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Reads primitive types from the front of a [`Bytes`]. Byte fields come out
 /// as slices of it, not as copies.
@@ -11,6 +17,8 @@ use bytes::{Buf, Bytes};
 #[derive(Clone, Debug)]
 pub struct Reader {
     bytes: Bytes,
+    /// Memory that arrays may still take.
+    arrays_bytes_left: usize,
 }
 
 macro_rules! fixed {
@@ -28,7 +36,10 @@ impl Reader {
     /// A reader at the first of `bytes`.
     #[must_use]
     pub fn new(bytes: Bytes) -> Self {
-        Self { bytes }
+        Self {
+            bytes,
+            arrays_bytes_left: MESSAGE_ARRAYS_BYTES_MAX,
+        }
     }
 
     /// Bytes not yet read.
@@ -128,6 +139,70 @@ impl Reader {
         }
     }
 
+    /// A UUID.
+    pub fn uuid(&mut self) -> Result<Uuid, DecodeError> {
+        self.need(16)?;
+        let mut bytes = [0; 16];
+        self.bytes.copy_to_slice(&mut bytes);
+        Ok(Uuid::from_bytes(bytes))
+    }
+
+    /// The next `length` bytes, without reading them.
+    pub fn slice(&self, length: usize) -> Result<&[u8], DecodeError> {
+        let available = self.bytes.len();
+        self.bytes.get(..length).ok_or(DecodeError::Truncated {
+            needed: length,
+            available,
+        })
+    }
+
+    /// Length of a string in a version that is not flexible; `None` is null.
+    pub fn short_length(&mut self) -> Result<Option<usize>, DecodeError> {
+        nullable_length(self.i16()?.into())
+    }
+
+    /// Length of bytes or of an array in a version that is not flexible;
+    /// `None` is null.
+    pub fn long_length(&mut self) -> Result<Option<usize>, DecodeError> {
+        nullable_length(self.i32()?)
+    }
+
+    /// A length in a flexible version: one more than it is, 0 for null.
+    pub fn compact_length(&mut self) -> Result<Option<usize>, DecodeError> {
+        Ok(self
+            .unsigned_varint()?
+            .checked_sub(1)
+            .map(|length| length as usize))
+    }
+
+    /// Counts memory that an array is about to take against the message's cap.
+    pub(super) fn charge(&mut self, bytes: usize) -> Result<(), DecodeError> {
+        self.arrays_bytes_left =
+            self.arrays_bytes_left
+                .checked_sub(bytes)
+                .ok_or(DecodeError::TooMuchMemory {
+                    bytes_max: MESSAGE_ARRAYS_BYTES_MAX,
+                })?;
+        Ok(())
+    }
+
+    /// Reads the next `length` bytes with a reader of their own; what `read`
+    /// leaves is skipped. Gives its result and the bytes it left.
+    pub(super) fn within<T>(
+        &mut self,
+        length: usize,
+        read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<(T, usize), DecodeError> {
+        let bytes = self.take(length)?;
+        let mut inner = Self {
+            bytes,
+            arrays_bytes_left: self.arrays_bytes_left,
+        };
+        let value = read(&mut inner)?;
+        self.arrays_bytes_left = inner.arrays_bytes_left;
+        Ok((value, inner.remaining()))
+    }
+
     #[inline]
     fn need(&self, needed: usize) -> Result<(), DecodeError> {
         let available = self.bytes.len();
@@ -135,6 +210,16 @@ impl Reader {
             return Err(DecodeError::Truncated { needed, available });
         }
         Ok(())
+    }
+}
+
+fn nullable_length(length: i32) -> Result<Option<usize>, DecodeError> {
+    match length {
+        -1 => Ok(None),
+        _ => match usize::try_from(length) {
+            Ok(length) => Ok(Some(length)),
+            Err(_) => Err(DecodeError::NegativeLength(length.into())),
+        },
     }
 }
 

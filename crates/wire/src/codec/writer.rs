@@ -1,6 +1,155 @@
-//! Writing of variable-length numbers.
+//! Writing: bytes in order, with large shared payloads kept as they are.
 
-use bytes::{BufMut, BytesMut};
+use super::EncodeError;
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// Shared bytes from this size on are kept as a chunk of their own: below it,
+/// one copy costs less than one more piece in a vectored write.
+const SHARED_BYTES_MIN: usize = 4 * 1024;
+
+/// A piece of what was written.
+#[derive(Clone, Debug)]
+pub enum Segment {
+    /// Bytes that the writer wrote.
+    Written(BytesMut),
+    /// Bytes that the message shares with whoever read them.
+    Shared(Bytes),
+}
+
+impl Segment {
+    fn len(&self) -> usize {
+        match self {
+            Self::Written(bytes) => bytes.len(),
+            Self::Shared(bytes) => bytes.len(),
+        }
+    }
+}
+
+/// Collects an encoded message.
+///
+/// A [`Writer::contiguous`] one copies everything into one buffer, a
+/// [`Writer::chunked`] one keeps large byte fields as shared chunks: a
+/// fetched batch goes from the log to the socket without a copy.
+#[derive(Debug)]
+pub struct Writer {
+    done: Vec<Segment>,
+    current: BytesMut,
+    shared_bytes_min: usize,
+}
+
+impl Writer {
+    /// A writer that appends to `out` and copies everything.
+    #[must_use]
+    pub fn contiguous(out: BytesMut) -> Self {
+        Self {
+            done: Vec::new(),
+            current: out,
+            shared_bytes_min: usize::MAX,
+        }
+    }
+
+    /// A writer that keeps large byte fields as shared chunks.
+    #[must_use]
+    pub fn chunked(out: BytesMut) -> Self {
+        Self {
+            done: Vec::new(),
+            current: out,
+            shared_bytes_min: SHARED_BYTES_MIN,
+        }
+    }
+
+    /// What was written, as one buffer.
+    #[must_use]
+    pub fn into_contiguous(mut self) -> BytesMut {
+        if self.done.is_empty() {
+            return self.current;
+        }
+        let mut all = BytesMut::with_capacity(self.len());
+        for segment in self.done.drain(..) {
+            match segment {
+                Segment::Written(bytes) => all.extend_from_slice(&bytes),
+                Segment::Shared(bytes) => all.extend_from_slice(&bytes),
+            }
+        }
+        all.extend_from_slice(&self.current);
+        all
+    }
+
+    /// What was written, in order. The first segment is a written one.
+    #[must_use]
+    pub fn into_segments(mut self) -> Vec<Segment> {
+        if self.done.is_empty() || !self.current.is_empty() {
+            self.done.push(Segment::Written(self.current));
+        }
+        self.done
+    }
+
+    /// Bytes written so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.done.iter().map(Segment::len).sum::<usize>() + self.current.len()
+    }
+
+    /// Whether nothing was written yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Copies bytes.
+    #[inline]
+    pub fn put(&mut self, bytes: &[u8]) {
+        self.current.put_slice(bytes);
+    }
+
+    /// Writes bytes that may be shared instead of copied.
+    pub fn put_shared(&mut self, bytes: &Bytes) {
+        if bytes.len() < self.shared_bytes_min {
+            return self.put(bytes);
+        }
+        let written = self.current.split();
+        self.done.push(Segment::Written(written));
+        self.done.push(Segment::Shared(bytes.clone()));
+    }
+
+    /// An unsigned number of 7 bits a byte (KIP-482).
+    #[inline]
+    pub fn put_unsigned_varint(&mut self, value: u32) {
+        put_unsigned_varint(&mut self.current, value);
+    }
+
+    /// The length of a string in a version that is not flexible; `None` is null.
+    pub fn put_short_length(&mut self, length: Option<usize>) -> Result<(), EncodeError> {
+        let length = match length {
+            None => -1,
+            Some(length) => i16::try_from(length).map_err(|_| EncodeError::TooLong { length })?,
+        };
+        self.put(&length.to_be_bytes());
+        Ok(())
+    }
+
+    /// The length of bytes or an array in a version that is not flexible;
+    /// `None` is null.
+    pub fn put_long_length(&mut self, length: Option<usize>) -> Result<(), EncodeError> {
+        let length = match length {
+            None => -1,
+            Some(length) => i32::try_from(length).map_err(|_| EncodeError::TooLong { length })?,
+        };
+        self.put(&length.to_be_bytes());
+        Ok(())
+    }
+
+    /// A length in a flexible version: one more than it is, 0 for null.
+    pub fn put_compact_length(&mut self, length: Option<usize>) -> Result<(), EncodeError> {
+        let plus_one = match length {
+            None => 0,
+            Some(length) if length < i32::MAX as usize => length as u32 + 1,
+            Some(length) => return Err(EncodeError::TooLong { length }),
+        };
+        self.put_unsigned_varint(plus_one);
+        Ok(())
+    }
+}
 
 /// Writes an unsigned number of 7 bits a byte (KIP-482).
 #[inline]
