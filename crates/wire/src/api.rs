@@ -2,6 +2,7 @@
 
 use crate::codec::{DecodeError, EncodeError, Message, Reader};
 use crate::messages::ApiKey;
+use bytes::{Bytes, BytesMut};
 use std::ops::RangeInclusive;
 
 /// A message that a client sends. Implemented by the list in
@@ -64,6 +65,9 @@ impl std::fmt::Display for ApiKey {
     }
 }
 
+/// What decoding gave, and if that is a message, what encoding it gave.
+pub type Recoded = Result<Result<Bytes, EncodeError>, DecodeError>;
+
 /// A message whose type is known only at run time: for tools and tests that
 /// go over all of them.
 #[derive(Clone, Copy, Debug)]
@@ -75,10 +79,10 @@ pub struct AnyMessage {
     /// The highest version.
     pub version_last: i16,
     /// Decodes a message and encodes what came out.
-    pub recode: fn(i16, &mut Reader) -> Result<Result<bytes::Bytes, EncodeError>, DecodeError>,
+    pub recode: fn(i16, &mut Reader) -> Recoded,
     /// Encodes a message made from a source of choices.
     #[cfg(feature = "testing")]
-    pub sample: fn(i16, &mut crate::testing::Source<'_>) -> Result<bytes::Bytes, EncodeError>,
+    pub sample: fn(i16, &mut crate::testing::Source<'_>) -> Result<Bytes, EncodeError>,
 }
 
 impl AnyMessage {
@@ -108,11 +112,8 @@ impl AnyMessage {
     }
 }
 
-fn recode<M: Message>(
-    version: i16,
-    reader: &mut Reader,
-) -> Result<Result<bytes::Bytes, EncodeError>, DecodeError> {
+fn recode<M: Message>(version: i16, reader: &mut Reader) -> Recoded {
     let message = M::decode(version, reader)?;
-    let mut out = bytes::BytesMut::new();
+    let mut out = BytesMut::new();
     Ok(message.encode(version, &mut out).map(|()| out.freeze()))
 }

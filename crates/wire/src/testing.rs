@@ -60,7 +60,7 @@ impl<T: Sample + Value> SampleField for T {
 
 impl<T: Sample> SampleField for Option<T> {
     fn sample_field(nullable: bool, at: At, source: &mut Source<'_>) -> Self {
-        if nullable && source.byte() % 3 == 0 {
+        if nullable && source.byte().is_multiple_of(3) {
             None
         } else {
             Some(T::sample(at, source))

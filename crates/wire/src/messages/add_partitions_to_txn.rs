@@ -17,7 +17,7 @@ crate::message! {
         v3_and_below_topics: Vec<AddPartitionsToTxnTopic> [0-3],
     }
 
-    /// One of [`AddPartitionsToTxnRequest::transactions`].
+    /// One of the `transactions` of [`AddPartitionsToTxnRequest`].
     pub struct AddPartitionsToTxnTransaction {
         /// Transactional id.
         transactional_id: String [4+],
@@ -31,7 +31,7 @@ crate::message! {
         topics: Vec<AddPartitionsToTxnTopic> [4+],
     }
 
-    /// One of [`AddPartitionsToTxnTransaction::topics`].
+    /// One of the `topics` of [`AddPartitionsToTxnTransaction`].
     pub struct AddPartitionsToTxnTopic {
         /// Topic name.
         name: String [0+],
@@ -53,7 +53,7 @@ crate::message! {
         results_by_topic_v3_and_below: Vec<AddPartitionsToTxnTopicResult> [0-3],
     }
 
-    /// One of [`AddPartitionsToTxnResponse::results_by_transaction`].
+    /// One of the `results_by_transaction` of [`AddPartitionsToTxnResponse`].
     pub struct AddPartitionsToTxnResult {
         /// Transactional id.
         transactional_id: String [4+],
@@ -61,7 +61,7 @@ crate::message! {
         topic_results: Vec<AddPartitionsToTxnTopicResult> [4+],
     }
 
-    /// One of [`AddPartitionsToTxnResult::topic_results`].
+    /// One of the `topic_results` of [`AddPartitionsToTxnResult`].
     pub struct AddPartitionsToTxnTopicResult {
         /// Topic name.
         name: String [0+],
@@ -69,7 +69,7 @@ crate::message! {
         results_by_partition: Vec<AddPartitionsToTxnPartitionResult> [0+],
     }
 
-    /// One of [`AddPartitionsToTxnTopicResult::results_by_partition`].
+    /// One of the `results_by_partition` of [`AddPartitionsToTxnTopicResult`].
     pub struct AddPartitionsToTxnPartitionResult {
         /// Partition number.
         partition_index: i32 [0+],

@@ -36,7 +36,7 @@ crate::message! {
         zk_migration_ready: bool [3+, tag(3), ignorable],
     }
 
-    /// One of [`ApiVersionsResponse::api_keys`].
+    /// One of the `api_keys` of [`ApiVersionsResponse`].
     pub struct ApiVersion {
         /// Number of the API.
         api_key: i16 [0+],
@@ -46,7 +46,7 @@ crate::message! {
         max_version: i16 [0+],
     }
 
-    /// One of [`ApiVersionsResponse::supported_features`].
+    /// One of the `supported_features` of [`ApiVersionsResponse`].
     pub struct SupportedFeatureKey {
         /// Name of the feature.
         name: String [3+],
@@ -56,7 +56,7 @@ crate::message! {
         max_version: i16 [3+],
     }
 
-    /// One of [`ApiVersionsResponse::finalized_features`].
+    /// One of the `finalized_features` of [`ApiVersionsResponse`].
     pub struct FinalizedFeatureKey {
         /// Name of the feature.
         name: String [3+],

@@ -21,7 +21,7 @@ crate::message! {
         groups: Vec<DescribedGroup> [0+],
     }
 
-    /// One of [`ConsumerGroupDescribeResponse::groups`].
+    /// One of the `groups` of [`ConsumerGroupDescribeResponse`].
     pub struct DescribedGroup {
         /// Error code, see [`ErrorCode`](crate::ErrorCode); 0 is none.
         error_code: i16 [0+],
@@ -43,7 +43,7 @@ crate::message! {
         authorized_operations: i32 [0+, default(i32::MIN)],
     }
 
-    /// One of [`DescribedGroup::members`].
+    /// One of the `members` of [`DescribedGroup`].
     pub struct Member {
         /// Id of the member; empty before the coordinator gave one.
         member_id: String [0+],
@@ -69,13 +69,13 @@ crate::message! {
         member_type: i8 [1+, default(-1), ignorable],
     }
 
-    /// See [`Member::assignment`].
+    /// The `assignment` of [`Member`].
     pub struct Assignment {
         /// Partitions by topic.
         topic_partitions: Vec<TopicPartitions> [0+],
     }
 
-    /// One of [`Assignment::topic_partitions`].
+    /// One of the `topic_partitions` of [`Assignment`].
     pub struct TopicPartitions {
         /// Id of the topic (KIP-516).
         topic_id: Uuid [0+],

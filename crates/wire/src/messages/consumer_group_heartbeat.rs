@@ -27,7 +27,7 @@ crate::message! {
         topic_partitions: Option<Vec<TopicPartitions>> [0+, nullable(0+)],
     }
 
-    /// One of [`ConsumerGroupHeartbeatRequest::topic_partitions`].
+    /// One of the `topic_partitions` of [`ConsumerGroupHeartbeatRequest`].
     pub struct TopicPartitions {
         /// Id of the topic (KIP-516).
         topic_id: Uuid [0+],
@@ -55,7 +55,7 @@ crate::message! {
         assignment: Option<Assignment> [0+, nullable(0+)],
     }
 
-    /// See [`ConsumerGroupHeartbeatResponse::assignment`].
+    /// The `assignment` of [`ConsumerGroupHeartbeatResponse`].
     pub struct Assignment {
         /// Partitions by topic.
         topic_partitions: Vec<TopicPartitions> [0+],

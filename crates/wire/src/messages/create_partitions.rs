@@ -11,7 +11,7 @@ crate::message! {
         validate_only: bool [0+],
     }
 
-    /// One of [`CreatePartitionsRequest::topics`].
+    /// One of the `topics` of [`CreatePartitionsRequest`].
     pub struct CreatePartitionsTopic {
         /// Topic name.
         name: String [0+],
@@ -21,7 +21,7 @@ crate::message! {
         assignments: Option<Vec<CreatePartitionsAssignment>> [0+, nullable(0+), default(Some(Vec::new()))],
     }
 
-    /// One of [`CreatePartitionsTopic::assignments`].
+    /// One of the `assignments` of [`CreatePartitionsTopic`].
     pub struct CreatePartitionsAssignment {
         /// Replicas, the preferred leader first.
         broker_ids: Vec<i32> [0+],
@@ -37,7 +37,7 @@ crate::message! {
         results: Vec<CreatePartitionsTopicResult> [0+],
     }
 
-    /// One of [`CreatePartitionsResponse::results`].
+    /// One of the `results` of [`CreatePartitionsResponse`].
     pub struct CreatePartitionsTopicResult {
         /// Topic name.
         name: String [0+],

@@ -13,7 +13,7 @@ crate::message! {
         validate_only: bool [1+],
     }
 
-    /// One of [`CreateTopicsRequest::topics`].
+    /// One of the `topics` of [`CreateTopicsRequest`].
     pub struct CreatableTopic {
         /// Topic name.
         name: String [0+],
@@ -27,7 +27,7 @@ crate::message! {
         configs: Vec<CreatableTopicConfig> [0+],
     }
 
-    /// One of [`CreatableTopic::assignments`].
+    /// One of the `assignments` of [`CreatableTopic`].
     pub struct CreatableReplicaAssignment {
         /// Partition number.
         partition_index: i32 [0+],
@@ -35,7 +35,7 @@ crate::message! {
         broker_ids: Vec<i32> [0+],
     }
 
-    /// One of [`CreatableTopic::configs`].
+    /// One of the `configs` of [`CreatableTopic`].
     pub struct CreatableTopicConfig {
         /// Name of the config.
         name: String [0+],
@@ -53,7 +53,7 @@ crate::message! {
         topics: Vec<CreatableTopicResult> [0+],
     }
 
-    /// One of [`CreateTopicsResponse::topics`].
+    /// One of the `topics` of [`CreateTopicsResponse`].
     pub struct CreatableTopicResult {
         /// Topic name.
         name: String [0+],
@@ -73,7 +73,7 @@ crate::message! {
         configs: Option<Vec<CreatableTopicConfigs>> [5+, nullable(5+), default(Some(Vec::new())), ignorable],
     }
 
-    /// One of [`CreatableTopicResult::configs`].
+    /// One of the `configs` of [`CreatableTopicResult`].
     pub struct CreatableTopicConfigs {
         /// Name of the config.
         name: String [5+],

@@ -17,7 +17,7 @@ crate::message! {
         results: Vec<DeletableGroupResult> [0+],
     }
 
-    /// One of [`DeleteGroupsResponse::results`].
+    /// One of the `results` of [`DeleteGroupsResponse`].
     pub struct DeletableGroupResult {
         /// Id of the group.
         group_id: String [0+],

@@ -9,7 +9,7 @@ crate::message! {
         timeout_ms: i32 [0+],
     }
 
-    /// One of [`DeleteRecordsRequest::topics`].
+    /// One of the `topics` of [`DeleteRecordsRequest`].
     pub struct DeleteRecordsTopic {
         /// Topic name.
         name: String [0+],
@@ -17,7 +17,7 @@ crate::message! {
         partitions: Vec<DeleteRecordsPartition> [0+],
     }
 
-    /// One of [`DeleteRecordsTopic::partitions`].
+    /// One of the `partitions` of [`DeleteRecordsTopic`].
     pub struct DeleteRecordsPartition {
         /// Partition number.
         partition_index: i32 [0+],
@@ -35,7 +35,7 @@ crate::message! {
         topics: Vec<DeleteRecordsTopicResult> [0+],
     }
 
-    /// One of [`DeleteRecordsResponse::topics`].
+    /// One of the `topics` of [`DeleteRecordsResponse`].
     pub struct DeleteRecordsTopicResult {
         /// Topic name.
         name: String [0+],
@@ -43,7 +43,7 @@ crate::message! {
         partitions: Vec<DeleteRecordsPartitionResult> [0+],
     }
 
-    /// One of [`DeleteRecordsTopicResult::partitions`].
+    /// One of the `partitions` of [`DeleteRecordsTopicResult`].
     pub struct DeleteRecordsPartitionResult {
         /// Partition number.
         partition_index: i32 [0+],

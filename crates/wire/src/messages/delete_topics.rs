@@ -15,7 +15,7 @@ crate::message! {
         timeout_ms: i32 [0+],
     }
 
-    /// One of [`DeleteTopicsRequest::topics`].
+    /// One of the `topics` of [`DeleteTopicsRequest`].
     pub struct DeleteTopicState {
         /// Topic name.
         name: Option<String> [6+, nullable(6+)],
@@ -33,7 +33,7 @@ crate::message! {
         responses: Vec<DeletableTopicResult> [0+],
     }
 
-    /// One of [`DeleteTopicsResponse::responses`].
+    /// One of the `responses` of [`DeleteTopicsResponse`].
     pub struct DeletableTopicResult {
         /// Topic name.
         name: Option<String> [0+, nullable(6+), default(Some(String::new()))],

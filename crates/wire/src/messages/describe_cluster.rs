@@ -33,7 +33,7 @@ crate::message! {
         cluster_authorized_operations: i32 [0+, default(i32::MIN)],
     }
 
-    /// One of [`DescribeClusterResponse::brokers`].
+    /// One of the `brokers` of [`DescribeClusterResponse`].
     pub struct DescribeClusterBroker {
         /// Id of the broker.
         broker_id: i32 [0+],

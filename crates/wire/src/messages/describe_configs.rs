@@ -11,7 +11,7 @@ crate::message! {
         include_documentation: bool [3+],
     }
 
-    /// One of [`DescribeConfigsRequest::resources`].
+    /// One of the `resources` of [`DescribeConfigsRequest`].
     pub struct DescribeConfigsResource {
         /// Type of the resource: 2 topic, 4 broker, 8 broker logger, 16 client metrics, 32 group.
         resource_type: i8 [0+],
@@ -31,7 +31,7 @@ crate::message! {
         results: Vec<DescribeConfigsResult> [0+],
     }
 
-    /// One of [`DescribeConfigsResponse::results`].
+    /// One of the `results` of [`DescribeConfigsResponse`].
     pub struct DescribeConfigsResult {
         /// Error code, see [`ErrorCode`](crate::ErrorCode); 0 is none.
         error_code: i16 [0+],
@@ -45,7 +45,7 @@ crate::message! {
         configs: Vec<DescribeConfigsResourceResult> [0+],
     }
 
-    /// One of [`DescribeConfigsResult::configs`].
+    /// One of the `configs` of [`DescribeConfigsResult`].
     pub struct DescribeConfigsResourceResult {
         /// Name of the config.
         name: String [0+],
@@ -66,7 +66,7 @@ crate::message! {
         documentation: Option<String> [3+, nullable(0+), default(Some(String::new())), ignorable],
     }
 
-    /// One of [`DescribeConfigsResourceResult::synonyms`].
+    /// One of the `synonyms` of [`DescribeConfigsResourceResult`].
     pub struct DescribeConfigsSynonym {
         /// Name of the config that could give the value.
         name: String [1+],

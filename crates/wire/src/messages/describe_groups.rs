@@ -23,7 +23,7 @@ crate::message! {
         groups: Vec<DescribedGroup> [0+],
     }
 
-    /// One of [`DescribeGroupsResponse::groups`].
+    /// One of the `groups` of [`DescribeGroupsResponse`].
     pub struct DescribedGroup {
         /// Error code, see [`ErrorCode`](crate::ErrorCode); 0 is none.
         error_code: i16 [0+],
@@ -43,7 +43,7 @@ crate::message! {
         authorized_operations: i32 [3+, default(i32::MIN)],
     }
 
-    /// One of [`DescribedGroup::members`].
+    /// One of the `members` of [`DescribedGroup`].
     pub struct DescribedGroupMember {
         /// Id of the member; empty before the coordinator gave one.
         member_id: String [0+],

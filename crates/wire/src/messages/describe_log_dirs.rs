@@ -7,7 +7,7 @@ crate::message! {
         topics: Option<Vec<DescribableLogDirTopic>> [0+, nullable(0+), default(Some(Vec::new()))],
     }
 
-    /// One of [`DescribeLogDirsRequest::topics`].
+    /// One of the `topics` of [`DescribeLogDirsRequest`].
     pub struct DescribableLogDirTopic {
         /// Topic name.
         topic: String [0+],
@@ -27,7 +27,7 @@ crate::message! {
         results: Vec<DescribeLogDirsResult> [0+],
     }
 
-    /// One of [`DescribeLogDirsResponse::results`].
+    /// One of the `results` of [`DescribeLogDirsResponse`].
     pub struct DescribeLogDirsResult {
         /// Error code, see [`ErrorCode`](crate::ErrorCode); 0 is none.
         error_code: i16 [0+],
@@ -43,7 +43,7 @@ crate::message! {
         is_cordoned: bool [5+, ignorable],
     }
 
-    /// One of [`DescribeLogDirsResult::topics`].
+    /// One of the `topics` of [`DescribeLogDirsResult`].
     pub struct DescribeLogDirsTopic {
         /// Topic name.
         name: String [0+],
@@ -51,7 +51,7 @@ crate::message! {
         partitions: Vec<DescribeLogDirsPartition> [0+],
     }
 
-    /// One of [`DescribeLogDirsTopic::partitions`].
+    /// One of the `partitions` of [`DescribeLogDirsTopic`].
     pub struct DescribeLogDirsPartition {
         /// Partition number.
         partition_index: i32 [0+],

@@ -7,7 +7,7 @@ crate::message! {
         topics: Vec<TopicRequest> [0+],
     }
 
-    /// One of [`DescribeProducersRequest::topics`].
+    /// One of the `topics` of [`DescribeProducersRequest`].
     pub struct TopicRequest {
         /// Topic name.
         name: String [0+],
@@ -25,7 +25,7 @@ crate::message! {
         topics: Vec<TopicResponse> [0+],
     }
 
-    /// One of [`DescribeProducersResponse::topics`].
+    /// One of the `topics` of [`DescribeProducersResponse`].
     pub struct TopicResponse {
         /// Topic name.
         name: String [0+],
@@ -33,7 +33,7 @@ crate::message! {
         partitions: Vec<PartitionResponse> [0+],
     }
 
-    /// One of [`TopicResponse::partitions`].
+    /// One of the `partitions` of [`TopicResponse`].
     pub struct PartitionResponse {
         /// Partition number.
         partition_index: i32 [0+],
@@ -45,7 +45,7 @@ crate::message! {
         active_producers: Vec<ProducerState> [0+],
     }
 
-    /// One of [`PartitionResponse::active_producers`].
+    /// One of the `active_producers` of [`PartitionResponse`].
     pub struct ProducerState {
         /// Producer id.
         producer_id: i64 [0+],

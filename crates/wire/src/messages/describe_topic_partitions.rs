@@ -13,13 +13,13 @@ crate::message! {
         cursor: Option<Cursor> [0+, nullable(0+)],
     }
 
-    /// One of [`DescribeTopicPartitionsRequest::topics`].
+    /// One of the `topics` of [`DescribeTopicPartitionsRequest`].
     pub struct TopicRequest {
         /// Topic name.
         name: String [0+],
     }
 
-    /// See [`DescribeTopicPartitionsRequest::cursor`].
+    /// The `cursor` of [`DescribeTopicPartitionsRequest`].
     pub struct Cursor {
         /// Topic name.
         topic_name: String [0+],
@@ -39,7 +39,7 @@ crate::message! {
         next_cursor: Option<Cursor> [0+, nullable(0+)],
     }
 
-    /// One of [`DescribeTopicPartitionsResponse::topics`].
+    /// One of the `topics` of [`DescribeTopicPartitionsResponse`].
     pub struct DescribeTopicPartitionsResponseTopic {
         /// Error code, see [`ErrorCode`](crate::ErrorCode); 0 is none.
         error_code: i16 [0+],
@@ -55,7 +55,7 @@ crate::message! {
         topic_authorized_operations: i32 [0+, default(i32::MIN)],
     }
 
-    /// One of [`DescribeTopicPartitionsResponseTopic::partitions`].
+    /// One of the `partitions` of [`DescribeTopicPartitionsResponseTopic`].
     pub struct DescribeTopicPartitionsResponsePartition {
         /// Error code, see [`ErrorCode`](crate::ErrorCode); 0 is none.
         error_code: i16 [0+],

@@ -17,7 +17,7 @@ crate::message! {
         transaction_states: Vec<TransactionState> [0+],
     }
 
-    /// One of [`DescribeTransactionsResponse::transaction_states`].
+    /// One of the `transaction_states` of [`DescribeTransactionsResponse`].
     pub struct TransactionState {
         /// Error code, see [`ErrorCode`](crate::ErrorCode); 0 is none.
         error_code: i16 [0+],
@@ -37,7 +37,7 @@ crate::message! {
         topics: Vec<TopicData> [0+],
     }
 
-    /// One of [`TransactionState::topics`].
+    /// One of the `topics` of [`TransactionState`].
     pub struct TopicData {
         /// Topic name.
         topic: String [0+],

@@ -37,7 +37,7 @@ crate::message! {
         rack_id: String [11+, ignorable],
     }
 
-    /// See [`FetchRequest::replica_state`].
+    /// The `replica_state` of [`FetchRequest`].
     pub struct ReplicaState {
         /// Id of the follower; -1 for a consumer.
         replica_id: i32 [15+, default(-1)],
@@ -45,7 +45,7 @@ crate::message! {
         replica_epoch: i64 [15+, default(-1)],
     }
 
-    /// One of [`FetchRequest::topics`].
+    /// One of the `topics` of [`FetchRequest`].
     pub struct FetchTopic {
         /// Topic name.
         topic: String [0-12, ignorable],
@@ -55,7 +55,7 @@ crate::message! {
         partitions: Vec<FetchPartition> [0+],
     }
 
-    /// One of [`FetchTopic::partitions`].
+    /// One of the `partitions` of [`FetchTopic`].
     pub struct FetchPartition {
         /// Partition number.
         partition: i32 [0+],
@@ -76,7 +76,7 @@ crate::message! {
         high_watermark: i64 [18+, tag(1), default(i64::MAX), ignorable],
     }
 
-    /// One of [`FetchRequest::forgotten_topics_data`].
+    /// One of the `forgotten_topics_data` of [`FetchRequest`].
     pub struct ForgottenTopic {
         /// Topic name.
         topic: String [7-12, ignorable],
@@ -102,7 +102,7 @@ crate::message! {
         node_endpoints: Vec<NodeEndpoint> [16+, tag(0)],
     }
 
-    /// One of [`FetchResponse::responses`].
+    /// One of the `responses` of [`FetchResponse`].
     pub struct FetchableTopicResponse {
         /// Topic name.
         topic: String [0-12, ignorable],
@@ -112,7 +112,7 @@ crate::message! {
         partitions: Vec<PartitionData> [0+],
     }
 
-    /// One of [`FetchableTopicResponse::partitions`].
+    /// One of the `partitions` of [`FetchableTopicResponse`].
     pub struct PartitionData {
         /// Partition number.
         partition_index: i32 [0+],
@@ -139,7 +139,7 @@ crate::message! {
         records: Option<Bytes> [0+, nullable(0+)],
     }
 
-    /// See [`PartitionData::diverging_epoch`].
+    /// The `diverging_epoch` of [`PartitionData`].
     pub struct EpochEndOffset {
         /// Leader epoch; -1 is unknown.
         epoch: i32 [12+, default(-1)],
@@ -147,7 +147,7 @@ crate::message! {
         end_offset: i64 [12+, default(-1)],
     }
 
-    /// See [`PartitionData::current_leader`].
+    /// The `current_leader` of [`PartitionData`].
     pub struct LeaderIdAndEpoch {
         /// Id of the leader; -1 is none.
         leader_id: i32 [12+, default(-1)],
@@ -155,7 +155,7 @@ crate::message! {
         leader_epoch: i32 [12+, default(-1)],
     }
 
-    /// See [`PartitionData::snapshot_id`].
+    /// The `snapshot_id` of [`PartitionData`].
     pub struct SnapshotId {
         /// The snapshot has everything below this offset.
         end_offset: i64 [0+, default(-1)],
@@ -163,7 +163,7 @@ crate::message! {
         epoch: i32 [0+, default(-1)],
     }
 
-    /// One of [`PartitionData::aborted_transactions`].
+    /// One of the `aborted_transactions` of [`PartitionData`].
     pub struct AbortedTransaction {
         /// Producer id.
         producer_id: i64 [4+],
@@ -171,7 +171,7 @@ crate::message! {
         first_offset: i64 [4+],
     }
 
-    /// One of [`FetchResponse::node_endpoints`].
+    /// One of the `node_endpoints` of [`FetchResponse`].
     pub struct NodeEndpoint {
         /// Id of the broker.
         node_id: i32 [16+],

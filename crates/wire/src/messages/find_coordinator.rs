@@ -33,7 +33,7 @@ crate::message! {
         coordinators: Vec<Coordinator> [4+],
     }
 
-    /// One of [`FindCoordinatorResponse::coordinators`].
+    /// One of the `coordinators` of [`FindCoordinatorResponse`].
     pub struct Coordinator {
         /// Group or transactional id.
         key: String [4+],

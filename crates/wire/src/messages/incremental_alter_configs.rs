@@ -9,7 +9,7 @@ crate::message! {
         validate_only: bool [0+],
     }
 
-    /// One of [`IncrementalAlterConfigsRequest::resources`].
+    /// One of the `resources` of [`IncrementalAlterConfigsRequest`].
     pub struct AlterConfigsResource {
         /// Type of the resource: 2 topic, 4 broker, 8 broker logger, 16 client metrics, 32 group.
         resource_type: i8 [0+],
@@ -19,7 +19,7 @@ crate::message! {
         configs: Vec<AlterableConfig> [0+],
     }
 
-    /// One of [`AlterConfigsResource::configs`].
+    /// One of the `configs` of [`AlterConfigsResource`].
     pub struct AlterableConfig {
         /// Name of the config.
         name: String [0+],
@@ -39,7 +39,7 @@ crate::message! {
         responses: Vec<AlterConfigsResourceResponse> [0+],
     }
 
-    /// One of [`IncrementalAlterConfigsResponse::responses`].
+    /// One of the `responses` of [`IncrementalAlterConfigsResponse`].
     pub struct AlterConfigsResourceResponse {
         /// Error code, see [`ErrorCode`](crate::ErrorCode); 0 is none.
         error_code: i16 [0+],

@@ -25,7 +25,7 @@ crate::message! {
         reason: Option<String> [8+, nullable(8+), ignorable],
     }
 
-    /// One of [`JoinGroupRequest::protocols`].
+    /// One of the `protocols` of [`JoinGroupRequest`].
     pub struct JoinGroupRequestProtocol {
         /// Name of the protocol: for consumers, of the assignor.
         name: String [0+],
@@ -57,7 +57,7 @@ crate::message! {
         members: Vec<JoinGroupResponseMember> [0+],
     }
 
-    /// One of [`JoinGroupResponse::members`].
+    /// One of the `members` of [`JoinGroupResponse`].
     pub struct JoinGroupResponseMember {
         /// Id of the member; empty before the coordinator gave one.
         member_id: String [0+],

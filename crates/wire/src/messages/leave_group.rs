@@ -13,7 +13,7 @@ crate::message! {
         members: Vec<MemberIdentity> [3+],
     }
 
-    /// One of [`LeaveGroupRequest::members`].
+    /// One of the `members` of [`LeaveGroupRequest`].
     pub struct MemberIdentity {
         /// Id of the member; empty before the coordinator gave one.
         member_id: String [3+],
@@ -35,7 +35,7 @@ crate::message! {
         members: Vec<MemberResponse> [3+],
     }
 
-    /// One of [`LeaveGroupResponse::members`].
+    /// One of the `members` of [`LeaveGroupResponse`].
     pub struct MemberResponse {
         /// Id of the member; empty before the coordinator gave one.
         member_id: String [3+],

@@ -21,7 +21,7 @@ crate::message! {
         groups: Vec<ListedGroup> [0+],
     }
 
-    /// One of [`ListGroupsResponse::groups`].
+    /// One of the `groups` of [`ListGroupsResponse`].
     pub struct ListedGroup {
         /// Id of the group.
         group_id: String [0+],

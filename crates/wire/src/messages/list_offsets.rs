@@ -13,7 +13,7 @@ crate::message! {
         timeout_ms: i32 [10+, ignorable],
     }
 
-    /// One of [`ListOffsetsRequest::topics`].
+    /// One of the `topics` of [`ListOffsetsRequest`].
     pub struct ListOffsetsTopic {
         /// Topic name.
         name: String [0+],
@@ -21,7 +21,7 @@ crate::message! {
         partitions: Vec<ListOffsetsPartition> [0+],
     }
 
-    /// One of [`ListOffsetsTopic::partitions`].
+    /// One of the `partitions` of [`ListOffsetsTopic`].
     pub struct ListOffsetsPartition {
         /// Partition number.
         partition_index: i32 [0+],
@@ -43,7 +43,7 @@ crate::message! {
         topics: Vec<ListOffsetsTopicResponse> [0+],
     }
 
-    /// One of [`ListOffsetsResponse::topics`].
+    /// One of the `topics` of [`ListOffsetsResponse`].
     pub struct ListOffsetsTopicResponse {
         /// Topic name.
         name: String [0+],
@@ -51,7 +51,7 @@ crate::message! {
         partitions: Vec<ListOffsetsPartitionResponse> [0+],
     }
 
-    /// One of [`ListOffsetsTopicResponse::partitions`].
+    /// One of the `partitions` of [`ListOffsetsTopicResponse`].
     pub struct ListOffsetsPartitionResponse {
         /// Partition number.
         partition_index: i32 [0+],

@@ -27,7 +27,7 @@ crate::message! {
         transaction_states: Vec<TransactionState> [0+],
     }
 
-    /// One of [`ListTransactionsResponse::transaction_states`].
+    /// One of the `transaction_states` of [`ListTransactionsResponse`].
     pub struct TransactionState {
         /// Transactional id.
         transactional_id: String [0+],

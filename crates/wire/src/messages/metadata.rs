@@ -18,7 +18,7 @@ crate::message! {
         include_topic_authorized_operations: bool [8+],
     }
 
-    /// One of [`MetadataRequest::topics`].
+    /// One of the `topics` of [`MetadataRequest`].
     pub struct MetadataRequestTopic {
         /// Id of the topic (KIP-516).
         topic_id: Uuid [10+, ignorable],
@@ -46,7 +46,7 @@ crate::message! {
         error_code: i16 [13+, ignorable],
     }
 
-    /// One of [`MetadataResponse::brokers`].
+    /// One of the `brokers` of [`MetadataResponse`].
     pub struct MetadataResponseBroker {
         /// Id of the broker.
         node_id: i32 [0+],
@@ -58,7 +58,7 @@ crate::message! {
         rack: Option<String> [1+, nullable(1+), ignorable],
     }
 
-    /// One of [`MetadataResponse::topics`].
+    /// One of the `topics` of [`MetadataResponse`].
     pub struct MetadataResponseTopic {
         /// Error code, see [`ErrorCode`](crate::ErrorCode); 0 is none.
         error_code: i16 [0+],
@@ -74,7 +74,7 @@ crate::message! {
         topic_authorized_operations: i32 [8+, default(i32::MIN)],
     }
 
-    /// One of [`MetadataResponseTopic::partitions`].
+    /// One of the `partitions` of [`MetadataResponseTopic`].
     pub struct MetadataResponsePartition {
         /// Error code, see [`ErrorCode`](crate::ErrorCode); 0 is none.
         error_code: i16 [0+],

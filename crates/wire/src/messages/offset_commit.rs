@@ -22,7 +22,7 @@ crate::message! {
         topics: Vec<OffsetCommitRequestTopic> [0+],
     }
 
-    /// One of [`OffsetCommitRequest::topics`].
+    /// One of the `topics` of [`OffsetCommitRequest`].
     pub struct OffsetCommitRequestTopic {
         /// Topic name.
         name: String [0-9, ignorable],
@@ -32,7 +32,7 @@ crate::message! {
         partitions: Vec<OffsetCommitRequestPartition> [0+],
     }
 
-    /// One of [`OffsetCommitRequestTopic::partitions`].
+    /// One of the `partitions` of [`OffsetCommitRequestTopic`].
     pub struct OffsetCommitRequestPartition {
         /// Partition number.
         partition_index: i32 [0+],
@@ -54,7 +54,7 @@ crate::message! {
         topics: Vec<OffsetCommitResponseTopic> [0+],
     }
 
-    /// One of [`OffsetCommitResponse::topics`].
+    /// One of the `topics` of [`OffsetCommitResponse`].
     pub struct OffsetCommitResponseTopic {
         /// Topic name.
         name: String [0-9, ignorable],
@@ -64,7 +64,7 @@ crate::message! {
         partitions: Vec<OffsetCommitResponsePartition> [0+],
     }
 
-    /// One of [`OffsetCommitResponseTopic::partitions`].
+    /// One of the `partitions` of [`OffsetCommitResponseTopic`].
     pub struct OffsetCommitResponsePartition {
         /// Partition number.
         partition_index: i32 [0+],

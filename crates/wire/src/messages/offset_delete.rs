@@ -9,7 +9,7 @@ crate::message! {
         topics: Vec<OffsetDeleteRequestTopic> [0+],
     }
 
-    /// One of [`OffsetDeleteRequest::topics`].
+    /// One of the `topics` of [`OffsetDeleteRequest`].
     pub struct OffsetDeleteRequestTopic {
         /// Topic name.
         name: String [0+],
@@ -17,7 +17,7 @@ crate::message! {
         partitions: Vec<OffsetDeleteRequestPartition> [0+],
     }
 
-    /// One of [`OffsetDeleteRequestTopic::partitions`].
+    /// One of the `partitions` of [`OffsetDeleteRequestTopic`].
     pub struct OffsetDeleteRequestPartition {
         /// Partition number.
         partition_index: i32 [0+],
@@ -35,7 +35,7 @@ crate::message! {
         topics: Vec<OffsetDeleteResponseTopic> [0+],
     }
 
-    /// One of [`OffsetDeleteResponse::topics`].
+    /// One of the `topics` of [`OffsetDeleteResponse`].
     pub struct OffsetDeleteResponseTopic {
         /// Topic name.
         name: String [0+],
@@ -43,7 +43,7 @@ crate::message! {
         partitions: Vec<OffsetDeleteResponsePartition> [0+],
     }
 
-    /// One of [`OffsetDeleteResponseTopic::partitions`].
+    /// One of the `partitions` of [`OffsetDeleteResponseTopic`].
     pub struct OffsetDeleteResponsePartition {
         /// Partition number.
         partition_index: i32 [0+],

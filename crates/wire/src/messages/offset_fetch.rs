@@ -17,7 +17,7 @@ crate::message! {
         require_stable: bool [7+],
     }
 
-    /// One of [`OffsetFetchRequest::topics`].
+    /// One of the `topics` of [`OffsetFetchRequest`].
     pub struct OffsetFetchRequestTopic {
         /// Topic name.
         name: String [0-7],
@@ -25,7 +25,7 @@ crate::message! {
         partition_indexes: Vec<i32> [0-7],
     }
 
-    /// One of [`OffsetFetchRequest::groups`].
+    /// One of the `groups` of [`OffsetFetchRequest`].
     pub struct OffsetFetchRequestGroup {
         /// Id of the group.
         group_id: String [8+],
@@ -37,7 +37,7 @@ crate::message! {
         topics: Option<Vec<OffsetFetchRequestTopics>> [8+, nullable(8+), default(Some(Vec::new()))],
     }
 
-    /// One of [`OffsetFetchRequestGroup::topics`].
+    /// One of the `topics` of [`OffsetFetchRequestGroup`].
     pub struct OffsetFetchRequestTopics {
         /// Topic name.
         name: String [8-9, ignorable],
@@ -61,7 +61,7 @@ crate::message! {
         groups: Vec<OffsetFetchResponseGroup> [8+],
     }
 
-    /// One of [`OffsetFetchResponse::topics`].
+    /// One of the `topics` of [`OffsetFetchResponse`].
     pub struct OffsetFetchResponseTopic {
         /// Topic name.
         name: String [0-7],
@@ -69,7 +69,7 @@ crate::message! {
         partitions: Vec<OffsetFetchResponsePartition> [0-7],
     }
 
-    /// One of [`OffsetFetchResponseTopic::partitions`].
+    /// One of the `partitions` of [`OffsetFetchResponseTopic`].
     pub struct OffsetFetchResponsePartition {
         /// Partition number.
         partition_index: i32 [0-7],
@@ -83,7 +83,7 @@ crate::message! {
         error_code: i16 [0-7],
     }
 
-    /// One of [`OffsetFetchResponse::groups`].
+    /// One of the `groups` of [`OffsetFetchResponse`].
     pub struct OffsetFetchResponseGroup {
         /// Id of the group.
         group_id: String [8+],
@@ -93,7 +93,7 @@ crate::message! {
         error_code: i16 [8+],
     }
 
-    /// One of [`OffsetFetchResponseGroup::topics`].
+    /// One of the `topics` of [`OffsetFetchResponseGroup`].
     pub struct OffsetFetchResponseTopics {
         /// Topic name.
         name: String [8-9, ignorable],
@@ -103,7 +103,7 @@ crate::message! {
         partitions: Vec<OffsetFetchResponsePartitions> [8+],
     }
 
-    /// One of [`OffsetFetchResponseTopics::partitions`].
+    /// One of the `partitions` of [`OffsetFetchResponseTopics`].
     pub struct OffsetFetchResponsePartitions {
         /// Partition number.
         partition_index: i32 [8+],

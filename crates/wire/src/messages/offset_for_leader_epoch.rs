@@ -9,7 +9,7 @@ crate::message! {
         topics: Vec<OffsetForLeaderTopic> [0+],
     }
 
-    /// One of [`OffsetForLeaderEpochRequest::topics`].
+    /// One of the `topics` of [`OffsetForLeaderEpochRequest`].
     pub struct OffsetForLeaderTopic {
         /// Topic name.
         topic: String [0+],
@@ -17,7 +17,7 @@ crate::message! {
         partitions: Vec<OffsetForLeaderPartition> [0+],
     }
 
-    /// One of [`OffsetForLeaderTopic::partitions`].
+    /// One of the `partitions` of [`OffsetForLeaderTopic`].
     pub struct OffsetForLeaderPartition {
         /// Partition number.
         partition: i32 [0+],
@@ -38,7 +38,7 @@ crate::message! {
         topics: Vec<OffsetForLeaderTopicResult> [0+],
     }
 
-    /// One of [`OffsetForLeaderEpochResponse::topics`].
+    /// One of the `topics` of [`OffsetForLeaderEpochResponse`].
     pub struct OffsetForLeaderTopicResult {
         /// Topic name.
         topic: String [0+],
@@ -46,7 +46,7 @@ crate::message! {
         partitions: Vec<EpochEndOffset> [0+],
     }
 
-    /// One of [`OffsetForLeaderTopicResult::partitions`].
+    /// One of the `partitions` of [`OffsetForLeaderTopicResult`].
     pub struct EpochEndOffset {
         /// Error code, see [`ErrorCode`](crate::ErrorCode); 0 is none.
         error_code: i16 [0+],

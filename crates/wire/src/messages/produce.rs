@@ -23,7 +23,7 @@ crate::message! {
         topic_data: Vec<TopicProduceData> [0+],
     }
 
-    /// One of [`ProduceRequest::topic_data`].
+    /// One of the `topic_data` of [`ProduceRequest`].
     pub struct TopicProduceData {
         /// Topic name.
         name: String [0-12, ignorable],
@@ -33,7 +33,7 @@ crate::message! {
         partition_data: Vec<PartitionProduceData> [0+],
     }
 
-    /// One of [`TopicProduceData::partition_data`].
+    /// One of the `partition_data` of [`TopicProduceData`].
     pub struct PartitionProduceData {
         /// Partition number.
         index: i32 [0+],
@@ -53,7 +53,7 @@ crate::message! {
         node_endpoints: Vec<NodeEndpoint> [10+, tag(0)],
     }
 
-    /// One of [`ProduceResponse::responses`].
+    /// One of the `responses` of [`ProduceResponse`].
     pub struct TopicProduceResponse {
         /// Topic name.
         name: String [0-12, ignorable],
@@ -63,7 +63,7 @@ crate::message! {
         partition_responses: Vec<PartitionProduceResponse> [0+],
     }
 
-    /// One of [`TopicProduceResponse::partition_responses`].
+    /// One of the `partition_responses` of [`TopicProduceResponse`].
     pub struct PartitionProduceResponse {
         /// Partition number.
         index: i32 [0+],
@@ -85,7 +85,7 @@ crate::message! {
         current_leader: LeaderIdAndEpoch [10+, tag(0)],
     }
 
-    /// One of [`PartitionProduceResponse::record_errors`].
+    /// One of the `record_errors` of [`PartitionProduceResponse`].
     pub struct BatchIndexAndErrorMessage {
         /// Place of the record in its batch, from 0.
         batch_index: i32 [8+],
@@ -93,7 +93,7 @@ crate::message! {
         batch_index_error_message: Option<String> [8+, nullable(8+)],
     }
 
-    /// See [`PartitionProduceResponse::current_leader`].
+    /// The `current_leader` of [`PartitionProduceResponse`].
     pub struct LeaderIdAndEpoch {
         /// Id of the leader; -1 is none.
         leader_id: i32 [10+, default(-1)],
@@ -101,7 +101,7 @@ crate::message! {
         leader_epoch: i32 [10+, default(-1)],
     }
 
-    /// One of [`ProduceResponse::node_endpoints`].
+    /// One of the `node_endpoints` of [`ProduceResponse`].
     pub struct NodeEndpoint {
         /// Id of the broker.
         node_id: i32 [10+],

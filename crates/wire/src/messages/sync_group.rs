@@ -21,7 +21,7 @@ crate::message! {
         assignments: Vec<SyncGroupRequestAssignment> [0+],
     }
 
-    /// One of [`SyncGroupRequest::assignments`].
+    /// One of the `assignments` of [`SyncGroupRequest`].
     pub struct SyncGroupRequestAssignment {
         /// Id of the member; empty before the coordinator gave one.
         member_id: String [0+],

@@ -24,7 +24,7 @@ crate::message! {
         topics: Vec<TxnOffsetCommitRequestTopic> [0+],
     }
 
-    /// One of [`TxnOffsetCommitRequest::topics`].
+    /// One of the `topics` of [`TxnOffsetCommitRequest`].
     pub struct TxnOffsetCommitRequestTopic {
         /// Topic name.
         name: String [0+, ignorable],
@@ -32,7 +32,7 @@ crate::message! {
         partitions: Vec<TxnOffsetCommitRequestPartition> [0+],
     }
 
-    /// One of [`TxnOffsetCommitRequestTopic::partitions`].
+    /// One of the `partitions` of [`TxnOffsetCommitRequestTopic`].
     pub struct TxnOffsetCommitRequestPartition {
         /// Partition number.
         partition_index: i32 [0+],
@@ -54,7 +54,7 @@ crate::message! {
         topics: Vec<TxnOffsetCommitResponseTopic> [0+],
     }
 
-    /// One of [`TxnOffsetCommitResponse::topics`].
+    /// One of the `topics` of [`TxnOffsetCommitResponse`].
     pub struct TxnOffsetCommitResponseTopic {
         /// Topic name.
         name: String [0+, ignorable],
@@ -62,7 +62,7 @@ crate::message! {
         partitions: Vec<TxnOffsetCommitResponsePartition> [0+],
     }
 
-    /// One of [`TxnOffsetCommitResponseTopic::partitions`].
+    /// One of the `partitions` of [`TxnOffsetCommitResponseTopic`].
     pub struct TxnOffsetCommitResponsePartition {
         /// Partition number.
         partition_index: i32 [0+],

@@ -7,7 +7,7 @@ crate::message! {
         markers: Vec<WritableTxnMarker> [0+],
     }
 
-    /// One of [`WriteTxnMarkersRequest::markers`].
+    /// One of the `markers` of [`WriteTxnMarkersRequest`].
     pub struct WritableTxnMarker {
         /// Producer id.
         producer_id: i64 [0+],
@@ -23,7 +23,7 @@ crate::message! {
         transaction_version: i8 [2+, ignorable],
     }
 
-    /// One of [`WritableTxnMarker::topics`].
+    /// One of the `topics` of [`WritableTxnMarker`].
     pub struct WritableTxnMarkerTopic {
         /// Topic name.
         name: String [0+],
@@ -39,7 +39,7 @@ crate::message! {
         markers: Vec<WritableTxnMarkerResult> [0+],
     }
 
-    /// One of [`WriteTxnMarkersResponse::markers`].
+    /// One of the `markers` of [`WriteTxnMarkersResponse`].
     pub struct WritableTxnMarkerResult {
         /// Producer id.
         producer_id: i64 [0+],
@@ -47,7 +47,7 @@ crate::message! {
         topics: Vec<WritableTxnMarkerTopicResult> [0+],
     }
 
-    /// One of [`WritableTxnMarkerResult::topics`].
+    /// One of the `topics` of [`WritableTxnMarkerResult`].
     pub struct WritableTxnMarkerTopicResult {
         /// Topic name.
         name: String [0+],
@@ -55,7 +55,7 @@ crate::message! {
         partitions: Vec<WritableTxnMarkerPartitionResult> [0+],
     }
 
-    /// One of [`WritableTxnMarkerTopicResult::partitions`].
+    /// One of the `partitions` of [`WritableTxnMarkerTopicResult`].
     pub struct WritableTxnMarkerPartitionResult {
         /// Partition number.
         partition_index: i32 [0+],

@@ -58,7 +58,7 @@ crate::message! {
         members: Vec<MemberMetadata> [0+],
     }
 
-    /// One of [`GroupMetadataValue::members`].
+    /// One of the `members` of [`GroupMetadataValue`].
     pub struct MemberMetadata {
         /// Id of the member.
         member_id: String [0+],

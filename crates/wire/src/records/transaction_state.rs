@@ -36,7 +36,7 @@ crate::message! {
         client_transaction_version: i16 [1+, tag(2)],
     }
 
-    /// One of [`TransactionLogValue::transaction_partitions`].
+    /// One of the `transaction_partitions` of [`TransactionLogValue`].
     pub struct PartitionsSchema {
         /// Topic name.
         topic: String [0+],
