@@ -1,1 +1,14 @@
-//! The Kafka broker: connections, dispatch, APIs, groups, transactions
+//! The Kafka broker: connections, dispatch, APIs, groups, transactions.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`service`] | options, handle, errors: starts and stops a broker |
+//! | [`connection`] | sockets, framing, the request pipeline |
+//! | [`api`] | one file per Kafka API, and the one list of them |
+//! | [`state`] | what handlers work on |
+//! | [`stats`] | counters |
+
+pub mod api;
+pub mod connection;
+pub mod state;
+pub mod stats;

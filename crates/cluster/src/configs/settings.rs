@@ -128,7 +128,7 @@ impl BrokerSettings {
                 .map(Duration::from_millis),
             fetch_sessions_max: view
                 .broker_number("max.incremental.fetch.session.cache.slots", 1_000),
-            group_initial_rebalance_delay: ms("group.initial.rebalance.delay.ms", 3_000),
+            group_initial_rebalance_delay: ms("group.initial.rebalance.delay.ms", 100),
             group_session_timeout_min: ms("group.min.session.timeout.ms", 6_000),
             group_session_timeout_max: ms("group.max.session.timeout.ms", 1_800_000),
             group_members_max: view.broker_number("group.max.size", usize::MAX),

@@ -277,9 +277,9 @@ pub static BROKER_CONFIGS: &[ConfigDef] = &[
     broker(
         "group.initial.rebalance.delay.ms",
         Int,
-        "3000",
+        "100",
         INT,
-        "How long the first rebalance of an empty group waits for more members.",
+        "How long the first rebalance of an empty group waits for more members; 3000 in Kafka.",
     ),
     broker(
         "group.max.session.timeout.ms",

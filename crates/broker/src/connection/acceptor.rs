@@ -1,0 +1,186 @@
+//! Listens, limits connections, stops gracefully.
+
+use super::{Connection, pipeline};
+use crate::state::BrokerState;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Connections that the system queues before they are accepted.
+const BACKLOG: i32 = 1024;
+/// Pause after a failed accept (out of file descriptors, say), so that the
+/// loop does not spin until some are closed.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// Binds a listener.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket2::Socket::new(
+        socket2::Domain::for_address(address),
+        socket2::Type::STREAM,
+        Some(socket2::Protocol::TCP),
+    )?;
+    // A restart must not wait for connections of the last run to time out.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Accepts connections of one listener.
+pub(crate) struct Acceptor {
+    pub(crate) listener: TcpListener,
+    pub(crate) name: Arc<str>,
+    pub(crate) state: Arc<BrokerState>,
+    /// Ends connections at once, after the time to drain them is over.
+    pub(crate) kill: CancellationToken,
+}
+
+impl Acceptor {
+    /// Runs until the broker stops and its connections have ended.
+    pub(crate) async fn run(self) {
+        let tasks = TaskTracker::new();
+        let slots = Arc::new(Slots::default());
+        let next_id = AtomicU64::new(1);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = self.state.stopping().cancelled() => break,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let id = next_id.fetch_add(1, Ordering::Relaxed);
+                    self.admit(stream, peer, id, &slots, &tasks);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_BACKOFF).await;
+                }
+            }
+        }
+        drop(self.listener);
+        tasks.close();
+        let drain_max = self.state.limits().drain_max;
+        if tokio::time::timeout(drain_max, tasks.wait()).await.is_err() {
+            tracing::warn!(
+                connections = tasks.len(),
+                "cutting off connections that did not drain"
+            );
+            self.kill.cancel();
+            tasks.wait().await;
+        }
+    }
+
+    fn admit(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        id: u64,
+        slots: &Arc<Slots>,
+        tasks: &TaskTracker,
+    ) {
+        let settings = self.state.settings();
+        let stats = self.state.stats();
+        let admitted = slots.take(
+            peer.ip(),
+            settings.connections_max,
+            settings.connections_per_ip_max,
+        );
+        let Some(slot) = admitted else {
+            stats.connections.refused.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(%peer, "connection refused: max.connections or max.connections.per.ip");
+            return;
+        };
+        // Responses are written whole; waiting for more only adds latency.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "connection lost at once");
+            return;
+        }
+        let connection = Arc::new(Connection {
+            id,
+            peer,
+            listener: Arc::clone(&self.name),
+            closed: self.kill.child_token(),
+        });
+        let state = Arc::clone(&self.state);
+        stats.connections.accepted.fetch_add(1, Ordering::Relaxed);
+        stats.connections.open.fetch_add(1, Ordering::Relaxed);
+        tasks.spawn(async move {
+            pipeline::serve(stream, Arc::clone(&state), connection).await;
+            state
+                .stats()
+                .connections
+                .open
+                .fetch_sub(1, Ordering::Relaxed);
+            drop(slot);
+        });
+    }
+}
+
+/// Counts connections by address.
+#[derive(Default)]
+struct Slots {
+    by_address: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// One connection's place; given back when it is dropped.
+struct Slot {
+    slots: Arc<Slots>,
+    address: IpAddr,
+}
+
+impl Slots {
+    fn take(self: &Arc<Self>, address: IpAddr, max: usize, per_address_max: usize) -> Option<Slot> {
+        let mut by_address = self.by_address.lock();
+        if by_address.values().sum::<usize>() >= max {
+            return None;
+        }
+        let count = by_address.entry(address).or_default();
+        if *count >= per_address_max {
+            return None;
+        }
+        *count += 1;
+        Some(Slot {
+            slots: Arc::clone(self),
+            address,
+        })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut by_address = self.slots.by_address.lock();
+        if let Some(count) = by_address.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_limited_in_all_and_by_address_and_given_back() {
+        let slots = Arc::new(Slots::default());
+        let [a, b] = [IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2])];
+        let first = slots.take(a, 3, 2).unwrap();
+        let _second = slots.take(a, 3, 2).unwrap();
+        assert!(slots.take(a, 3, 2).is_none(), "two from one address");
+        let _third = slots.take(b, 3, 2).unwrap();
+        assert!(slots.take(b, 3, 2).is_none(), "three in all");
+        drop(first);
+        assert!(slots.take(b, 3, 2).is_some());
+    }
+}

@@ -1,0 +1,113 @@
+//! What handlers work on: the broker's state and the context of one request.
+
+use crate::connection::{Connection, ConnectionLimits};
+use crate::stats::Stats;
+use millstream_cluster::configs::{BrokerSettings, ConfigView};
+use millstream_cluster::image::ConfigMap;
+use millstream_cluster::{MetadataImage, MetadataService};
+use millstream_core::env::{Clock, Rand};
+use millstream_core::ids::BrokerId;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// What a handler knows of the request it handles. Cheap to clone.
+#[derive(Clone)]
+pub struct RequestContext {
+    /// The broker.
+    pub state: Arc<BrokerState>,
+    /// The connection.
+    pub connection: Arc<Connection>,
+    /// What the client calls itself; may be empty.
+    pub client_id: Arc<str>,
+    /// Version of the request and of its response.
+    pub api_version: i16,
+    /// Comes back with the response.
+    pub correlation_id: i32,
+}
+
+/// One broker's state, shared by all its connections.
+pub struct BrokerState {
+    pub(crate) node_id: BrokerId,
+    pub(crate) metadata: Arc<MetadataService>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rand: Arc<dyn Rand>,
+    pub(crate) limits: ConnectionLimits,
+    /// Broker settings from the configuration file, checked.
+    pub(crate) statics: ConfigMap,
+    pub(crate) stats: Stats,
+    pub(crate) request_budget: Arc<Semaphore>,
+    pub(crate) stopping: CancellationToken,
+    pub(crate) settings: Mutex<Option<(u64, Arc<BrokerSettings>)>>,
+}
+
+impl BrokerState {
+    /// This broker.
+    pub fn node_id(&self) -> BrokerId {
+        self.node_id
+    }
+
+    /// The cluster's metadata.
+    pub fn metadata(&self) -> &Arc<MetadataService> {
+        &self.metadata
+    }
+
+    /// The newest image of the metadata. Take it once per request.
+    pub fn image(&self) -> Arc<MetadataImage> {
+        self.metadata.image()
+    }
+
+    /// Time.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Chance.
+    pub fn rand(&self) -> &Arc<dyn Rand> {
+        &self.rand
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Bounds of the network side.
+    pub fn limits(&self) -> &ConnectionLimits {
+        &self.limits
+    }
+
+    /// Cancelled when the broker stops: long polls answer at once with what
+    /// they have.
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.stopping
+    }
+
+    /// The settings as they are in force on this broker.
+    pub fn configs<'a>(&'a self, image: &'a MetadataImage) -> ConfigView<'a> {
+        ConfigView {
+            image,
+            broker: self.node_id,
+            statics: &self.statics,
+        }
+    }
+
+    /// The broker's own settings, typed; follows changes of the metadata.
+    pub fn settings(&self) -> Arc<BrokerSettings> {
+        let image = self.image();
+        let mut cached = self.settings.lock();
+        match &*cached {
+            Some((version, settings)) if *version == image.version() => Arc::clone(settings),
+            _ => {
+                let settings = Arc::new(self.configs(&image).broker_settings());
+                *cached = Some((image.version(), Arc::clone(&settings)));
+                settings
+            }
+        }
+    }
+
+    pub(crate) fn request_budget(&self) -> &Arc<Semaphore> {
+        &self.request_budget
+    }
+}
