@@ -1,7 +1,7 @@
 //! Every message at every version: what is encoded is decoded to the same
 //! bytes, and nothing that is cut, altered or made up does harm.
 
-#![allow(clippy::unwrap_used)] // A test file: a panic is a failed test.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // A test file: a panic is a failed test.
 
 use bytes::{Bytes, BytesMut};
 use millstream_wire::ApiKey;
