@@ -1,0 +1,494 @@
+//! One life of a job: restore, then epoch after epoch until something fails.
+//!
+//! Recovery in this order: the transactional writer fences every older
+//! instance; the changelog is read to its stable end; its last control record
+//! says where to read on (group offsets expire, so they are never the truth).
+
+use super::epoch::{Epoch, EpochOutput, commit};
+use super::names::JobNames;
+use super::position::{Position, positions};
+use super::stats::{JobStats, JobStatus};
+use super::{JobEnv, JobError, JobSpec};
+use crate::batch::Batch;
+use crate::changelog::{self, Control, Counters};
+use crate::dead_letters::{dead_letter, late_records};
+use crate::operators::sink::Sink;
+use crate::operators::window_aggregate::duration_label;
+use crate::operators::{Chain, Context, OperatorInfo, WATERMARK_NONE};
+use crate::source::Source;
+use crate::source::watermark::SourceWatermark;
+use millstream_core::ids::{Offset, TopicPartition};
+use millstream_core::ports::{
+    Bus, BusError, BusReader, FetchedRecords, Isolation, OffsetAt, TopicInfo, TopicSpec,
+    TransactionWriter,
+};
+use millstream_sql::catalog::TableDef;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Longest wait for input; idle partitions and numbers are looked at between.
+const POLL_WAIT_MAX: Duration = Duration::from_millis(500);
+/// Shortest wait while a partition's idleness is being timed.
+const POLL_WAIT_IDLE: Duration = Duration::from_millis(20);
+/// Where the state budget is warned about, in percent.
+const STATE_WARN_PERCENT: usize = 80;
+
+/// How a life ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Bounded input is at its end and everything is committed.
+    Finished,
+    /// Someone stopped the job.
+    Cancelled,
+}
+
+pub(super) struct Instance<'a> {
+    spec: &'a JobSpec,
+    env: &'a JobEnv,
+    stats: &'a Mutex<JobStats>,
+    names: JobNames,
+    writer: Box<dyn TransactionWriter>,
+    reader: Box<dyn BusReader>,
+    source: Source,
+    source_info: OperatorInfo,
+    rows_in: u64,
+    chain: Chain,
+    sink: Sink,
+    rows_out: u64,
+    positions: Vec<Position>,
+    watermark: SourceWatermark,
+    counters: Counters,
+    epoch: u64,
+    output: EpochOutput,
+    /// Records were read since the last commit.
+    dirty: bool,
+    bytes_in: usize,
+    committed_at: Duration,
+    changelog_bytes: u64,
+    snapshot_bytes: u64,
+    finished: bool,
+    warned: bool,
+}
+
+impl<'a> Instance<'a> {
+    pub(super) async fn restore(
+        spec: &'a JobSpec,
+        env: &'a JobEnv,
+        stats: &'a Mutex<JobStats>,
+    ) -> Result<Self, JobError> {
+        let names = JobNames::new(&spec.id);
+        let bus = env.bus.as_ref();
+        let (node, mut chain) = Chain::new(&spec.plan.root)?;
+        let source = Source::new(&node)?;
+        let topics = ensure_topics(bus, spec, &node.table, &names).await?;
+        let writer = bus
+            .transaction_writer(&names.transactional_id, spec.options.transaction_timeout)
+            .await?;
+        let restored =
+            changelog::restore(bus, &names.changelog_partition(), &mut chain).await?;
+        let control = restored.control.as_ref();
+        let positions = positions(&node.table, topics.source.partitions, control, env).await?;
+        let watermark = source_watermark(&positions, control, &node.table, env);
+        let open: Vec<(TopicPartition, Offset)> = positions
+            .iter()
+            .filter(|p| !p.is_finished())
+            .map(|p| (p.partition.clone(), p.next))
+            .collect();
+        let reader = bus.reader(&open, Isolation::ReadCommitted).await?;
+        let mut instance = Self {
+            spec,
+            env,
+            stats,
+            writer,
+            reader,
+            source,
+            source_info: source_info(&node.table, positions.len()),
+            rows_in: 0,
+            chain,
+            sink: Sink::new(&spec.plan.sink, topics.sink.partitions)?,
+            rows_out: 0,
+            positions,
+            watermark,
+            counters: control.map_or_else(Counters::default, |c| c.counters),
+            epoch: control.map_or(0, |c| c.epoch),
+            output: EpochOutput::default(),
+            dirty: false,
+            bytes_in: 0,
+            committed_at: env.clock.monotonic(),
+            changelog_bytes: restored.bytes,
+            snapshot_bytes: 0,
+            finished: control.is_some_and(|c| c.finished),
+            warned: false,
+            names,
+        };
+        if control.is_none() {
+            // Fixes where the job begins and where bounded input ends, before
+            // anything is read: a restart must not look again.
+            instance.commit_epoch().await?;
+        }
+        Ok(instance)
+    }
+
+    pub(super) async fn run(mut self, cancel: &CancellationToken) -> Result<Ended, JobError> {
+        if self.finished {
+            self.publish(JobStatus::Finished);
+            return Ok(Ended::Finished);
+        }
+        self.publish(JobStatus::Running);
+        loop {
+            if self.advance_time()? {
+                self.finished = true;
+                self.epoch += 1;
+                self.commit_epoch().await?;
+                return Ok(Ended::Finished);
+            }
+            let wait = match self.epoch_remaining() {
+                Some(Duration::ZERO) => {
+                    self.epoch += 1;
+                    self.commit_epoch().await?;
+                    continue;
+                }
+                Some(remaining) => remaining,
+                None => POLL_WAIT_MAX,
+            };
+            let wait = if self.watermark.awaits_idleness() { wait.min(POLL_WAIT_IDLE) } else { wait };
+            let poll = self.reader.poll(wait.min(POLL_WAIT_MAX), self.spec.options.poll_bytes_max);
+            let chunks = tokio::select! {
+                () = cancel.cancelled() => return Ok(Ended::Cancelled),
+                chunks = poll => chunks.map_err(lost)?,
+            };
+            for chunk in chunks {
+                self.on_chunk(chunk)?;
+            }
+            self.observe();
+        }
+    }
+
+    /// Until the epoch's barrier; `None` while nothing has happened.
+    fn epoch_remaining(&self) -> Option<Duration> {
+        if !self.dirty && self.output.is_empty() {
+            return None;
+        }
+        let options = &self.spec.options;
+        if self.output.bytes >= options.epoch_bytes_max || self.bytes_in >= options.epoch_bytes_max {
+            return Some(Duration::ZERO);
+        }
+        let since = self.env.clock.monotonic().saturating_sub(self.committed_at);
+        Some(options.epoch.saturating_sub(since))
+    }
+
+    /// One partition's records: rows through the operators, then the
+    /// watermark that they carry.
+    fn on_chunk(&mut self, mut chunk: FetchedRecords) -> Result<(), JobError> {
+        let Some(index) =
+            self.positions.iter().position(|p| p.partition == chunk.topic_partition)
+        else {
+            return Ok(());
+        };
+        let position = &mut self.positions[index];
+        if let Some(bound) = position.bound {
+            chunk.records.retain(|r| r.offset < bound);
+            chunk.next_offset = chunk.next_offset.min(bound);
+        }
+        position.next = position.next.max(chunk.next_offset);
+        position.log_end = position.log_end.max(chunk.end_offset);
+        let (finished, caught_up) = (position.is_finished(), position.is_caught_up());
+        let now = self.env.clock.monotonic();
+        if !chunk.records.is_empty() {
+            self.dirty = true;
+            self.counters.in_records += chunk.records.len() as u64;
+            self.bytes_in += chunk.records.iter().map(|r| r.value.as_ref().map_or(0, |v| v.len())).sum::<usize>();
+            let watermark_ms = self.on_records(&chunk)?;
+            self.watermark.on_records(index, watermark_ms, now);
+        }
+        self.watermark.on_position(index, caught_up);
+        if finished {
+            self.watermark.on_finished(index);
+        }
+        if let Some(watermark_ms) = self.watermark.advance(now) {
+            self.on_watermark(watermark_ms, Some(&chunk))?;
+        }
+        Ok(())
+    }
+
+    fn on_records(&mut self, chunk: &FetchedRecords) -> Result<Option<i64>, JobError> {
+        let mut context = self.context();
+        let decoded = self.source.decode(chunk, &mut context)?;
+        self.rows_in += decoded.batch.len() as u64;
+        let rows = self.chain.on_batch(decoded.batch, &mut context)?;
+        self.emit(&rows, newest(chunk))?;
+        self.set_aside(context, Some(chunk))?;
+        Ok(decoded.watermark_ms)
+    }
+
+    fn on_watermark(
+        &mut self,
+        watermark_ms: i64,
+        cause: Option<&FetchedRecords>,
+    ) -> Result<(), JobError> {
+        let mut context = self.context();
+        let rows = self.chain.on_watermark(watermark_ms, &mut context)?;
+        self.emit(&rows, cause.and_then(newest))?;
+        // Rows that a watermark sets free have no record behind them.
+        self.set_aside(context, None)
+    }
+
+    /// Event time that moves without records; true at the end of bounded
+    /// input.
+    fn advance_time(&mut self) -> Result<bool, JobError> {
+        if let Some(watermark_ms) = self.watermark.advance(self.env.clock.monotonic()) {
+            self.on_watermark(watermark_ms, None)?;
+        }
+        Ok(self.positions.iter().all(Position::is_finished))
+    }
+
+    fn context(&self) -> Context {
+        Context { policy: self.spec.options.error_policy, ..Context::default() }
+    }
+
+    fn emit(&mut self, batches: &[Batch], timestamp_ms: Option<i64>) -> Result<(), JobError> {
+        for batch in batches {
+            for (partition, record) in self.sink.encode(batch, timestamp_ms)? {
+                self.output.push(partition, record);
+                self.output.sink_records += 1;
+                self.rows_out += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_aside(
+        &mut self,
+        context: Context,
+        chunk: Option<&FetchedRecords>,
+    ) -> Result<(), JobError> {
+        if let Some(chunk) = chunk {
+            let partition = TopicPartition::new(self.names.dead_letters.clone(), 0);
+            for failure in &context.failures {
+                if let Some(record) = dead_letter(&self.spec.id, chunk, failure) {
+                    self.output.push(partition.clone(), record);
+                    self.counters.dead_letters += 1;
+                }
+            }
+        }
+        let partition = TopicPartition::new(self.names.late.clone(), 0);
+        for late in &context.late {
+            for record in late_records(chunk, late)? {
+                self.output.push(partition.clone(), record);
+                self.counters.late_records += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// The barrier: everything since the last one becomes visible, or none.
+    async fn commit_epoch(&mut self) -> Result<(), JobError> {
+        let began = self.env.clock.monotonic();
+        let mut state = self.chain.take_delta()?;
+        let limit = self.spec.options.changelog_bytes_max.max(2 * self.snapshot_bytes);
+        let whole = self.changelog_bytes > limit;
+        let mut obsolete = None;
+        if whole {
+            // Nobody else writes here: all that is below the stable end now
+            // is below the snapshot.
+            let partition = self.names.changelog_partition();
+            let at = std::slice::from_ref(&partition);
+            let ends = self.env.bus.offsets(at, OffsetAt::LatestStable).await?;
+            obsolete = ends.first().map(|end| (partition.clone(), *end));
+            state = self.chain.snapshot()?;
+        }
+        self.check_budget()?;
+        let output = std::mem::take(&mut self.output);
+        let mut counters = self.counters;
+        counters.out_records += output.sink_records;
+        let control = self.control(counters);
+        let changelog = changelog::records(&state, whole, &control)?;
+        let bytes = changelog::bytes_of(&changelog);
+        let offsets = self.positions.iter().map(|p| (p.partition.clone(), p.next)).collect();
+        let epoch = Epoch { output, changelog, offsets };
+        commit(self.writer.as_mut(), &self.names, epoch).await?;
+        self.counters = counters;
+        self.on_committed(began, whole, bytes);
+        if let Some(obsolete) = obsolete {
+            // A changelog that stays long is only slower to restore.
+            if let Err(error) = self.env.bus.delete_records(&[obsolete]).await {
+                let job = &self.spec.id;
+                tracing::warn!(job, %error, "the changelog's old part was not removed");
+            }
+        }
+        Ok(())
+    }
+
+    fn control(&self, counters: Counters) -> Control {
+        Control {
+            epoch: self.epoch,
+            watermark_ms: self.watermark.current(),
+            partitions: self
+                .positions
+                .iter()
+                .zip(self.watermark.partitions())
+                .map(|(p, watermark_ms)| p.stored(watermark_ms))
+                .collect(),
+            counters,
+            finished: self.finished,
+        }
+    }
+
+    fn on_committed(&mut self, began: Duration, whole: bool, changelog_bytes: u64) {
+        let now = self.env.clock.monotonic();
+        if whole {
+            (self.changelog_bytes, self.snapshot_bytes) = (0, changelog_bytes);
+        } else {
+            self.changelog_bytes += changelog_bytes;
+        }
+        self.dirty = false;
+        self.bytes_in = 0;
+        self.committed_at = now;
+        self.sink.next_epoch();
+        let mut stats = self.stats.lock();
+        stats.observe_commit(now.saturating_sub(began));
+        stats.epoch = self.epoch;
+        stats.counters = self.counters;
+        stats.state_bytes = self.chain.state_bytes() as u64;
+        stats.watermark_ms = self.watermark.current();
+    }
+
+    fn check_budget(&mut self) -> Result<(), JobError> {
+        let (bytes, limit) = (self.chain.state_bytes(), self.spec.options.state_bytes_max);
+        if bytes > limit {
+            return Err(JobError::StateBudget { bytes, limit });
+        }
+        let high = bytes > limit / 100 * STATE_WARN_PERCENT;
+        if high && !self.warned {
+            tracing::warn!(job = self.spec.id, bytes, limit, "the state nears its budget");
+        }
+        self.warned = high;
+        Ok(())
+    }
+
+    fn publish(&self, status: JobStatus) {
+        {
+            let mut stats = self.stats.lock();
+            stats.status = status;
+            stats.error = None;
+            stats.epoch = self.epoch;
+            stats.counters = self.counters;
+            stats.watermark_ms = self.watermark.current();
+            stats.state_bytes = self.chain.state_bytes() as u64;
+        }
+        self.observe();
+    }
+
+    fn observe(&self) {
+        let sink = &self.spec.plan.sink;
+        let sink_info = OperatorInfo {
+            kind: "sink",
+            label: sink.name.clone(),
+            detail: format!("topic {}, {}", sink.connector.topic, sink.connector.format.name),
+        };
+        let mut operators = vec![(self.source_info.clone(), self.rows_in)];
+        operators.extend(self.chain.operators());
+        operators.push((sink_info, self.rows_out));
+        let mut stats = self.stats.lock();
+        stats.observe_operators(operators, self.env.clock.monotonic());
+        stats.lag_records = self.positions.iter().map(Position::lag).sum();
+    }
+}
+
+/// Timestamp of the newest record.
+fn newest(chunk: &FetchedRecords) -> Option<i64> {
+    chunk.records.iter().map(|r| r.timestamp_ms).max()
+}
+
+/// Input below the start of the log cannot come back.
+fn lost(error: BusError) -> JobError {
+    match error {
+        BusError::OffsetOutOfRange { topic_partition, offset } => JobError::InputLost {
+            topic_partition: topic_partition.to_string(),
+            offset: offset.0,
+        },
+        other => other.into(),
+    }
+}
+
+fn source_watermark(
+    positions: &[Position],
+    control: Option<&Control>,
+    table: &TableDef,
+    env: &JobEnv,
+) -> SourceWatermark {
+    let marks: Vec<i64> = positions.iter().map(|p| p.watermark_ms).collect();
+    let current = control.map_or(WATERMARK_NONE, |c| c.watermark_ms);
+    let now = env.clock.monotonic();
+    let mut watermark =
+        SourceWatermark::new(&marks, current, table.connector.idle_timeout, now);
+    for (i, position) in positions.iter().enumerate() {
+        watermark.on_position(i, position.is_caught_up());
+        if position.is_finished() {
+            watermark.on_finished(i);
+        }
+    }
+    watermark
+}
+
+fn source_info(table: &TableDef, partitions: usize) -> OperatorInfo {
+    let mut detail = match partitions {
+        1 => "1 partition".to_owned(),
+        n => format!("{n} partitions"),
+    };
+    if let Some(watermark) = &table.watermark {
+        detail.push_str(&format!(", watermark {}", watermark.expression));
+    }
+    if let Some(idle) = table.connector.idle_timeout {
+        let ms = i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
+        detail.push_str(&format!(", idle after {}", duration_label(ms)));
+    }
+    OperatorInfo { kind: "source", label: table.name.clone(), detail }
+}
+
+struct Topics {
+    source: TopicInfo,
+    sink: TopicInfo,
+}
+
+/// All topics of the job are there afterwards.
+async fn ensure_topics(
+    bus: &dyn Bus,
+    spec: &JobSpec,
+    source: &TableDef,
+    names: &JobNames,
+) -> Result<Topics, JobError> {
+    let default = spec.options.partitions_default;
+    let of = |table: &TableDef| table.connector.partitions.unwrap_or(default);
+    let source_topic = &source.connector.topic;
+    let sink_topic = &spec.plan.sink.connector.topic;
+    let source_info = ensure_topic(bus, source_topic, of(source), BTreeMap::new()).await?;
+    let sink_info = ensure_topic(bus, sink_topic, of(&spec.plan.sink), BTreeMap::new()).await?;
+    ensure_topic(bus, &names.dead_letters, 1, BTreeMap::new()).await?;
+    ensure_topic(bus, &names.late, 1, BTreeMap::new()).await?;
+    // The job alone decides what of its state is no longer needed.
+    let forever = ["retention.ms", "retention.bytes"].map(|k| (k.to_owned(), "-1".to_owned()));
+    ensure_topic(bus, &names.changelog, 1, BTreeMap::from(forever)).await?;
+    Ok(Topics { source: source_info, sink: sink_info })
+}
+
+/// The topic, created where it is not there.
+pub(crate) async fn ensure_topic(
+    bus: &dyn Bus,
+    name: &str,
+    partitions: i32,
+    configs: BTreeMap<String, String>,
+) -> Result<TopicInfo, BusError> {
+    match bus.topic(name).await {
+        Err(BusError::UnknownTopic(_)) => {}
+        known => return known,
+    }
+    let spec = TopicSpec { name: name.to_owned(), partitions, configs };
+    match bus.create_topic(spec).await {
+        // Someone else was faster.
+        Err(BusError::TopicExists(_)) => bus.topic(name).await,
+        created => created,
+    }
+}

@@ -1,0 +1,150 @@
+//! A job's operators in a row: messages go in at the front, what reaches the
+//! end is for the sink.
+
+use super::filter::Filter;
+use super::project::Project;
+use super::window_aggregate::WindowAggregate;
+use super::{Context, Operator, OperatorError, OperatorInfo};
+use crate::batch::Batch;
+use arrow::array::RecordBatch;
+use millstream_sql::plan::{PlanNode, SourceNode};
+
+/// The operators between the source and the sink.
+pub struct Chain {
+    steps: Vec<Step>,
+}
+
+struct Step {
+    operator: Box<dyn Operator>,
+    rows_out: u64,
+}
+
+/// A part of an operator's state, by its place in the chain.
+pub type StatePart = (usize, RecordBatch);
+
+impl Chain {
+    /// The operators of a plan, and the source that feeds them.
+    pub fn new(root: &PlanNode) -> Result<(SourceNode, Self), OperatorError> {
+        let mut steps: Vec<Step> = Vec::new();
+        let mut node = root;
+        let source = loop {
+            let operator: Box<dyn Operator> = match node {
+                PlanNode::Source(source) => break source.as_ref().clone(),
+                PlanNode::Project(n) => Box::new(Project::new(n)),
+                PlanNode::Filter(n) => Box::new(Filter::new(n)?),
+                PlanNode::WindowAggregate(n) => Box::new(WindowAggregate::new(n)?),
+            };
+            steps.push(Step { operator, rows_out: 0 });
+            match node.input() {
+                Some(input) => node = input,
+                None => {
+                    return Err(OperatorError::Unsupported("a plan without a source".into()));
+                }
+            }
+        };
+        steps.reverse();
+        Ok((source, Self { steps }))
+    }
+
+    /// Rows from the source; gives the rows for the sink.
+    pub fn on_batch(
+        &mut self,
+        batch: Batch,
+        context: &mut Context,
+    ) -> Result<Vec<Batch>, OperatorError> {
+        self.push(0, vec![batch], context)
+    }
+
+    /// A watermark from the source. At each operator the rows it sets free go
+    /// on before the watermark itself does.
+    pub fn on_watermark(
+        &mut self,
+        watermark_ms: i64,
+        context: &mut Context,
+    ) -> Result<Vec<Batch>, OperatorError> {
+        let mut out = Vec::new();
+        for i in 0..self.steps.len() {
+            let freed = self.steps[i].operator.on_watermark(watermark_ms, context)?;
+            self.steps[i].count(&freed);
+            out.extend(self.push(i + 1, freed, context)?);
+        }
+        Ok(out)
+    }
+
+    fn push(
+        &mut self,
+        first: usize,
+        mut batches: Vec<Batch>,
+        context: &mut Context,
+    ) -> Result<Vec<Batch>, OperatorError> {
+        for step in self.steps.iter_mut().skip(first) {
+            let mut next = Vec::new();
+            for batch in batches {
+                if !batch.is_empty() {
+                    next.extend(step.operator.on_batch(batch, context)?);
+                }
+            }
+            step.count(&next);
+            batches = next;
+        }
+        Ok(batches)
+    }
+
+    /// The epoch's barrier: all changes of all operators.
+    pub fn take_delta(&mut self) -> Result<Vec<StatePart>, OperatorError> {
+        self.collect(|operator| operator.take_delta())
+    }
+
+    /// The whole state; after [`Chain::take_delta`].
+    pub fn snapshot(&mut self) -> Result<Vec<StatePart>, OperatorError> {
+        self.collect(|operator| operator.snapshot())
+    }
+
+    fn collect(
+        &mut self,
+        take: impl Fn(&mut dyn Operator) -> Result<Vec<RecordBatch>, OperatorError>,
+    ) -> Result<Vec<StatePart>, OperatorError> {
+        let mut parts = Vec::new();
+        for (i, step) in self.steps.iter_mut().enumerate() {
+            parts.extend(take(step.operator.as_mut())?.into_iter().map(|batch| (i, batch)));
+        }
+        Ok(parts)
+    }
+
+    /// Forgets all state.
+    pub fn reset(&mut self) -> Result<(), OperatorError> {
+        self.steps.iter_mut().try_for_each(|s| s.operator.reset())
+    }
+
+    /// Merges a part written by [`Chain::take_delta`] or [`Chain::snapshot`].
+    pub fn restore(&mut self, (operator, delta): StatePart) -> Result<(), OperatorError> {
+        let steps = self.steps.len();
+        match self.steps.get_mut(operator) {
+            Some(step) => step.operator.restore(delta),
+            None => Err(OperatorError::State(format!(
+                "state of operator {operator}, the statement has {steps}"
+            ))),
+        }
+    }
+
+    /// All parts are in; this was the watermark.
+    pub fn restored(&mut self, watermark_ms: i64) -> Result<(), OperatorError> {
+        self.steps.iter_mut().try_for_each(|s| s.operator.restored(watermark_ms))
+    }
+
+    /// Memory that all state takes.
+    pub fn state_bytes(&self) -> usize {
+        self.steps.iter().map(|s| s.operator.state_bytes()).sum()
+    }
+
+    /// What each operator is, and how many rows it has given so far.
+    pub fn operators(&self) -> Vec<(OperatorInfo, u64)> {
+        self.steps.iter().map(|s| (s.operator.info(), s.rows_out)).collect()
+    }
+}
+
+impl Step {
+    fn count(&mut self, batches: &[Batch]) {
+        self.rows_out += batches.iter().map(|b| b.len() as u64).sum::<u64>();
+    }
+}

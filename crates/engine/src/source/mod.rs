@@ -1,0 +1,217 @@
+//! A table as the start of a job: records in, rows and watermarks out.
+//!
+//! The steps are those of [`SourceNode`]: decode, add metadata columns,
+//! compute columns, follow the watermark. A record that gives no row is
+//! reported with its reason; it never stops the job.
+
+mod metadata;
+pub mod watermark;
+
+use crate::batch::Batch;
+use crate::operators::project::Project;
+use crate::operators::window_aggregate::milliseconds;
+use crate::operators::{Context, ErrorPolicy, Operator, OperatorError, RowFailure};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::cast;
+use arrow::datatypes::{Schema, SchemaRef};
+use bytes::Bytes;
+use millstream_connect::formats::{self, Decoder, FormatError};
+use millstream_core::ports::FetchedRecords;
+use millstream_sql::catalog::ColumnKind;
+use millstream_sql::plan::{SourceNode, WatermarkNode};
+use std::sync::Arc;
+
+/// Why a table cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// Its format.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// Its expressions.
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
+    /// A metadata column that the log cannot give.
+    #[error("metadata column '{0}' cannot be read: use topic, partition, offset, timestamp or headers")]
+    Metadata(&'static str),
+}
+
+/// What a chunk of records came to.
+#[derive(Debug)]
+pub struct DecodedChunk {
+    /// Rows of the table's full schema.
+    pub batch: Batch,
+    /// The largest watermark among the rows, in milliseconds.
+    pub watermark_ms: Option<i64>,
+}
+
+/// Decodes a table's records.
+pub struct Source {
+    decoder: Box<dyn Decoder>,
+    base_schema: SchemaRef,
+    /// Where each column of `base_schema` comes from.
+    columns: Vec<BaseColumn>,
+    compute: Project,
+    watermark: Option<WatermarkNode>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum BaseColumn {
+    /// By index into the decoder's schema.
+    Physical(usize),
+    Metadata(metadata::Key),
+}
+
+impl Source {
+    /// Prepares to read a table.
+    pub fn new(node: &SourceNode) -> Result<Self, SourceError> {
+        let mut physical = Vec::new();
+        let mut columns = Vec::new();
+        for field in node.base_schema.fields() {
+            let kind = node
+                .table
+                .schema
+                .index_of(field.name())
+                .ok()
+                .and_then(|index| node.table.columns.get(index));
+            columns.push(match kind {
+                Some(ColumnKind::Metadata { key, .. }) => {
+                    BaseColumn::Metadata(metadata::Key::new(*key).map_err(SourceError::Metadata)?)
+                }
+                Some(ColumnKind::Physical) => {
+                    physical.push(Arc::clone(field));
+                    BaseColumn::Physical(physical.len() - 1)
+                }
+                Some(ColumnKind::Computed { .. }) | None => {
+                    return Err(OperatorError::Unsupported(format!(
+                        "column {} of table {} is read from nothing",
+                        field.name(),
+                        node.table.name
+                    ))
+                    .into());
+                }
+            });
+        }
+        let format = &node.table.connector.format;
+        let schema = Arc::new(Schema::new(physical));
+        Ok(Self {
+            decoder: formats::decoder(&format.name, &format.options, schema)?,
+            base_schema: node.base_schema.clone(),
+            columns,
+            compute: Project::of(node.columns.clone(), node.schema.clone()),
+            watermark: node.watermark.clone(),
+        })
+    }
+
+    /// Decodes one partition's records. Those that give no row are in
+    /// `context.failures`, whatever its policy: bytes that cannot be decoded
+    /// are the record's fault.
+    pub fn decode(
+        &mut self,
+        chunk: &FetchedRecords,
+        context: &mut Context,
+    ) -> Result<DecodedChunk, SourceError> {
+        let values: Vec<Option<Bytes>> = chunk.records.iter().map(|r| r.value.clone()).collect();
+        let decoded = self.decoder.decode(&values)?;
+        for failure in decoded.failures {
+            context.failures.push(RowFailure {
+                origin: index_u32(failure.index),
+                stage: DECODE_STAGE.to_owned(),
+                reason: failure.reason,
+            });
+        }
+        let base = self.base_rows(chunk, &decoded.batch, &decoded.rows)?;
+        let batch = Batch {
+            rows: base,
+            kinds: None,
+            origins: Some(decoded.rows.iter().map(|i| index_u32(*i)).collect()),
+        };
+        let batch = self
+            .compute
+            .on_batch(batch, context)?
+            .pop()
+            .ok_or_else(|| OperatorError::Unsupported("a projection without rows".into()))?;
+        Ok(self.follow_watermark(batch, context)?)
+    }
+
+    fn base_rows(
+        &self,
+        chunk: &FetchedRecords,
+        decoded: &RecordBatch,
+        rows: &[usize],
+    ) -> Result<RecordBatch, OperatorError> {
+        let columns = self
+            .columns
+            .iter()
+            .zip(self.base_schema.fields())
+            .map(|(column, field)| {
+                let array = match column {
+                    BaseColumn::Physical(index) => Arc::clone(decoded.column(*index)),
+                    BaseColumn::Metadata(key) => key.column(chunk, rows),
+                };
+                if array.data_type() == field.data_type() {
+                    Ok(array)
+                } else {
+                    cast(&array, field.data_type())
+                }
+            })
+            .collect::<Result<Vec<ArrayRef>, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        Ok(RecordBatch::try_new_with_options(
+            self.base_schema.clone(),
+            columns,
+            &options,
+        )?)
+    }
+
+    fn follow_watermark(
+        &self,
+        batch: Batch,
+        context: &mut Context,
+    ) -> Result<DecodedChunk, OperatorError> {
+        let Some(watermark) = &self.watermark else {
+            return Ok(DecodedChunk { batch, watermark_ms: None });
+        };
+        let batch = refuse_null_times(batch, watermark.column, context)?;
+        let marks = watermark.expression.evaluate(&batch.rows)?.into_array(batch.len())?;
+        let watermark_ms = milliseconds(&marks)?.iter().flatten().max();
+        Ok(DecodedChunk { batch, watermark_ms })
+    }
+}
+
+/// The dead letters' stage of bytes that cannot be decoded, as Kafka Connect
+/// names it.
+pub const DECODE_STAGE: &str = "VALUE_CONVERTER";
+
+/// Flink's WatermarkAssignerOperator fails on a NULL event time; here the
+/// record is a dead letter.
+fn refuse_null_times(
+    batch: Batch,
+    column: usize,
+    context: &mut Context,
+) -> Result<Batch, OperatorError> {
+    let times = batch.rows.column(column);
+    if times.null_count() == 0 {
+        return Ok(batch);
+    }
+    let name = batch.rows.schema().field(column).name().clone();
+    let reason = format!("the event time column '{name}' is NULL");
+    if context.policy == ErrorPolicy::Fail {
+        return Err(OperatorError::Row { operator: "WATERMARK".into(), reason });
+    }
+    let keep: BooleanArray = (0..times.len()).map(|row| Some(times.is_valid(row))).collect();
+    if let Some(origins) = &batch.origins {
+        for row in (0..times.len()).filter(|row| times.is_null(*row)) {
+            context.failures.push(RowFailure {
+                origin: origins[row],
+                stage: "WATERMARK".to_owned(),
+                reason: reason.clone(),
+            });
+        }
+    }
+    Ok(batch.filter(&keep)?)
+}
+
+/// A chunk is bounded far below 2^32 records.
+fn index_u32(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
