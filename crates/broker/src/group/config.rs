@@ -1,0 +1,62 @@
+//! Settings and bounds of the group coordinator.
+
+use std::time::Duration;
+
+/// Longest group id, in bytes. Kafka has no bound but the 32,767 bytes of a
+/// string on the wire; ours keeps `groups_max` ids small in memory.
+pub const GROUP_ID_BYTES_MAX: usize = 4096;
+
+/// Settings of the group coordinator; Kafka's name, default and unit beside
+/// each.
+#[derive(Debug, Clone)]
+pub struct GroupConfig {
+    /// `group.min.session.timeout.ms`, 6 s.
+    pub session_timeout_min: Duration,
+    /// `group.max.session.timeout.ms`, 30 min.
+    pub session_timeout_max: Duration,
+    /// `group.initial.rebalance.delay.ms`. Kafka waits 3 s for more members
+    /// when the first one joins an empty group, to spare large deployments
+    /// some rebalances; we wait 100 ms, because a consumer that starts alone
+    /// (a demo, a console, a test) should not stand still for 3 s, and
+    /// instances started together arrive within that time.
+    pub initial_rebalance_delay: Duration,
+    /// How long a member that has been given an id, or is new in a rebalance,
+    /// is waited for (Kafka's fixed 5 min).
+    pub new_member_timeout: Duration,
+    /// `group.max.size`: members of one group. Unbounded in Kafka.
+    pub group_members_max: usize,
+    /// Groups that one coordinator keeps. Unbounded in Kafka.
+    pub groups_max: usize,
+    /// Bytes of all protocols of one member (its subscription), and of the
+    /// assignments of one generation.
+    pub member_metadata_bytes_max: usize,
+    /// `offset.metadata.max.bytes`: the string that is committed with an
+    /// offset.
+    pub offset_metadata_bytes_max: usize,
+    /// `offsets.retention.minutes`, 7 days: how long the offsets of a group
+    /// without members are kept.
+    pub offsets_retention: Duration,
+    /// `offsets.retention.check.interval.ms`, 10 min.
+    pub offsets_retention_check_interval: Duration,
+    /// `offsets.topic.num.partitions`, 50: partitions of
+    /// `__consumer_offsets` when it is created.
+    pub offsets_topic_partitions: i32,
+}
+
+impl Default for GroupConfig {
+    fn default() -> Self {
+        Self {
+            session_timeout_min: Duration::from_secs(6),
+            session_timeout_max: Duration::from_secs(30 * 60),
+            initial_rebalance_delay: Duration::from_millis(100),
+            new_member_timeout: Duration::from_secs(5 * 60),
+            group_members_max: 10_000,
+            groups_max: 100_000,
+            member_metadata_bytes_max: 768 * 1024,
+            offset_metadata_bytes_max: 4096,
+            offsets_retention: Duration::from_secs(7 * 24 * 60 * 60),
+            offsets_retention_check_interval: Duration::from_secs(10 * 60),
+            offsets_topic_partitions: 50,
+        }
+    }
+}

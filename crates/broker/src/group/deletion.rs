@@ -1,0 +1,307 @@
+//! How groups and offsets go: on request, by age, with their topic.
+
+use super::coordinator::{GroupCoordinator, Inner};
+use super::error::GroupError;
+use super::machine::{GroupState, Now};
+use super::offsets::PartitionKey;
+use super::records::GroupRecord;
+use super::shard::{Group, Shard, ShardState, storage_error};
+use crate::journal::Appended;
+use crate::task::detached;
+use std::sync::Arc;
+
+impl GroupCoordinator {
+    /// Deletes a group without members, and its offsets; returns when that is
+    /// durable.
+    pub async fn delete(&self, group_id: &str) -> Result<(), GroupError> {
+        if self.inner.existing_shards().await?.is_empty() {
+            return Err(GroupError::GroupIdNotFound);
+        }
+        let shard = self.inner.shard_of_any(group_id).await?;
+        let appended = self.inner.append_group_deletion(&shard, group_id)?;
+        let (inner, group_id) = (Arc::clone(&self.inner), group_id.to_owned());
+        let deleted = detached(async move {
+            let outcome = match appended {
+                Some(appended) => appended
+                    .durable
+                    .await
+                    .map_err(|error| storage_error(&error)),
+                None => Ok(()),
+            };
+            let mut state = shard.state.lock();
+            match outcome {
+                Ok(()) => inner.forget_group(&mut state, &group_id),
+                Err(_) => {
+                    let now = Now::of(&*inner.clock);
+                    if let Some(group) = state.groups.get_mut(&group_id) {
+                        group.machine.revive(now);
+                    }
+                }
+            }
+            outcome
+        });
+        deleted.await.unwrap_or(Err(GroupError::NotAvailable))
+    }
+
+    /// Deletes the offsets of some partitions; one result for each. A topic
+    /// that a member is subscribed to keeps its offsets:
+    /// `is_subscribed(subscription, topic)` knows how to read a subscription.
+    pub async fn delete_offsets(
+        &self,
+        group_id: &str,
+        partitions: Vec<PartitionKey>,
+        is_subscribed: impl Fn(&[u8], &str) -> bool + Send,
+    ) -> Result<Vec<Result<(), GroupError>>, GroupError> {
+        if self.inner.existing_shards().await?.is_empty() {
+            return Err(GroupError::GroupIdNotFound);
+        }
+        let shard = self.inner.shard_of_any(group_id).await?;
+        let (results, doomed) = {
+            let mut state = shard.state.lock();
+            let group = state.group(group_id)?.ok_or(GroupError::GroupIdNotFound)?;
+            let results = check_offset_deletion(group, &partitions, is_subscribed)?;
+            let doomed: Vec<PartitionKey> = partitions
+                .into_iter()
+                .zip(&results)
+                .filter(|(_, result)| result.is_ok())
+                .map(|(key, _)| key)
+                .collect();
+            (
+                results,
+                self.inner.append_tombstones(&shard, group_id, doomed)?,
+            )
+        };
+        if let Some((keys, appended)) = doomed {
+            self.inner
+                .remove_when_durable(&shard, group_id, keys, appended)
+                .await?;
+        }
+        Ok(results)
+    }
+
+    /// Deletes the offsets that all groups have for a topic that is no more.
+    pub async fn topic_deleted(&self, topic: &str) -> Result<(), GroupError> {
+        for shard in self.inner.existing_shards().await? {
+            let doomed = self.inner.append_topic_deletion(shard, topic)?;
+            for (group_id, keys, appended) in doomed {
+                self.inner
+                    .remove_when_durable(shard, &group_id, keys, appended)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_offset_deletion(
+    group: &Group,
+    partitions: &[PartitionKey],
+    is_subscribed: impl Fn(&[u8], &str) -> bool,
+) -> Result<Vec<Result<(), GroupError>>, GroupError> {
+    match group.machine.state() {
+        GroupState::Dead => return Err(GroupError::GroupIdNotFound),
+        GroupState::Empty => return Ok(vec![Ok(()); partitions.len()]),
+        _ => {}
+    }
+    if group.machine.protocol_type() != Some("consumer") {
+        return Err(GroupError::NonEmptyGroup);
+    }
+    let protocol = group.machine.protocol().unwrap_or_default();
+    let subscriptions: Vec<_> = group
+        .machine
+        .members()
+        .map(|member| member.metadata_for(protocol))
+        .collect();
+    let check = |(topic, _): &PartitionKey| {
+        if subscriptions
+            .iter()
+            .any(|subscription| is_subscribed(subscription, topic))
+        {
+            Err(GroupError::GroupSubscribedToTopic)
+        } else {
+            Ok(())
+        }
+    };
+    Ok(partitions.iter().map(check).collect())
+}
+
+impl Inner {
+    fn append_group_deletion(
+        &self,
+        shard: &Shard,
+        group_id: &str,
+    ) -> Result<Option<Appended>, GroupError> {
+        let mut state = shard.state.lock();
+        let now = Now::of(&*self.clock);
+        let group = state.group(group_id)?.ok_or(GroupError::GroupIdNotFound)?;
+        if group.machine.state() == GroupState::Dead {
+            return Err(GroupError::GroupIdNotFound);
+        }
+        if group.offsets.is_changing() {
+            return Err(GroupError::NonEmptyGroup);
+        }
+        group.machine.kill(now)?;
+        let mut records: Vec<GroupRecord> = group
+            .offsets
+            .iter()
+            .map(|((topic, partition), _)| GroupRecord::Offset {
+                group: group_id.to_owned(),
+                topic: topic.clone(),
+                partition: *partition,
+                value: None,
+            })
+            .collect();
+        if group.is_recorded {
+            records.push(GroupRecord::Group {
+                group: group_id.to_owned(),
+                value: None,
+            });
+        }
+        if records.is_empty() {
+            return Ok(None);
+        }
+        match self.append(shard, &records, None) {
+            Ok(appended) => Ok(Some(appended)),
+            Err(error) => {
+                group.machine.revive(now);
+                Err(error)
+            }
+        }
+    }
+
+    fn append_tombstones(
+        &self,
+        shard: &Shard,
+        group_id: &str,
+        keys: Vec<PartitionKey>,
+    ) -> Result<Option<(Vec<PartitionKey>, Appended)>, GroupError> {
+        if keys.is_empty() {
+            return Ok(None);
+        }
+        let tombstone = |(topic, partition): &PartitionKey| GroupRecord::Offset {
+            group: group_id.to_owned(),
+            topic: topic.clone(),
+            partition: *partition,
+            value: None,
+        };
+        let records: Vec<GroupRecord> = keys.iter().map(tombstone).collect();
+        let appended = self.append(shard, &records, None)?;
+        Ok(Some((keys, appended)))
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn append_topic_deletion(
+        &self,
+        shard: &Shard,
+        topic: &str,
+    ) -> Result<Vec<(String, Vec<PartitionKey>, Appended)>, GroupError> {
+        let state = shard.state.lock();
+        let mut doomed = Vec::new();
+        for (id, group) in &state.groups {
+            let keys = group
+                .offsets
+                .iter()
+                .map(|(key, _)| key)
+                .filter(|key| key.0 == topic);
+            let keys: Vec<PartitionKey> = keys.cloned().collect();
+            if let Some((keys, appended)) = self.append_tombstones(shard, id, keys)? {
+                doomed.push((id.clone(), keys, appended));
+            }
+        }
+        Ok(doomed)
+    }
+
+    async fn remove_when_durable(
+        self: &Arc<Self>,
+        shard: &Arc<Shard>,
+        group_id: &str,
+        keys: Vec<PartitionKey>,
+        appended: Appended,
+    ) -> Result<(), GroupError> {
+        let (shard, group_id) = (Arc::clone(shard), group_id.to_owned());
+        let removed = detached(async move {
+            appended
+                .durable
+                .await
+                .map_err(|error| storage_error(&error))?;
+            let mut state = shard.state.lock();
+            if let Some(group) = state.groups.get_mut(&group_id) {
+                for (key, journal_offset) in keys.iter().zip(appended.base_offset..) {
+                    group.offsets.remove(key, journal_offset);
+                }
+            }
+            Ok(())
+        });
+        removed.await.unwrap_or(Err(GroupError::NotAvailable))
+    }
+
+    /// Looks for expired offsets from time to time.
+    pub(super) async fn watch_retention(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(self.config.offsets_retention_check_interval) => {}
+            }
+            if let Err(error) = self.expire_offsets().await {
+                tracing::warn!(%error, "expired offsets could not be deleted, will try again");
+            }
+        }
+    }
+
+    /// Deletes offsets past their retention, and groups of which nothing is
+    /// left.
+    pub(super) async fn expire_offsets(self: &Arc<Self>) -> Result<(), GroupError> {
+        for shard in self.existing_shards().await?.to_vec() {
+            let doomed = self.append_expired(&shard)?;
+            for (group_id, keys, appended) in doomed {
+                tracing::info!(group = %group_id, offsets = keys.len(), "offsets expired");
+                self.remove_when_durable(&shard, &group_id, keys, appended)
+                    .await?;
+            }
+            let unused: Vec<String> = unused_groups(&shard.state.lock());
+            let coordinator = GroupCoordinator {
+                inner: Arc::clone(self),
+            };
+            for group_id in unused {
+                match coordinator.delete(&group_id).await {
+                    // Somebody joined in the meantime.
+                    Ok(()) | Err(GroupError::NonEmptyGroup | GroupError::GroupIdNotFound) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn append_expired(
+        &self,
+        shard: &Shard,
+    ) -> Result<Vec<(String, Vec<PartitionKey>, Appended)>, GroupError> {
+        let state = shard.state.lock();
+        if state.check_ready().is_err() {
+            return Ok(Vec::new());
+        }
+        let retention_ms =
+            i64::try_from(self.config.offsets_retention.as_millis()).unwrap_or(i64::MAX);
+        let now_ms = self.clock.now_ms();
+        let mut doomed = Vec::new();
+        for (id, group) in &state.groups {
+            if group.machine.state() != GroupState::Empty || group.offsets.is_changing() {
+                continue;
+            }
+            let is_managed = group.machine.protocol_type().is_some();
+            let idle_since_ms = is_managed.then(|| group.machine.state_timestamp_ms());
+            let keys = group.offsets.expired(now_ms, retention_ms, idle_since_ms);
+            if let Some((keys, appended)) = self.append_tombstones(shard, id, keys)? {
+                doomed.push((id.clone(), keys, appended));
+            }
+        }
+        Ok(doomed)
+    }
+}
+
+fn unused_groups(state: &ShardState) -> Vec<String> {
+    let unused = state.groups.iter().filter(|(_, group)| group.is_unused());
+    unused.map(|(id, _)| id.clone()).collect()
+}

@@ -1,0 +1,70 @@
+//! What a group operation can end with, other than well.
+
+/// Why the group coordinator refused. Each maps to one Kafka error code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum GroupError {
+    /// The group id is empty or too long.
+    #[error("the group id is empty or too long")]
+    InvalidGroupId,
+    /// The group does not exist.
+    #[error("the group does not exist")]
+    GroupIdNotFound,
+    /// The group still has members.
+    #[error("the group still has members")]
+    NonEmptyGroup,
+    /// A member reads the topic whose offset would be deleted.
+    #[error("a member of the group is subscribed to the topic")]
+    GroupSubscribedToTopic,
+    /// The session timeout is outside the configured range.
+    #[error("the session timeout is outside the allowed range")]
+    InvalidSessionTimeout,
+    /// The member must join again with the id it was just given (KIP-394).
+    #[error("join again with the member id of this answer")]
+    MemberIdRequired,
+    /// No such member; it must join again.
+    #[error("the member is not in the group")]
+    UnknownMember,
+    /// Another process has taken over this `group.instance.id` (KIP-345).
+    #[error("another member has taken over this group instance id")]
+    FencedInstanceId,
+    /// The member is of an older generation.
+    #[error("the generation is not the current one")]
+    IllegalGeneration,
+    /// A rebalance is under way; the member must join again.
+    #[error("the group is rebalancing")]
+    RebalanceInProgress,
+    /// The member shares no assignor with the others, or names another kind
+    /// of protocol.
+    #[error("the member's protocols do not fit those of the group")]
+    InconsistentProtocol,
+    /// The group is full.
+    #[error("the group has reached its maximum size")]
+    GroupMaxSizeReached,
+    /// The text committed with an offset is too long.
+    #[error("the metadata committed with the offset is too long")]
+    OffsetMetadataTooLarge,
+    /// The group's state is being read from the log.
+    #[error("the coordinator is loading the group")]
+    LoadInProgress,
+    /// The coordinator cannot serve this group now; ask again.
+    #[error("the coordinator is not available")]
+    NotAvailable,
+    /// This node does not coordinate this group.
+    #[error("this node is not the coordinator of the group")]
+    NotCoordinator,
+    /// A transactional offset is pending (KIP-447).
+    #[error("an open transaction has a pending offset")]
+    UnstableOffsetCommit,
+    /// The producer of a transactional commit is of an older epoch.
+    #[error("a newer instance of the producer has taken over")]
+    ProducerFenced,
+    /// The transaction does not include this group's offsets.
+    #[error("the transaction does not include this group's offsets")]
+    InvalidTxnState,
+    /// The request contradicts itself or breaks a bound.
+    #[error("the request is not valid")]
+    InvalidRequest,
+    /// The log refused the record for good.
+    #[error("the group's record could not be written")]
+    Storage,
+}

@@ -1,0 +1,185 @@
+//! Reading a partition of `__consumer_offsets` back into memory.
+
+use super::coordinator::Inner;
+use super::error::GroupError;
+use super::machine::{ClassicGroup, GroupSnapshot, Now};
+use super::offsets::OffsetTable;
+use super::records::{self, GroupRecord};
+use super::shard::{Group, Shard, ShardStatus, storage_error};
+use crate::journal::{InternalTopic, JournalError};
+use millstream_core::ids::ProducerId;
+use millstream_wire::batch::{BatchError, BatchView, ControlKind, EndTxnMarker, split_batches};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// Why a partition could not be read.
+#[derive(Debug, thiserror::Error)]
+enum LoadError {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("a batch of the partition cannot be read: {0}")]
+    Batch(#[from] BatchError),
+}
+
+/// What has been read so far.
+#[derive(Default)]
+struct Replay {
+    snapshots: HashMap<String, GroupSnapshot>,
+    offsets: HashMap<String, OffsetTable>,
+    transactions: HashMap<ProducerId, BTreeSet<String>>,
+    skipped: usize,
+}
+
+impl Inner {
+    /// Reads a partition; afterwards its shard answers.
+    pub(super) async fn load(self: &Arc<Self>, shard: &Arc<Shard>) {
+        let started = self.clock.monotonic();
+        match self.replay(shard.partition).await {
+            Ok(replay) => {
+                self.install(shard, replay);
+                let groups = shard.state.lock().groups.len();
+                if groups > 0 {
+                    let took = self.clock.monotonic().saturating_sub(started);
+                    tracing::info!(partition = shard.partition, groups, ?took, "groups loaded");
+                }
+            }
+            Err(error) => {
+                tracing::error!(partition = shard.partition, %error, "groups cannot be loaded");
+                shard.state.lock().status = ShardStatus::Closed(match &error {
+                    LoadError::Journal(error) => storage_error(error),
+                    LoadError::Batch(_) => GroupError::NotAvailable,
+                });
+            }
+        }
+        let ids: Vec<String> = shard.state.lock().groups.keys().cloned().collect();
+        for id in ids {
+            self.schedule(shard, &mut shard.state.lock(), &id);
+        }
+    }
+
+    async fn replay(&self, partition: i32) -> Result<Replay, LoadError> {
+        let topic = InternalTopic::ConsumerOffsets;
+        let mut replay = Replay::default();
+        let mut offset = self.journal.start_offset(topic, partition)?;
+        loop {
+            let chunk = self.journal.read(topic, partition, offset).await?;
+            if chunk.batches.is_empty() {
+                break;
+            }
+            for batch in split_batches(chunk.batches) {
+                replay.take_batch(&batch?)?;
+            }
+            offset = chunk.next_offset;
+        }
+        if replay.skipped > 0 {
+            tracing::warn!(
+                partition,
+                records = replay.skipped,
+                "records of an unknown kind skipped"
+            );
+        }
+        Ok(replay)
+    }
+
+    fn install(&self, shard: &Shard, replay: Replay) {
+        let now = Now::of(&*self.clock);
+        let mut state = shard.state.lock();
+        for (id, snapshot) in replay.snapshots {
+            let machine = ClassicGroup::restore(Arc::clone(&self.config), snapshot, now);
+            let mut group = Group::new(machine);
+            group.is_recorded = true;
+            state.groups.insert(id, group);
+        }
+        for (id, offsets) in replay.offsets {
+            if offsets.is_unused() {
+                continue;
+            }
+            let group = state
+                .groups
+                .entry(id)
+                .or_insert_with(|| Group::new(ClassicGroup::new(Arc::clone(&self.config), now)));
+            group.offsets = offsets;
+        }
+        state.transactions = replay.transactions;
+        state.status = ShardStatus::Ready;
+        for (producer, committed) in std::mem::take(&mut state.ended_while_loading) {
+            state.end_transaction(producer, committed);
+        }
+        self.count_loaded(state.groups.len());
+    }
+}
+
+impl Replay {
+    fn take_batch(&mut self, batch: &BatchView) -> Result<(), LoadError> {
+        let header = batch.header();
+        let producer = ProducerId(header.producer_id);
+        for record in batch.records()? {
+            let record = record?;
+            if header.is_control() {
+                let committed = EndTxnMarker::parse(&record)?.kind == ControlKind::Commit;
+                self.end_transaction(producer, committed);
+                continue;
+            }
+            let Some(key) = &record.key else {
+                self.skipped += 1;
+                continue;
+            };
+            let held_for = header.is_transactional().then_some(producer);
+            match records::decode(key, record.value.as_ref(), record.offset) {
+                Ok(decoded) => self.take(decoded, record.offset, held_for),
+                Err(error) => {
+                    tracing::debug!(offset = record.offset, %error, "record skipped");
+                    self.skipped += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, record: GroupRecord, journal_offset: i64, held_for: Option<ProducerId>) {
+        match record {
+            GroupRecord::Group {
+                group,
+                value: Some(snapshot),
+            } => {
+                self.snapshots.insert(group, snapshot);
+            }
+            GroupRecord::Group { group, value: None } => {
+                self.snapshots.remove(&group);
+            }
+            GroupRecord::Offset {
+                group,
+                topic,
+                partition,
+                value: Some(value),
+            } => {
+                let offsets = self.offsets.entry(group.clone()).or_default();
+                match held_for {
+                    Some(producer) => {
+                        offsets.hold(producer, (topic, partition), value);
+                        self.transactions.entry(producer).or_default().insert(group);
+                    }
+                    None => offsets.apply((topic, partition), value),
+                }
+            }
+            GroupRecord::Offset {
+                group,
+                topic,
+                partition,
+                value: None,
+            } => {
+                if let Some(offsets) = self.offsets.get_mut(&group) {
+                    offsets.remove(&(topic, partition), journal_offset);
+                }
+            }
+        }
+    }
+
+    fn end_transaction(&mut self, producer: ProducerId, committed: bool) {
+        for group in self.transactions.remove(&producer).unwrap_or_default() {
+            if let Some(offsets) = self.offsets.get_mut(&group) {
+                offsets.end_transaction(producer, committed);
+            }
+        }
+    }
+}

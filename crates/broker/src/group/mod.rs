@@ -1,0 +1,59 @@
+//! Consumer groups and their offsets: the classic group protocol and
+//! `__consumer_offsets`.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`machine`], [`join`], [`sync`], [`liveness`] | a group as a pure state machine |
+//! | [`offsets`] | the committed and pending offsets of a group, pure too |
+//! | [`records`] | Kafka's record formats |
+//! | [`shard`] | the groups of one partition; carries out what the machines decide |
+//! | [`coordinator`], [`commits`], [`views`], [`deletion`] | what others call |
+//! | [`loader`] | reading a partition back after a start |
+//!
+//! A group lives in one partition of `__consumer_offsets`; whoever leads that
+//! partition coordinates it. Nothing is believed before it is durable:
+//! assignments are handed out, offsets become readable and commits are
+//! answered when the log says so.
+//!
+//! Deliberately absent: the protocol of KIP-848 (ConsumerGroupHeartbeat),
+//! share groups and streams groups. Their records are skipped on load.
+
+mod commits;
+mod config;
+mod coordinator;
+mod deletion;
+mod error;
+mod join;
+mod liveness;
+mod loader;
+mod machine;
+mod member;
+mod offsets;
+mod records;
+mod shard;
+mod sync;
+mod timers;
+mod views;
+
+#[cfg(test)]
+mod coordinator_tests;
+#[cfg(test)]
+mod machine_tests;
+
+pub use commits::{
+    CommitResults, Committer, FetchedOffset, OffsetToCommit, OffsetsWanted, Stability,
+};
+pub use config::{GROUP_ID_BYTES_MAX, GroupConfig};
+pub use coordinator::{GroupCoordinator, GroupServices, Leaver};
+pub use error::GroupError;
+pub use join::JoinRequest;
+pub use liveness::{CommitIdentity, CommitKind};
+pub use machine::{
+    ClassicGroup, Effect, GroupSnapshot, GroupState, JoinOutcome, JoinRefusal, JoinedMember,
+    MemberSnapshot, Now, PersistId, SyncOutcome,
+};
+pub use member::{Member, Protocol, Ticket};
+pub use offsets::{CommittedOffset, OffsetTable, PartitionKey};
+pub use records::{GroupRecord, RecordError};
+pub use sync::SyncRequest;
+pub use views::{GroupDescription, GroupList, GroupListing, MemberDescription};

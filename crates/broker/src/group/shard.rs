@@ -1,0 +1,255 @@
+//! The groups of one partition of `__consumer_offsets`, and how what their
+//! state machines decide is carried out.
+//!
+//! Invariant: records are appended while the shard is locked, so their order
+//! in the log is the order of the decisions. Nothing waits under the lock:
+//! durability is awaited by a task of its own, which no client that goes away
+//! can cancel.
+
+use super::coordinator::Inner;
+use super::error::GroupError;
+use super::machine::{ClassicGroup, Effect, JoinOutcome, JoinRefusal, Now, SyncOutcome};
+use super::member::Ticket;
+use super::offsets::OffsetTable;
+use super::records::{GroupRecord, batch_of};
+use crate::journal::{Appended, InternalTopic, JournalError};
+use millstream_core::ids::ProducerId;
+use parking_lot::Mutex;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Answer to a parked JoinGroup.
+pub(super) type JoinReply = Result<JoinOutcome, JoinRefusal>;
+/// Answer to a parked SyncGroup.
+pub(super) type SyncReply = Result<SyncOutcome, GroupError>;
+
+/// Whether a shard can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ShardStatus {
+    /// Its partition is being read.
+    Loading,
+    /// It answers.
+    Ready,
+    /// It does not: the partition could not be read, or another node leads it.
+    Closed(GroupError),
+}
+
+/// A request that waits for its answer.
+#[derive(Debug)]
+pub(super) enum Waiter {
+    Join(oneshot::Sender<JoinReply>),
+    Sync(oneshot::Sender<SyncReply>),
+}
+
+/// A group with its offsets.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) machine: ClassicGroup,
+    pub(super) offsets: OffsetTable,
+    /// The deadline that the timer knows of.
+    pub(super) scheduled: Option<Duration>,
+    /// Whether the log has a record of the group itself, which then needs a
+    /// tombstone when it goes.
+    pub(super) is_recorded: bool,
+}
+
+impl Group {
+    pub(super) fn new(machine: ClassicGroup) -> Self {
+        Self {
+            machine,
+            offsets: OffsetTable::default(),
+            scheduled: None,
+            is_recorded: false,
+        }
+    }
+}
+
+/// One partition of `__consumer_offsets`.
+#[derive(Debug)]
+pub(super) struct Shard {
+    pub(super) partition: i32,
+    pub(super) state: Mutex<ShardState>,
+}
+
+/// What a shard holds.
+#[derive(Debug)]
+pub(super) struct ShardState {
+    pub(super) status: ShardStatus,
+    pub(super) groups: HashMap<String, Group>,
+    pub(super) waiters: HashMap<Ticket, Waiter>,
+    /// The groups for which an open transaction has offsets.
+    pub(super) transactions: HashMap<ProducerId, BTreeSet<String>>,
+    /// Markers written while the partition was being read, which may have
+    /// come after the last read.
+    pub(super) ended_while_loading: Vec<(ProducerId, bool)>,
+}
+
+impl Shard {
+    pub(super) fn new(partition: i32, status: ShardStatus) -> Arc<Self> {
+        let state = ShardState {
+            status,
+            groups: HashMap::new(),
+            waiters: HashMap::new(),
+            transactions: HashMap::new(),
+            ended_while_loading: Vec::new(),
+        };
+        Arc::new(Self {
+            partition,
+            state: Mutex::new(state),
+        })
+    }
+}
+
+impl ShardState {
+    pub(super) fn check_ready(&self) -> Result<(), GroupError> {
+        match self.status {
+            ShardStatus::Ready => Ok(()),
+            ShardStatus::Loading => Err(GroupError::LoadInProgress),
+            ShardStatus::Closed(error) => Err(error),
+        }
+    }
+
+    /// The group, if the shard may be asked.
+    pub(super) fn group(&mut self, id: &str) -> Result<Option<&mut Group>, GroupError> {
+        self.check_ready()?;
+        Ok(self.groups.get_mut(id))
+    }
+
+    /// Ends a producer's transaction in all groups that have a part in it.
+    pub(super) fn end_transaction(&mut self, producer: ProducerId, committed: bool) {
+        if self.status == ShardStatus::Loading {
+            self.ended_while_loading.push((producer, committed));
+        }
+        for id in self.transactions.remove(&producer).unwrap_or_default() {
+            if let Some(group) = self.groups.get_mut(&id) {
+                group.offsets.end_transaction(producer, committed);
+            }
+        }
+    }
+
+    fn answer(&mut self, effect: Effect) {
+        match effect {
+            Effect::Joined(ticket, result) => {
+                if let Some(Waiter::Join(reply)) = self.waiters.remove(&ticket) {
+                    // The client may have gone away; its member expires.
+                    let _ = reply.send(result);
+                }
+            }
+            Effect::Synced(ticket, result) => {
+                if let Some(Waiter::Sync(reply)) = self.waiters.remove(&ticket) {
+                    let _ = reply.send(result);
+                }
+            }
+            Effect::Persist(..) => {}
+        }
+    }
+}
+
+impl Inner {
+    /// Carries out what a group's machine decided.
+    pub(super) fn carry_out(
+        self: &Arc<Self>,
+        shard: &Arc<Shard>,
+        state: &mut ShardState,
+        group_id: &str,
+        effects: Vec<Effect>,
+    ) {
+        let mut todo = effects;
+        while !todo.is_empty() {
+            let mut next = Vec::new();
+            for effect in todo {
+                let Effect::Persist(id, snapshot) = effect else {
+                    state.answer(effect);
+                    continue;
+                };
+                let record = GroupRecord::Group {
+                    group: group_id.to_owned(),
+                    value: Some(snapshot),
+                };
+                match self.append(shard, &[record], None) {
+                    Ok(appended) => {
+                        if let Some(group) = state.groups.get_mut(group_id) {
+                            group.is_recorded = true;
+                        }
+                        self.persist_later(shard, group_id, id, appended);
+                    }
+                    Err(error) => {
+                        if let Some(group) = state.groups.get_mut(group_id) {
+                            let now = Now::of(&*self.clock);
+                            next.extend(group.machine.persisted(id, Err(error), now));
+                        }
+                    }
+                }
+            }
+            todo = next;
+        }
+        self.schedule(shard, state, group_id);
+    }
+
+    fn persist_later(
+        self: &Arc<Self>,
+        shard: &Arc<Shard>,
+        group_id: &str,
+        id: super::machine::PersistId,
+        appended: Appended,
+    ) {
+        let (inner, shard, group_id) = (Arc::clone(self), Arc::clone(shard), group_id.to_owned());
+        tokio::spawn(async move {
+            let result = appended
+                .durable
+                .await
+                .map_err(|error| storage_error(&error));
+            let mut state = shard.state.lock();
+            let Some(group) = state.groups.get_mut(&group_id) else {
+                return;
+            };
+            let effects = group.machine.persisted(id, result, Now::of(&*inner.clock));
+            inner.carry_out(&shard, &mut state, &group_id, effects);
+        });
+    }
+
+    /// Appends records to the shard's partition, as one batch.
+    pub(super) fn append(
+        &self,
+        shard: &Shard,
+        records: &[GroupRecord],
+        producer: Option<crate::txn::Producer>,
+    ) -> Result<Appended, GroupError> {
+        let batch = batch_of(records, producer, self.clock.now_ms())?;
+        self.journal
+            .append(InternalTopic::ConsumerOffsets, shard.partition, batch)
+            .map_err(|error| storage_error(&error))
+    }
+
+    /// Tells the timer when the group wants to be looked at next.
+    pub(super) fn schedule(&self, shard: &Shard, state: &mut ShardState, group_id: &str) {
+        let Some(group) = state.groups.get_mut(group_id) else {
+            return;
+        };
+        let Some(deadline) = group.machine.next_deadline() else {
+            return;
+        };
+        // Heartbeats move deadlines later all the time: the timer finds that
+        // out when it looks, so only an earlier one is news.
+        if group.scheduled.is_none_or(|scheduled| deadline < scheduled) {
+            group.scheduled = Some(deadline);
+            self.timers.add(deadline, shard.partition, group_id);
+        }
+    }
+}
+
+/// What a failure of the journal means to a client.
+pub(super) fn storage_error(error: &JournalError) -> GroupError {
+    match error {
+        JournalError::Unavailable(_) => GroupError::NotAvailable,
+        JournalError::NotLeader => GroupError::NotCoordinator,
+        JournalError::ProducerFenced => GroupError::ProducerFenced,
+        JournalError::TooLarge(_) => GroupError::InvalidRequest,
+        JournalError::Failed(_) => {
+            tracing::error!(%error, "a record of a group could not be written");
+            GroupError::Storage
+        }
+    }
+}

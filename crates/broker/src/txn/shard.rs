@@ -1,0 +1,125 @@
+//! The transactional ids of one partition of `__transaction_state`.
+//!
+//! Invariant: a transit's record is appended while the shard is locked, so
+//! the order in the log is the order of the decisions; nothing waits under
+//! the lock.
+
+use super::error::TxnError;
+use super::machine::{TxnImage, TxnMachine};
+use super::records::batch_of;
+use crate::journal::{Appended, InternalTopic, Journal, JournalError};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
+
+/// Whether a shard can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ShardStatus {
+    /// Its partition is being read.
+    Loading,
+    /// It answers.
+    Ready,
+    /// It does not: the partition could not be read, or another node leads it.
+    Closed(TxnError),
+}
+
+/// A transactional id, and whoever waits for it to change.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) machine: TxnMachine,
+    changed: Arc<Notify>,
+}
+
+impl Entry {
+    pub(super) fn new(machine: TxnMachine) -> Self {
+        Self {
+            machine,
+            changed: Arc::default(),
+        }
+    }
+
+    /// Wakes whoever waits for a change.
+    pub(super) fn notify(&self) {
+        self.changed.notify_waiters();
+    }
+
+    /// Ends at the next change after this call.
+    pub(super) fn next_change(&self) -> OwnedNotified {
+        Arc::clone(&self.changed).notified_owned()
+    }
+}
+
+/// One partition of `__transaction_state`.
+#[derive(Debug)]
+pub(super) struct Shard {
+    pub(super) partition: i32,
+    pub(super) state: Mutex<ShardState>,
+}
+
+/// What a shard holds.
+#[derive(Debug)]
+pub(super) struct ShardState {
+    pub(super) status: ShardStatus,
+    pub(super) ids: HashMap<String, Entry>,
+}
+
+impl Shard {
+    pub(super) fn new(partition: i32, status: ShardStatus) -> Arc<Self> {
+        Arc::new(Self {
+            partition,
+            state: Mutex::new(ShardState {
+                status,
+                ids: HashMap::new(),
+            }),
+        })
+    }
+
+    /// Appends a record about a transactional id; no image is a tombstone.
+    pub(super) fn append(
+        &self,
+        journal: &dyn Journal,
+        id: &str,
+        image: Option<&TxnImage>,
+        now_ms: i64,
+    ) -> Result<Appended, TxnError> {
+        let batch = batch_of(id, image, now_ms)?;
+        journal
+            .append(InternalTopic::TransactionState, self.partition, batch)
+            .map_err(|error| storage_error(&error))
+    }
+}
+
+impl ShardState {
+    pub(super) fn check_ready(&self) -> Result<(), TxnError> {
+        match self.status {
+            ShardStatus::Ready => Ok(()),
+            ShardStatus::Loading => Err(TxnError::LoadInProgress),
+            ShardStatus::Closed(error) => Err(error),
+        }
+    }
+
+    /// The id's entry; an id that nobody has initialised has no producer id
+    /// that could be right.
+    pub(super) fn entry(&mut self, id: &str) -> Result<&mut Entry, TxnError> {
+        self.check_ready()?;
+        self.ids
+            .get_mut(id)
+            .ok_or(TxnError::InvalidProducerIdMapping)
+    }
+}
+
+/// What a failure of the journal means to a client.
+pub(super) fn storage_error(error: &JournalError) -> TxnError {
+    match error {
+        JournalError::Unavailable(_) => TxnError::NotAvailable,
+        JournalError::NotLeader => TxnError::NotCoordinator,
+        JournalError::TooLarge(_) => TxnError::InvalidRequest,
+        JournalError::ProducerFenced => TxnError::Fenced,
+        JournalError::Failed(_) => {
+            tracing::error!(%error, "a record of a transaction could not be written");
+            TxnError::Storage
+        }
+    }
+}
