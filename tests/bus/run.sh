@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# The bus conformance suite over librdkafka: once against Millstream, once
+# against Apache Kafka. The same suite runs in-process in crates/broker and on
+# the in-memory bus in crates/core.
+set -euo pipefail
+source "$(dirname "$0")/../lib/suite.sh"
+cd "$repo"
+need cargo
+cargo test --locked --quiet -p millstream-connect --no-run
+for server in millstream kafka; do
+  say "bus conformance against $server"
+  SERVER=$server with_server bash -c \
+    'MILLSTREAM_TEST_KAFKA=$BOOTSTRAP cargo test --locked --quiet -p millstream-connect --tests'
+done
