@@ -41,6 +41,8 @@ pub mod batch;
 pub mod compression;
 mod error_code;
 pub mod frame;
+#[cfg(feature = "testing")]
+pub mod fuzzing;
 pub mod messages;
 pub mod records;
 

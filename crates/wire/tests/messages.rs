@@ -14,16 +14,16 @@ use millstream_wire::messages::{
     FindCoordinatorResponse, MetadataRequest, MetadataResponse, OffsetFetchRequest, ProduceRequest,
 };
 use millstream_wire::records::consumer_offsets::{
-    GroupMetadataValue, OffsetCommitKey, OffsetCommitValue,
+    GroupMetadataKey, GroupMetadataValue, OffsetCommitKey, OffsetCommitValue,
 };
 use millstream_wire::records::consumer_protocol::{
     ConsumerProtocolAssignment, ConsumerProtocolSubscription,
 };
-use millstream_wire::records::transaction_state::TransactionLogValue;
+use millstream_wire::records::transaction_state::{TransactionLogKey, TransactionLogValue};
 use millstream_wire::testing::Source;
 use proptest::prelude::*;
 
-/// Messages that are in no API.
+/// Those of the APIs, then those that are in none.
 fn all_messages() -> Vec<AnyMessage> {
     let mut all: Vec<_> = ApiKey::ALL
         .iter()
@@ -32,7 +32,9 @@ fn all_messages() -> Vec<AnyMessage> {
     all.extend([
         AnyMessage::of::<OffsetCommitKey>(),
         AnyMessage::of::<OffsetCommitValue>(),
+        AnyMessage::of::<GroupMetadataKey>(),
         AnyMessage::of::<GroupMetadataValue>(),
+        AnyMessage::of::<TransactionLogKey>(),
         AnyMessage::of::<TransactionLogValue>(),
         AnyMessage::of::<ConsumerProtocolSubscription>(),
         AnyMessage::of::<ConsumerProtocolAssignment>(),
@@ -304,4 +306,26 @@ fn defaults_are_those_of_the_protocol() {
     assert_eq!(OffsetFetchRequest::default().topics, Some(Vec::new()));
     assert_eq!(CreateTopicsRequest::default().timeout_ms, 60_000);
     assert_eq!(FindCoordinatorResponse::default().error_code, 0);
+}
+
+#[test]
+fn messages_verified_by_kafka_itself_come_back() {
+    let all = all_messages();
+    let mut lines_count = 0;
+    for line in include_str!("fixtures/kafka_4_4.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+    {
+        let [name, version, hex] = line.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("malformed line {line}");
+        };
+        let message = all.iter().find(|message| message.name == name).unwrap();
+        let bytes: Bytes = (0..hex.len() / 2)
+            .map(|at| u8::from_str_radix(&hex[at * 2..at * 2 + 2], 16).unwrap())
+            .collect();
+        let again = recode(message, version.parse().unwrap(), bytes.clone());
+        assert_eq!(again, Ok(bytes), "{name} v{version}");
+        lines_count += 1;
+    }
+    assert!(lines_count > 50, "{lines_count} lines");
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 /// Memory that the arrays of one decoded message may take, in bytes. A
 /// message of small elements takes many times its size on the wire, so the
 /// size of the frame alone is no bound.
-const MESSAGE_ARRAYS_BYTES_MAX: usize = 256 * 1024 * 1024;
+const MESSAGE_ARRAYS_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// Reads primitive types from the front of a [`Bytes`]. Byte fields come out
 /// as slices of it, not as copies.

@@ -129,28 +129,39 @@ impl Compression {
 /// Output that is reserved before the decoder has shown that there is any, as
 /// a multiple of the input.
 const EXPANSION_GUESS: usize = 4;
+/// The least that is reserved at a time.
+const STEP_BYTES_MIN: usize = 1024;
 
 /// Reads a decoder to its end, into at most `bytes_max` bytes.
 fn read_capped(
     codec: &'static str,
-    decoder: impl Read,
+    mut decoder: impl Read,
     payload_bytes: usize,
     bytes_max: usize,
 ) -> Result<Vec<u8>, CompressionError> {
-    let mut out = Vec::with_capacity(payload_bytes.saturating_mul(EXPANSION_GUESS).min(bytes_max));
     // One byte above the cap tells "exactly the cap" from "more than it".
-    let bytes_limit = (bytes_max as u64).saturating_add(1);
-    decoder
-        .take(bytes_limit)
-        .read_to_end(&mut out)
-        .map_err(|error| CompressionError::Malformed {
-            codec,
-            detail: error.to_string(),
-        })?;
-    if out.len() > bytes_max {
-        return Err(CompressionError::TooLarge { bytes_max });
+    let bytes_limit = bytes_max.saturating_add(1);
+    let mut out = Vec::new();
+    let mut step = payload_bytes
+        .saturating_mul(EXPANSION_GUESS)
+        .max(STEP_BYTES_MIN);
+    while out.len() < bytes_limit {
+        // Doubling, but never beyond the cap, as the vector's own growth would.
+        step = step.max(out.len()).min(bytes_limit - out.len());
+        out.reserve_exact(step);
+        let read = decoder
+            .by_ref()
+            .take(step as u64)
+            .read_to_end(&mut out)
+            .map_err(|error| CompressionError::Malformed {
+                codec,
+                detail: error.to_string(),
+            })?;
+        if read < step {
+            return Ok(out);
+        }
     }
-    Ok(out)
+    Err(CompressionError::TooLarge { bytes_max })
 }
 
 fn failed(codec: &'static str) -> impl Fn(std::io::Error) -> CompressionError {

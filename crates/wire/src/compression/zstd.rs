@@ -1,7 +1,6 @@
 //! zstd (KIP-110): one frame, window bounded.
 
 use super::{CompressionError, failed, read_capped};
-use std::io::Read;
 
 const CODEC: &str = "zstd";
 
@@ -22,5 +21,5 @@ pub(super) fn decompress(payload: &[u8], bytes_max: usize) -> Result<Vec<u8>, Co
     };
     let mut decoder = ::zstd::stream::read::Decoder::with_buffer(payload).map_err(malformed)?;
     decoder.window_log_max(WINDOW_LOG_MAX).map_err(malformed)?;
-    read_capped(CODEC, decoder.by_ref(), payload.len(), bytes_max)
+    read_capped(CODEC, decoder, payload.len(), bytes_max)
 }

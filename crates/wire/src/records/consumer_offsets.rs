@@ -1,5 +1,8 @@
 //! The records of `__consumer_offsets`, as Kafka writes them.
+//!
+//! A key's version says what the record is: see [`ConsumerOffsetsKey`].
 
+use crate::codec::{DecodeError, EncodeError, Message, Reader, encode_versioned};
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -76,5 +79,85 @@ crate::message! {
         subscription: Bytes [0+],
         /// What the leader gave it.
         assignment: Bytes [0+],
+    }
+}
+
+/// The version at which committed offsets are keyed: 0 was keyed before
+/// Kafka 0.9.
+const OFFSET_COMMIT_KEY_VERSION: i16 = 1;
+/// The version at which classic groups are keyed.
+const GROUP_METADATA_KEY_VERSION: i16 = 2;
+
+/// What a record of `__consumer_offsets` is about: the version of its key is
+/// the record's type.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ConsumerOffsetsKey {
+    /// A committed offset; the value is an [`OffsetCommitValue`], or null when
+    /// it is gone.
+    Offset(OffsetCommitKey),
+    /// A classic group; the value is a [`GroupMetadataValue`], or null when it
+    /// is gone.
+    Group(GroupMetadataKey),
+    /// A record of a type that is not known here, as those of KIP-848: to be
+    /// kept, and skipped by a reader.
+    Other(i16),
+}
+
+impl ConsumerOffsetsKey {
+    /// Reads the key of a record.
+    pub fn decode(key: Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(key);
+        match reader.i16()? {
+            version @ 0..=OFFSET_COMMIT_KEY_VERSION => {
+                OffsetCommitKey::decode(version, &mut reader).map(Self::Offset)
+            }
+            version @ GROUP_METADATA_KEY_VERSION => {
+                GroupMetadataKey::decode(version, &mut reader).map(Self::Group)
+            }
+            other => Ok(Self::Other(other)),
+        }
+    }
+
+    /// Writes the key of a record; a key of an unknown type cannot be.
+    pub fn encode(&self) -> Result<Bytes, EncodeError> {
+        match self {
+            Self::Offset(key) => encode_versioned(key, OFFSET_COMMIT_KEY_VERSION),
+            Self::Group(key) => encode_versioned(key, GROUP_METADATA_KEY_VERSION),
+            &Self::Other(version) => Err(EncodeError::UnsupportedVersion {
+                message: "ConsumerOffsetsKey",
+                version,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_told_apart_by_their_version() {
+        let offset = ConsumerOffsetsKey::Offset(OffsetCommitKey {
+            group: "g".to_owned(),
+            topic: "t".to_owned(),
+            partition: 7,
+        });
+        let bytes = offset.encode().unwrap();
+        assert_eq!(&bytes[..], [0, 1, 0, 1, b'g', 0, 1, b't', 0, 0, 0, 7]);
+        assert_eq!(ConsumerOffsetsKey::decode(bytes), Ok(offset));
+
+        let group = ConsumerOffsetsKey::Group(GroupMetadataKey {
+            group: "g".to_owned(),
+        });
+        let bytes = group.encode().unwrap();
+        assert_eq!(&bytes[..], [0, 2, 0, 1, b'g']);
+        assert_eq!(ConsumerOffsetsKey::decode(bytes), Ok(group));
+
+        let newer = Bytes::from_static(&[0, 3, 9, 9]);
+        assert_eq!(
+            ConsumerOffsetsKey::decode(newer),
+            Ok(ConsumerOffsetsKey::Other(3))
+        );
+        assert!(ConsumerOffsetsKey::decode(Bytes::from_static(&[0])).is_err());
     }
 }
