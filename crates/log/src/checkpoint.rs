@@ -1,0 +1,135 @@
+//! Kafka's text checkpoint files: a version line, a count line, then one
+//! entry a line. Replaced whole, so a crash leaves the old or the new one.
+
+use crate::error::OpenError;
+use millstream_core::env::Fs;
+use millstream_core::ids::{Offset, TopicPartition};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Offsets by partition in one file of the data folder:
+/// `topic partition offset`.
+pub(crate) struct OffsetCheckpoint {
+    fs: Arc<dyn Fs>,
+    path: PathBuf,
+    offsets: Mutex<BTreeMap<TopicPartition, Offset>>,
+    /// Writers take turns, so that an older content never replaces a newer.
+    writing: Mutex<()>,
+}
+
+impl OffsetCheckpoint {
+    /// Reads the file; a missing one is empty.
+    pub(crate) fn open(fs: Arc<dyn Fs>, path: PathBuf) -> Result<Self, OpenError> {
+        let mut offsets = BTreeMap::new();
+        for (line, fields) in read_entries(fs.as_ref(), &path)? {
+            let entry = (|| {
+                let [topic, partition, offset] = fields.as_slice() else {
+                    return None;
+                };
+                Some((
+                    TopicPartition::new(topic.as_str(), partition.parse().ok()?),
+                    Offset(offset.parse().ok()?),
+                ))
+            })();
+            let (topic_partition, offset) =
+                entry.ok_or_else(|| malformed(&path, line, "expected: topic partition offset"))?;
+            offsets.insert(topic_partition, offset);
+        }
+        Ok(Self {
+            fs,
+            path,
+            offsets: Mutex::new(offsets),
+            writing: Mutex::new(()),
+        })
+    }
+
+    pub(crate) fn get(&self, topic_partition: &TopicPartition) -> Option<Offset> {
+        self.offsets.lock().get(topic_partition).copied()
+    }
+
+    /// Sets entries and makes the file durable.
+    pub(crate) fn store(
+        &self,
+        entries: impl IntoIterator<Item = (TopicPartition, Offset)>,
+    ) -> io::Result<()> {
+        let _turn = self.writing.lock();
+        let content = {
+            let mut offsets = self.offsets.lock();
+            offsets.extend(entries);
+            render(
+                offsets
+                    .iter()
+                    .map(|(tp, offset)| format!("{} {} {offset}", tp.topic, tp.partition)),
+            )
+        };
+        self.fs.replace(&self.path, content.as_bytes())
+    }
+
+    /// Forgets a partition and makes the file durable.
+    pub(crate) fn remove(&self, topic_partition: &TopicPartition) -> io::Result<()> {
+        if self.offsets.lock().remove(topic_partition).is_none() {
+            return Ok(());
+        }
+        self.store([])
+    }
+}
+
+/// Version 0, the count, the entries.
+pub(crate) fn render(entries: impl Iterator<Item = String>) -> String {
+    let entries: Vec<String> = entries.collect();
+    let mut text = format!("0\n{}\n", entries.len());
+    for entry in entries {
+        text.push_str(&entry);
+        text.push('\n');
+    }
+    text
+}
+
+/// The entries of a checkpoint file with their line numbers, split at blanks;
+/// none when the file is missing.
+pub(crate) fn read_entries(
+    fs: &dyn Fs,
+    path: &Path,
+) -> Result<Vec<(usize, Vec<String>)>, OpenError> {
+    if !fs.exists(path) {
+        return Ok(Vec::new());
+    }
+    let bytes = fs.read_to_vec(path).map_err(|source| OpenError::Io {
+        doing: "read",
+        path: path.to_owned(),
+        source,
+    })?;
+    let text = String::from_utf8(bytes).map_err(|_| malformed(path, 0, "not UTF-8"))?;
+    let mut lines = text
+        .lines()
+        .enumerate()
+        .map(|(i, line)| (i + 1, line.trim()));
+    match lines.next() {
+        Some((_, "0")) => {}
+        Some((line, _)) => return Err(malformed(path, line, "expected version 0")),
+        None => return Err(malformed(path, 1, "the file is empty")),
+    }
+    let count: usize = lines
+        .next()
+        .and_then(|(_, line)| line.parse().ok())
+        .ok_or_else(|| malformed(path, 2, "expected the number of entries"))?;
+    let entries: Vec<_> = lines
+        .filter(|(_, line)| !line.is_empty())
+        .map(|(i, line)| (i, line.split_whitespace().map(str::to_owned).collect()))
+        .collect();
+    if entries.len() != count {
+        return Err(malformed(path, 2, "the number of entries does not fit"));
+    }
+    Ok(entries)
+}
+
+pub(crate) fn malformed(path: &Path, line: usize, what: &str) -> OpenError {
+    OpenError::Malformed {
+        path: path.to_owned(),
+        line,
+        what: what.to_owned(),
+    }
+}

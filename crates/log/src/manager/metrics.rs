@@ -1,0 +1,59 @@
+//! Counters of a data folder.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Counters, updated by all logs of a data folder.
+#[derive(Debug, Default)]
+pub struct LogMetrics {
+    appends: AtomicU64,
+    appended_bytes: AtomicU64,
+    syncs: AtomicU64,
+    sync_us: AtomicU64,
+    failures: AtomicU64,
+}
+
+/// The counters at one moment; all only grow.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct LogCounts {
+    /// Appends that wrote something.
+    pub appends: u64,
+    /// Bytes that they wrote.
+    pub appended_bytes: u64,
+    /// Syncs of a partition.
+    pub syncs: u64,
+    /// Time that those took, in microseconds.
+    pub sync_us: u64,
+    /// Logs that have stopped.
+    pub failures: u64,
+}
+
+impl LogMetrics {
+    pub(crate) fn appended(&self, bytes: usize) {
+        self.appends.fetch_add(1, Ordering::Relaxed);
+        self.appended_bytes
+            .fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn synced(&self, took: Duration) {
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.sync_us
+            .fetch_add(took.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn failed(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The counters now.
+    pub fn counts(&self) -> LogCounts {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        LogCounts {
+            appends: get(&self.appends),
+            appended_bytes: get(&self.appended_bytes),
+            syncs: get(&self.syncs),
+            sync_us: get(&self.sync_us),
+            failures: get(&self.failures),
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! A data folder and all logs in it.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod.rs` | open, create, get, delete, shut down |
+//! | `folder.rs` | lock, `meta.properties`, clean-shutdown mark, `partition.metadata` |
+//! | `upkeep.rs` | checkpoints, retention, expiry of producers, in the background |
+//! | `metrics.rs` | counters |
+
+mod folder;
+mod metrics;
+mod upkeep;
+
+pub use metrics::{LogCounts, LogMetrics};
+
+use crate::checkpoint::OffsetCheckpoint;
+use crate::config::LogConfig;
+use crate::durability::Flusher;
+use crate::error::{LogError, OpenError};
+use crate::names;
+use crate::partition::recovery::{self, OpenPartition, Stop};
+use crate::partition::{PartitionLog, Shared};
+use folder::FolderLock;
+use millstream_core::env::{Clock, Fs, RealFs, SystemClock};
+use millstream_core::ids::{TopicId, TopicPartition};
+use millstream_core::limits::PARTITIONS_MAX;
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Threads that open partitions at start.
+const OPEN_THREADS: usize = 4;
+
+/// How to open a data folder.
+pub struct LogManagerOptions {
+    /// The folder; created when it is not there.
+    pub data_dir: PathBuf,
+    /// Must equal what is in `meta.properties`.
+    pub cluster_id: String,
+    /// Must equal what is in `meta.properties`.
+    pub node_id: i32,
+    /// Settings of a partition until [`PartitionLog::update_config`].
+    pub default_config: LogConfig,
+    /// Threads that sync; 0 leaves it to [`PartitionLog::flush`] (tests).
+    pub flush_threads: usize,
+    /// Tells a killed process from a restarted machine, see
+    /// [`crate::partition::recovery`]; `None` is not known.
+    pub boot_id: Option<String>,
+    /// Where the files are.
+    pub fs: Arc<dyn Fs>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Default of [`LogManagerOptions::flush_threads`], by the measurement in
+/// `docs/decisions/0001-group-commit.md`.
+pub const FLUSH_THREADS_DEFAULT: usize = 16;
+
+impl LogManagerOptions {
+    /// The machine's own disk and clock, defaults for the rest.
+    pub fn new(data_dir: impl Into<PathBuf>, cluster_id: impl Into<String>, node_id: i32) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            cluster_id: cluster_id.into(),
+            node_id,
+            default_config: LogConfig::default(),
+            flush_threads: FLUSH_THREADS_DEFAULT,
+            boot_id: folder::machine_boot_id(),
+            fs: RealFs::shared(),
+            clock: SystemClock::shared(),
+        }
+    }
+}
+
+/// A data folder and all logs in it.
+pub struct LogManager {
+    data_dir: PathBuf,
+    default_config: LogConfig,
+    shared: Arc<Shared>,
+    logs: RwLock<BTreeMap<TopicPartition, Arc<PartitionLog>>>,
+    offline: RwLock<BTreeMap<TopicPartition, Arc<OpenError>>>,
+    /// One at a time: creation, deletion, writing of checkpoints.
+    changing: Mutex<()>,
+    upkeep: upkeep::Upkeep,
+    _lock: FolderLock,
+}
+
+impl LogManager {
+    /// Opens the folder and every partition in it. A partition that cannot be
+    /// opened is left as it is and listed in [`LogManager::offline`].
+    pub fn open(options: LogManagerOptions) -> Result<Arc<Self>, OpenError> {
+        let LogManagerOptions { data_dir, fs, .. } = &options;
+        fs.create_dir_all(data_dir)
+            .map_err(folder::io("create", data_dir))?;
+        let lock = FolderLock::take(fs.as_ref(), data_dir)?;
+        folder::check_meta(fs.as_ref(), data_dir, &options.cluster_id, options.node_id)?;
+        let stop = folder::take_stop_mark(fs.as_ref(), data_dir, options.boot_id.as_deref())?;
+        let checkpoint = |name| OffsetCheckpoint::open(Arc::clone(fs), data_dir.join(name));
+        let shared = Arc::new(Shared {
+            log_starts: checkpoint(names::LOG_STARTS)?,
+            recovery_points: checkpoint(names::RECOVERY_POINTS)?,
+            flusher: Flusher::start(options.flush_threads)
+                .map_err(folder::io("start threads for", data_dir))?,
+            metrics: LogMetrics::default(),
+            fs: options.fs,
+            clock: options.clock,
+        });
+        let manager = Self {
+            data_dir: options.data_dir,
+            default_config: options.default_config,
+            shared,
+            logs: RwLock::default(),
+            offline: RwLock::default(),
+            changing: Mutex::new(()),
+            upkeep: upkeep::Upkeep::default(),
+            _lock: lock,
+        };
+        manager.open_partitions(stop)?;
+        Ok(Arc::new(manager))
+    }
+
+    fn open_partitions(&self, stop: Stop) -> Result<(), OpenError> {
+        let fs = self.shared.fs.as_ref();
+        let mut folders = Vec::new();
+        for path in fs
+            .list(&self.data_dir)
+            .map_err(folder::io("list", &self.data_dir))?
+        {
+            if path.to_string_lossy().ends_with(names::DELETE_FOLDER) {
+                fs.remove_dir_all(&path)
+                    .map_err(folder::io("remove", &path))?;
+            } else if let Some(topic_partition) = names::partition_of(&path) {
+                folders.push((topic_partition, path));
+            }
+        }
+        if folders.len() > PARTITIONS_MAX {
+            return Err(OpenError::TooManyPartitions(folders.len()));
+        }
+        let work = Mutex::new(folders.into_iter());
+        std::thread::scope(|scope| {
+            for _ in 0..OPEN_THREADS {
+                scope.spawn(|| {
+                    loop {
+                        let Some((topic_partition, path)) = work.lock().next() else {
+                            return;
+                        };
+                        self.open_folder(topic_partition, path, stop);
+                    }
+                });
+            }
+        });
+        Ok(())
+    }
+
+    fn open_folder(&self, topic_partition: TopicPartition, path: PathBuf, stop: Stop) {
+        let fs = self.shared.fs.as_ref();
+        let opened = folder::read_topic_id(fs, &path).and_then(|topic_id| match topic_id {
+            Some(topic_id) => recovery::open(
+                Arc::clone(&self.shared),
+                OpenPartition {
+                    topic_partition: topic_partition.clone(),
+                    topic_id,
+                    folder: path,
+                    config: self.default_config.clone(),
+                    stop,
+                },
+            )
+            .map(Some),
+            // A creation that a crash interrupted; whoever asked for it was
+            // not told that it happened.
+            None => fs
+                .remove_dir_all(&path)
+                .map(|()| None)
+                .map_err(folder::io("remove", &path)),
+        });
+        match opened {
+            Ok(Some(log)) => drop(self.logs.write().insert(topic_partition, log)),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(partition = %topic_partition, %error, "partition is offline");
+                self.offline
+                    .write()
+                    .insert(topic_partition, Arc::new(error));
+            }
+        }
+    }
+
+    /// A partition's log.
+    pub fn get(&self, topic_partition: &TopicPartition) -> Option<Arc<PartitionLog>> {
+        self.logs.read().get(topic_partition).cloned()
+    }
+
+    /// All logs, by topic and partition.
+    pub fn all(&self) -> Vec<Arc<PartitionLog>> {
+        self.logs.read().values().cloned().collect()
+    }
+
+    /// The partitions that could not be opened, and why.
+    pub fn offline(&self) -> Vec<(TopicPartition, Arc<OpenError>)> {
+        self.offline
+            .read()
+            .iter()
+            .map(|(tp, e)| (tp.clone(), Arc::clone(e)))
+            .collect()
+    }
+
+    /// What was appended and synced so far.
+    pub fn metrics(&self) -> LogCounts {
+        self.shared.metrics.counts()
+    }
+
+    /// The folder.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// The partition's log with these settings; creates it, durably, when it
+    /// is not there.
+    pub fn create(
+        &self,
+        topic_partition: &TopicPartition,
+        topic_id: TopicId,
+        config: LogConfig,
+    ) -> Result<Arc<PartitionLog>, OpenError> {
+        let _turn = self.changing.lock();
+        if let Some(log) = self.get(topic_partition) {
+            if log.topic_id() != topic_id {
+                return Err(OpenError::TopicIdMismatch {
+                    path: log.folder().to_owned(),
+                    found: log.topic_id(),
+                    expected: topic_id,
+                });
+            }
+            log.update_config(config);
+            return Ok(log);
+        }
+        if let Some(reason) = self.offline.read().get(topic_partition) {
+            return Err(OpenError::Offline {
+                topic_partition: topic_partition.clone(),
+                reason: Arc::clone(reason),
+            });
+        }
+        let count = self.logs.read().len();
+        if count >= PARTITIONS_MAX {
+            return Err(OpenError::TooManyPartitions(count + 1));
+        }
+        self.create_folder(topic_partition, topic_id, config)
+    }
+
+    fn create_folder(
+        &self,
+        topic_partition: &TopicPartition,
+        topic_id: TopicId,
+        config: LogConfig,
+    ) -> Result<Arc<PartitionLog>, OpenError> {
+        let fs = self.shared.fs.as_ref();
+        let path = self.data_dir.join(topic_partition.to_string());
+        // Left by an older topic of this name, if a crash came between.
+        let forget = |checkpoint: &OffsetCheckpoint| checkpoint.remove(topic_partition);
+        forget(&self.shared.recovery_points).map_err(folder::io("update", &self.data_dir))?;
+        forget(&self.shared.log_starts).map_err(folder::io("update", &self.data_dir))?;
+        fs.create_dir_all(&path)
+            .map_err(folder::io("create", &path))?;
+        folder::write_topic_id(fs, &path, topic_id)?;
+        let log = recovery::open(
+            Arc::clone(&self.shared),
+            OpenPartition {
+                topic_partition: topic_partition.clone(),
+                topic_id,
+                folder: path.clone(),
+                config,
+                stop: Stop::Killed,
+            },
+        )?;
+        fs.sync_dir(&path).map_err(folder::io("sync", &path))?;
+        fs.sync_dir(&self.data_dir)
+            .map_err(folder::io("sync", &self.data_dir))?;
+        self.logs
+            .write()
+            .insert(topic_partition.clone(), Arc::clone(&log));
+        Ok(log)
+    }
+
+    /// Deletes a partition, open or offline, with all its records. Appends
+    /// and waits on its log end with a failure.
+    pub fn delete(&self, topic_partition: &TopicPartition) -> Result<(), LogError> {
+        let _turn = self.changing.lock();
+        let log = self.logs.write().remove(topic_partition);
+        let offline = self.offline.write().remove(topic_partition);
+        if log.is_none() && offline.is_none() {
+            return Err(LogError::Unknown(topic_partition.clone()));
+        }
+        if let Some(log) = &log {
+            log.close_deleted();
+        }
+        let path = self.data_dir.join(topic_partition.to_string());
+        let fs = self.shared.fs.as_ref();
+        let io = |doing| {
+            let path = path.clone();
+            move |source| LogError::Io {
+                doing,
+                path,
+                source,
+            }
+        };
+        // Or a new topic of this name would begin with the old one's.
+        self.shared
+            .recovery_points
+            .remove(topic_partition)
+            .map_err(io("forget"))?;
+        self.shared
+            .log_starts
+            .remove(topic_partition)
+            .map_err(io("forget"))?;
+        let id = uuid::Uuid::new_v4().simple();
+        let doomed = self
+            .data_dir
+            .join(format!("{topic_partition}.{id}{}", names::DELETE_FOLDER));
+        fs.rename(&path, &doomed).map_err(io("rename"))?;
+        fs.sync_dir(&self.data_dir)
+            .map_err(io("sync the folder of"))?;
+        fs.remove_dir_all(&doomed).map_err(io("remove"))
+    }
+
+    /// Begins retention, checkpoints and expiry in the background. Call it
+    /// once every partition has its settings.
+    pub fn start(self: &Arc<Self>) -> Result<(), OpenError> {
+        upkeep::start(self).map_err(folder::io("start threads for", &self.data_dir))
+    }
+
+    /// Makes all durable, closes all logs and marks the folder as cleanly
+    /// shut down. Logs that have stopped are recovered at the next open.
+    pub fn shutdown(&self) -> Result<(), LogError> {
+        self.upkeep.stop();
+        self.shared.flusher.stop();
+        let _turn = self.changing.lock();
+        let logs = self.all();
+        let mut failed = None;
+        let mut points = Vec::with_capacity(logs.len());
+        for log in &logs {
+            match log.close() {
+                Ok(()) => points.push((log.topic_partition().clone(), log.recovery_point())),
+                Err(error) => failed = Some(error),
+            }
+        }
+        let io = |doing| {
+            let path = self.data_dir.clone();
+            move |source| LogError::Io {
+                doing,
+                path,
+                source,
+            }
+        };
+        self.shared
+            .recovery_points
+            .store(points)
+            .map_err(io("write checkpoints to"))?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        folder::put_clean_mark(self.shared.fs.as_ref(), &self.data_dir)
+            .map_err(io("mark the clean shutdown of"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

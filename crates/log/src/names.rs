@@ -1,0 +1,81 @@
+//! File and folder names, as Kafka has them.
+
+use millstream_core::ids::TopicPartition;
+use std::path::{Path, PathBuf};
+
+pub(crate) const LOG: &str = "log";
+pub(crate) const OFFSET_INDEX: &str = "index";
+pub(crate) const TIME_INDEX: &str = "timeindex";
+pub(crate) const TXN_INDEX: &str = "txnindex";
+pub(crate) const SNAPSHOT: &str = "snapshot";
+/// Added to a file that is about to be removed.
+pub(crate) const DELETED: &str = "deleted";
+/// A file that was written aside and not renamed into place.
+pub(crate) const TMP: &str = "tmp";
+/// Ends the folder name of a partition that is about to be removed.
+pub(crate) const DELETE_FOLDER: &str = "-delete";
+
+pub(crate) const EPOCHS: &str = "leader-epoch-checkpoint";
+pub(crate) const PARTITION_METADATA: &str = "partition.metadata";
+pub(crate) const META_PROPERTIES: &str = "meta.properties";
+pub(crate) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+pub(crate) const LOG_STARTS: &str = "log-start-offset-checkpoint";
+pub(crate) const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
+pub(crate) const LOCK: &str = ".lock";
+
+/// `FOLDER/00000000000000000042.log` and the like.
+pub(crate) fn file(folder: &Path, offset: i64, extension: &str) -> PathBuf {
+    folder.join(format!("{offset:020}.{extension}"))
+}
+
+/// The offset and extension of a segment's file name.
+pub(crate) fn parse(path: &Path) -> Option<(i64, &str)> {
+    let (stem, extension) = path.file_name()?.to_str()?.split_once('.')?;
+    if stem.len() != 20 || !stem.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    Some((stem.parse().ok()?, extension))
+}
+
+/// The partition whose folder this is: `orders-0`.
+pub(crate) fn partition_of(folder: &Path) -> Option<TopicPartition> {
+    let (topic, partition) = folder.file_name()?.to_str()?.rsplit_once('-')?;
+    if !partition.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    millstream_core::ids::check_topic_name(topic).ok()?;
+    Some(TopicPartition::new(topic, partition.parse().ok()?))
+}
+
+/// `path` with `.deleted` added.
+pub(crate) fn deleted(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(DELETED);
+    PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segment_names_round_trip() {
+        let path = file(Path::new("/d/orders-0"), 42, LOG);
+        assert_eq!(path.file_name().unwrap(), "00000000000000000042.log");
+        assert_eq!(parse(&path), Some((42, "log")));
+        assert_eq!(parse(&deleted(&path)), Some((42, "log.deleted")));
+        assert_eq!(parse(Path::new("/d/orders-0/42.log")), None);
+    }
+
+    #[test]
+    fn folder_names_give_the_partition() {
+        assert_eq!(
+            partition_of(Path::new("/d/a-b-12")),
+            Some(TopicPartition::new("a-b", 12))
+        );
+        assert_eq!(partition_of(Path::new("/d/a-0.1f-delete")), None);
+        assert_eq!(partition_of(Path::new("/d/lost+found")), None);
+        assert_eq!(partition_of(Path::new("/d/a-")), None);
+    }
+}

@@ -1,0 +1,321 @@
+//! Appending.
+
+use super::validate::{self, Validated};
+use super::{AppendInfo, AppendOrigin, PartitionLog, Writer};
+use crate::config::{Durability, LogConfig, TimestampType};
+use crate::error::AppendError;
+use crate::producers::{self, Checked, ProducerAppend};
+use crate::segment::Segment;
+use bytes::Bytes;
+use millstream_core::ids::{LeaderEpoch, Offset};
+use millstream_wire::batch::{BatchHeader, set_base_offset, set_leader_epoch, set_log_append_time};
+use std::cell::RefCell;
+use std::sync::Arc;
+
+/// A scratch buffer larger than this is not kept.
+const SCRATCH_BYTES_MAX: usize = 4 << 20;
+
+thread_local! {
+    /// Where batches get their offset and epoch before they are written: the
+    /// caller's bytes are shared, and one copy is cheaper than two writes.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl PartitionLog {
+    /// Appends whole record batches, checked, with offsets and `leader_epoch`
+    /// set, in one write. Readable and to be acknowledged (`acks=all`) when
+    /// [`PartitionLog::wait_high_watermark`] of [`AppendInfo::end_offset`]
+    /// returns. All or nothing; blocks for one write into the page cache.
+    pub fn append_as_leader(
+        &self,
+        batches: Bytes,
+        origin: AppendOrigin,
+        leader_epoch: LeaderEpoch,
+    ) -> Result<AppendInfo, AppendError> {
+        let config = self.config();
+        let now_ms = self.shared.clock.now_ms();
+        let batches = validate::validate(batches, origin, &config, now_ms)?;
+        let mut writer = self.writer.lock();
+        self.check_leader(&writer, leader_epoch)?;
+        let mut seen = ProducerAppend::default();
+        let original =
+            check_producers(&writer, &mut seen, &batches, origin, config.timestamp_type)?;
+        if let Some(original) = original {
+            return Ok(AppendInfo {
+                log_start_offset: self.log_start_offset(),
+                ..original
+            });
+        }
+        let append = Append {
+            config: &config,
+            leader_epoch,
+            now_ms,
+        };
+        let info = self.write(&mut writer, &batches, &append)?;
+        if config.durability == Durability::PageCache {
+            let end = writer.log_end_offset;
+            self.publish(&mut writer, end);
+        } else {
+            let high_watermark = self.high_watermark();
+            self.publish(&mut writer, high_watermark);
+        }
+        drop(writer);
+        if config.durability == Durability::Fsync {
+            self.request_flush();
+        }
+        Ok(info)
+    }
+
+    fn check_leader(&self, writer: &Writer, epoch: LeaderEpoch) -> Result<(), AppendError> {
+        if let Some(failure) = &writer.failure {
+            return Err(failure.clone().into());
+        }
+        match writer.epochs.latest() {
+            Some(current) if epoch < current => {
+                Err(AppendError::StaleLeaderEpoch { epoch, current })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn write(
+        &self,
+        writer: &mut Writer,
+        batches: &[Validated],
+        append: &Append<'_>,
+    ) -> Result<AppendInfo, AppendError> {
+        let first_offset = writer.log_end_offset;
+        SCRATCH.with_borrow_mut(|scratch| {
+            let headers = stamp(scratch, batches, append, first_offset)?;
+            let segment = self.roll_if_needed(writer, &headers, scratch.len(), append.config)?;
+            let written = segment.append(scratch);
+            if scratch.capacity() > SCRATCH_BYTES_MAX {
+                *scratch = Vec::new();
+            }
+            written.map_err(|e| self.write_failed(writer, &segment, e))?;
+            self.written(writer, &segment, batches, headers, append)
+        })
+    }
+
+    /// Brings everything in memory up to what was written.
+    fn written(
+        &self,
+        writer: &mut Writer,
+        segment: &Segment,
+        batches: &[Validated],
+        headers: Vec<BatchHeader>,
+        append: &Append<'_>,
+    ) -> Result<AppendInfo, AppendError> {
+        let first_offset = writer.log_end_offset;
+        let end = headers
+            .last()
+            .map_or(first_offset, |h| Offset(h.next_offset()));
+        let mut changes = ProducerAppend::default();
+        for (header, validated) in headers.iter().zip(batches) {
+            match validated.marker {
+                Some(marker) => changes.add_marker(&writer.producers, header, marker),
+                None if header.has_producer_id() => changes.add(&writer.producers, header),
+                None => {}
+            }
+        }
+        let bytes: usize = headers.iter().map(BatchHeader::size_bytes).sum();
+        writer.epochs.assign(append.leader_epoch, first_offset);
+        let aborted = writer.producers.apply(changes);
+        let indexed = aborted
+            .into_iter()
+            .try_for_each(|transaction| segment.aborted.push(transaction))
+            .and_then(|()| segment.publish(headers, append.config.index_interval_bytes));
+        writer.log_end_offset = end;
+        writer.bytes_since_checkpoint += bytes as u64;
+        if let Err(source) = indexed {
+            // Only the opening of an index can fail here. The batch is in the
+            // file and the indexes behind it; a restart rebuilds them.
+            let what = format!(
+                "cannot open the indexes of {}: {source}",
+                segment.path().display()
+            );
+            return Err(self.fail_locked(writer, what).into());
+        }
+        self.shared.metrics.appended(bytes);
+        Ok(AppendInfo {
+            first_offset,
+            last_offset: Offset(end.0 - 1),
+            log_append_time_ms: append.log_append_time_ms(),
+            log_start_offset: self.log_start_offset(),
+            duplicate: false,
+        })
+    }
+
+    fn roll_if_needed(
+        &self,
+        writer: &mut Writer,
+        headers: &[BatchHeader],
+        bytes: usize,
+        config: &LogConfig,
+    ) -> Result<Arc<Segment>, AppendError> {
+        let active = self.active();
+        if !should_roll(&active, headers, bytes, config)? {
+            return Ok(active);
+        }
+        self.roll(writer)
+    }
+
+    /// Closes the active segment and begins one at the log end. No sync here:
+    /// the flusher syncs closed segments and the folder before it moves the
+    /// high watermark over anything in the new one.
+    pub(super) fn roll(&self, writer: &mut Writer) -> Result<Arc<Segment>, AppendError> {
+        let active = self.active();
+        let base_offset = writer.log_end_offset;
+        let io = |source| AppendError::Io {
+            path: active.path().to_owned(),
+            source,
+        };
+        active.seal().map_err(io)?;
+        let next = Segment::create(&self.shared.fs, &self.folder, base_offset.0).map_err(io)?;
+        let next = Arc::new(next);
+        self.segments.write().push(Arc::clone(&next));
+        writer.sealed_unsynced.push(Arc::clone(&active));
+        writer.sealed_unindexed.push(active);
+        writer
+            .snapshots
+            .push((base_offset, producers::encode(&writer.producers)));
+        writer.names_unsynced = true;
+        // In page-cache mode nothing else would sync a closed segment.
+        self.request_flush();
+        Ok(next)
+    }
+
+    fn write_failed(
+        &self,
+        writer: &mut Writer,
+        segment: &Segment,
+        error: Result<std::io::Error, std::io::Error>,
+    ) -> AppendError {
+        match error {
+            Ok(source) => AppendError::Io {
+                path: segment.path().to_owned(),
+                source,
+            },
+            Err(source) => {
+                let what = format!(
+                    "cannot undo a failed write to {}: {source}",
+                    segment.path().display()
+                );
+                self.fail_locked(writer, what).into()
+            }
+        }
+    }
+}
+
+/// What all batches of one append have in common.
+struct Append<'a> {
+    config: &'a LogConfig,
+    leader_epoch: LeaderEpoch,
+    now_ms: i64,
+}
+
+impl Append<'_> {
+    fn log_append_time_ms(&self) -> Option<i64> {
+        (self.config.timestamp_type == TimestampType::LogAppendTime).then_some(self.now_ms)
+    }
+}
+
+/// Checks all batches in order. The answer is the original of the first
+/// duplicate, if there is one: a client never mixes new and old batches.
+fn check_producers(
+    writer: &Writer,
+    seen: &mut ProducerAppend,
+    batches: &[Validated],
+    origin: AppendOrigin,
+    timestamp_type: TimestampType,
+) -> Result<Option<AppendInfo>, AppendError> {
+    for validated in batches {
+        let header = validated.batch.header();
+        if !header.has_producer_id() {
+            continue;
+        }
+        if let Some(marker) = validated.marker {
+            seen.check_marker(&writer.producers, header, marker)?;
+            seen.add_marker(&writer.producers, header, marker);
+            continue;
+        }
+        match seen.check(&writer.producers, header, origin)? {
+            Checked::New => seen.add(&writer.producers, header),
+            Checked::Duplicate {
+                first_offset,
+                last_offset,
+                timestamp_ms,
+            } => {
+                return Ok(Some(AppendInfo {
+                    first_offset: Offset(first_offset),
+                    last_offset: Offset(last_offset),
+                    log_append_time_ms: (timestamp_type == TimestampType::LogAppendTime)
+                        .then_some(timestamp_ms),
+                    log_start_offset: Offset(0),
+                    duplicate: true,
+                }));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Copies the batches into `scratch` with offsets, epoch and, where the topic
+/// wants it, the log's time. Returns the headers as they will be stored.
+fn stamp(
+    scratch: &mut Vec<u8>,
+    batches: &[Validated],
+    append: &Append<'_>,
+    first_offset: Offset,
+) -> Result<Vec<BatchHeader>, AppendError> {
+    let corrupt = |e: millstream_wire::batch::BatchError| AppendError::Corrupt(e.to_string());
+    scratch.clear();
+    let mut next_offset = first_offset.0;
+    let mut headers = Vec::with_capacity(batches.len());
+    for Validated { batch, .. } in batches {
+        let start = scratch.len();
+        scratch.extend_from_slice(batch.bytes());
+        let stamped = scratch.get_mut(start..).unwrap_or_default();
+        set_base_offset(stamped, next_offset).map_err(corrupt)?;
+        set_leader_epoch(stamped, append.leader_epoch.0).map_err(corrupt)?;
+        if let Some(time_ms) = append.log_append_time_ms() {
+            set_log_append_time(stamped, time_ms).map_err(corrupt)?;
+        }
+        let header = BatchHeader::parse(stamped).map_err(corrupt)?;
+        next_offset = header.next_offset();
+        headers.push(header);
+    }
+    Ok(headers)
+}
+
+fn should_roll(
+    active: &Segment,
+    headers: &[BatchHeader],
+    bytes: usize,
+    config: &LogConfig,
+) -> Result<bool, AppendError> {
+    let size = active.size();
+    if size == 0 {
+        return Ok(false);
+    }
+    let io = |source| AppendError::Io {
+        path: active.path().to_owned(),
+        source,
+    };
+    let entries_max = config.segment_index_bytes as usize / 8;
+    let last_offset = headers.last().map_or(0, BatchHeader::last_offset);
+    if size + bytes as u64 > u64::from(config.segment_bytes)
+        || !active.can_index(last_offset)
+        || active.offsets.len().map_err(io)? >= entries_max.max(1)
+    {
+        return Ok(true);
+    }
+    // By the records' own time, as Kafka does, so that a replayed log has the
+    // same segments.
+    let first_ms = active
+        .first_timestamp_ms()
+        .map_err(|e| io(std::io::Error::other(e)))?;
+    let newest_ms = headers.iter().map(|h| h.max_timestamp).max().unwrap_or(-1);
+    Ok(first_ms
+        .is_some_and(|first| first >= 0 && newest_ms.saturating_sub(first) > config.segment_ms))
+}

@@ -1,0 +1,234 @@
+//! One partition's log.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod.rs` | the type, its offsets, its settings |
+//! | `append.rs` | validation and append |
+//! | `read.rs` | reads, searches by time and epoch |
+//! | `flush.rs` | sync, high watermark, checkpoint, failure |
+//! | `wait.rs` | waiting for progress |
+//! | `retain.rs` | retention, deletion of records, truncation |
+//! | `recovery.rs` | opening, after a clean and an unclean stop |
+//!
+//! Locks, in the order in which they may be taken: `flushing` (one sync or
+//! checkpoint at a time; held during disk syncs), `writer` (held for one
+//! `write` into the page cache, never during a sync of data), `segments`
+//! (held for a look-up). Readers take `segments` only.
+
+mod append;
+mod flush;
+mod read;
+pub mod recovery;
+mod retain;
+mod types;
+mod validate;
+mod wait;
+
+pub use types::{
+    AbortedTransaction, AppendInfo, AppendOrigin, FetchRequest, FetchedBatches, ProducerSummary,
+    Progress, TimestampedOffset, UpTo,
+};
+
+use crate::checkpoint::OffsetCheckpoint;
+use crate::config::LogConfig;
+use crate::durability::{FlushState, Flusher};
+use crate::epochs::LeaderEpochs;
+use crate::error::LogFailure;
+use crate::producers::ProducerState;
+use crate::segment::Segment;
+use millstream_core::env::{Clock, Fs};
+use millstream_core::ids::{LeaderEpoch, Offset, TopicId, TopicPartition};
+use parking_lot::{Mutex, RwLock};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use tokio::sync::watch;
+
+/// What all logs of a data folder share.
+pub(crate) struct Shared {
+    pub(crate) fs: Arc<dyn Fs>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) flusher: Arc<Flusher>,
+    pub(crate) log_starts: OffsetCheckpoint,
+    pub(crate) recovery_points: OffsetCheckpoint,
+    pub(crate) metrics: crate::manager::LogMetrics,
+}
+
+/// One partition's log. All methods may be called from any thread; those
+/// that touch files block.
+pub struct PartitionLog {
+    me: Weak<Self>,
+    shared: Arc<Shared>,
+    topic_partition: TopicPartition,
+    topic_id: TopicId,
+    folder: PathBuf,
+    config: RwLock<Arc<LogConfig>>,
+    /// Ascending by base offset, never empty; the last one is active.
+    segments: RwLock<Vec<Arc<Segment>>>,
+    writer: Mutex<Writer>,
+    /// Held by the one thread that syncs.
+    flushing: Mutex<()>,
+    flush_state: FlushState,
+    progress: watch::Sender<Progress>,
+    wakers: wait::Wakers,
+}
+
+/// What an append changes.
+struct Writer {
+    producers: ProducerState,
+    epochs: LeaderEpochs,
+    log_end_offset: Offset,
+    /// All below is on disk, names included.
+    durable_offset: Offset,
+    /// Below it no scan is needed after a crash.
+    recovery_point: Offset,
+    /// Bytes appended since the recovery point was last moved.
+    bytes_since_checkpoint: u64,
+    /// Sealed since the last sync, oldest first.
+    sealed_unsynced: Vec<Arc<Segment>>,
+    /// Sealed since the last checkpoint: their indexes are not durable.
+    sealed_unindexed: Vec<Arc<Segment>>,
+    /// Producer state at the base offset of segments since the last
+    /// checkpoint, as snapshot files.
+    snapshots: Vec<(Offset, Vec<u8>)>,
+    /// Names were added to or taken from the folder since its last sync.
+    names_unsynced: bool,
+    failure: Option<LogFailure>,
+}
+
+impl PartitionLog {
+    /// Topic and partition number.
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.topic_partition
+    }
+
+    /// The topic's identity.
+    pub fn topic_id(&self) -> TopicId {
+        self.topic_id
+    }
+
+    /// The partition's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// All offsets at one moment.
+    pub fn progress(&self) -> Progress {
+        self.progress.borrow().clone()
+    }
+
+    /// First offset that is there.
+    pub fn log_start_offset(&self) -> Offset {
+        self.progress.borrow().log_start_offset
+    }
+
+    /// One past the last committed offset: what consumers may read.
+    pub fn high_watermark(&self) -> Offset {
+        self.progress.borrow().high_watermark
+    }
+
+    /// One past the last offset that `read_committed` may see.
+    pub fn last_stable_offset(&self) -> Offset {
+        self.progress.borrow().last_stable_offset
+    }
+
+    /// One past the last appended offset.
+    pub fn log_end_offset(&self) -> Offset {
+        self.progress.borrow().log_end_offset
+    }
+
+    /// Why the log has stopped, when it has.
+    pub fn failure(&self) -> Option<LogFailure> {
+        self.progress.borrow().failure.clone()
+    }
+
+    /// The newest leader epoch in the log.
+    pub fn latest_epoch(&self) -> Option<LeaderEpoch> {
+        self.writer.lock().epochs.latest()
+    }
+
+    /// Where `epoch`, or the newest one before it, ended, and which that is
+    /// (OffsetForLeaderEpoch); `None` for an epoch that is not known yet.
+    pub fn end_offset_for_epoch(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+        let writer = self.writer.lock();
+        writer.epochs.end_offset_for(epoch, writer.log_end_offset)
+    }
+
+    /// The epoch of the record at `offset`.
+    pub fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
+        self.writer.lock().epochs.epoch_at(offset)
+    }
+
+    /// The producers that this partition remembers, by id.
+    pub fn producers(&self) -> Vec<ProducerSummary> {
+        self.writer.lock().producers.summaries()
+    }
+
+    /// Bytes of all segments, without indexes.
+    pub fn size_bytes(&self) -> u64 {
+        self.segments.read().iter().map(|s| s.size()).sum()
+    }
+
+    /// Number of segments.
+    pub fn segments_count(&self) -> usize {
+        self.segments.read().len()
+    }
+
+    /// The settings in force.
+    pub fn config(&self) -> Arc<LogConfig> {
+        Arc::clone(&self.config.read())
+    }
+
+    /// Puts new settings in force, from the next append on.
+    pub fn update_config(&self, config: LogConfig) {
+        *self.config.write() = Arc::new(config.bounded());
+        // What the old policy left uncommitted must not wait for an append.
+        self.request_flush();
+    }
+
+    fn active(&self) -> Arc<Segment> {
+        let segments = self.segments.read();
+        // Never empty: opening creates one, and only sealed ones are removed.
+        Arc::clone(&segments[segments.len() - 1])
+    }
+
+    /// The segment that holds `offset`, or would.
+    fn segment_of(&self, offset: Offset) -> Arc<Segment> {
+        let segments = self.segments.read();
+        let after = segments.partition_point(|s| s.base_offset() <= offset.0);
+        Arc::clone(&segments[after.saturating_sub(1)])
+    }
+
+    /// The segment after the one that begins at `base_offset`.
+    fn segment_after(&self, base_offset: i64) -> Option<Arc<Segment>> {
+        let segments = self.segments.read();
+        segments
+            .get(segments.partition_point(|s| s.base_offset() <= base_offset))
+            .cloned()
+    }
+
+    /// Computes and publishes the offsets after any change; `writer` is
+    /// locked by the caller.
+    fn publish(&self, writer: &mut Writer, high_watermark: Offset) {
+        writer.producers.on_high_watermark(high_watermark);
+        let unstable = writer.producers.first_unstable().unwrap_or(high_watermark);
+        self.progress.send_modify(|p| {
+            p.log_end_offset = writer.log_end_offset;
+            p.high_watermark = high_watermark;
+            p.last_stable_offset = unstable.min(high_watermark).max(p.log_start_offset);
+            p.failure.clone_from(&writer.failure);
+            debug_assert!(p.log_start_offset <= p.last_stable_offset);
+            debug_assert!(p.last_stable_offset <= p.high_watermark);
+            debug_assert!(p.high_watermark <= p.log_end_offset);
+        });
+        self.wakers.wake();
+    }
+
+    fn request_flush(&self) {
+        if let Some(me) = self.me.upgrade() {
+            self.shared.flusher.request(me);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+//! Reading.
+
+use super::{
+    AbortedTransaction, FetchRequest, FetchedBatches, PartitionLog, TimestampedOffset, UpTo,
+};
+use crate::error::ReadError;
+use crate::segment::Segment;
+use bytes::Bytes;
+use millstream_core::ids::{LeaderEpoch, Offset};
+use std::sync::Arc;
+
+impl PartitionLog {
+    /// Reads whole batches from one segment. Empty when there is nothing
+    /// between the offset and the bound; wait for progress then. Blocks when
+    /// the bytes are not in the page cache.
+    pub fn read(&self, request: FetchRequest) -> Result<FetchedBatches, ReadError> {
+        let progress = self.progress();
+        let outside = || ReadError::OffsetOutOfRange {
+            offset: request.offset,
+            log_start_offset: progress.log_start_offset,
+            log_end_offset: progress.log_end_offset,
+        };
+        if request.offset < progress.log_start_offset || request.offset > progress.log_end_offset {
+            return Err(outside());
+        }
+        let bound = match request.up_to {
+            UpTo::HighWatermark => progress.high_watermark,
+            UpTo::LastStable => progress.last_stable_offset,
+            UpTo::LogEnd => progress.log_end_offset,
+        };
+        let (batches, next_offset) = self.read_below(&request, bound)?;
+        // Retention may have taken the segment in the meantime.
+        if batches.is_empty() && request.offset < self.log_start_offset() {
+            return Err(outside());
+        }
+        let aborted = if request.up_to == UpTo::LastStable && !batches.is_empty() {
+            self.aborted_transactions(request.offset, next_offset)?
+        } else {
+            Vec::new()
+        };
+        Ok(FetchedBatches {
+            batches,
+            next_offset,
+            aborted,
+            high_watermark: progress.high_watermark,
+            last_stable_offset: progress.last_stable_offset,
+            log_start_offset: progress.log_start_offset,
+        })
+    }
+
+    fn read_below(
+        &self,
+        request: &FetchRequest,
+        bound: Offset,
+    ) -> Result<(Bytes, Offset), ReadError> {
+        let nothing = (Bytes::new(), request.offset);
+        if request.offset >= bound {
+            return Ok(nothing);
+        }
+        let mut segment = self.segment_of(request.offset);
+        loop {
+            let read = segment.read(
+                request.offset.0,
+                bound.0,
+                request.bytes_max,
+                request.min_one_batch,
+            )?;
+            if let Some((batches, next_offset)) = read {
+                return Ok((batches, Offset(next_offset)));
+            }
+            // The offset is after the last batch of this segment, or the
+            // batch is larger than asked for; only the former is looked on.
+            match self.segment_after(segment.base_offset()) {
+                Some(next) if next.base_offset() < bound.0 && ends_before(&segment, request)? => {
+                    segment = next;
+                }
+                _ => return Ok(nothing),
+            }
+        }
+    }
+
+    /// The aborted transactions with records in `from..to`, sorted by first
+    /// offset.
+    pub fn aborted_transactions(
+        &self,
+        from: Offset,
+        to: Offset,
+    ) -> Result<Vec<AbortedTransaction>, ReadError> {
+        let mut found = Vec::new();
+        let mut next = Some(self.segment_of(from));
+        while let Some(segment) = next {
+            let entries = segment.aborted.all().map_err(|e| segment.io(e))?;
+            found.extend(
+                entries
+                    .iter()
+                    .filter(|t| t.last_offset >= from && t.first_offset < to),
+            );
+            // From a marker on after which nothing below `to` was undecided,
+            // no later marker can concern these records.
+            if entries.iter().any(|t| t.last_stable_offset >= to) {
+                break;
+            }
+            next = self.segment_after(segment.base_offset());
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// The first record at or after a time, below the bound (ListOffsets).
+    pub fn offset_for_timestamp(
+        &self,
+        timestamp_ms: i64,
+        up_to: UpTo,
+    ) -> Result<Option<TimestampedOffset>, ReadError> {
+        let progress = self.progress();
+        let bound = match up_to {
+            UpTo::HighWatermark => progress.high_watermark,
+            UpTo::LastStable => progress.last_stable_offset,
+            UpTo::LogEnd => progress.log_end_offset,
+        };
+        for segment in self.segments_snapshot() {
+            if segment.base_offset() >= bound.0 {
+                break;
+            }
+            if segment
+                .max_timestamp()?
+                .is_none_or(|max| max.timestamp_ms < timestamp_ms)
+            {
+                continue;
+            }
+            let from = progress.log_start_offset.0.max(segment.base_offset());
+            let found = first_since(&segment, timestamp_ms, from)?;
+            if let Some(found) = found {
+                return Ok(Some(found).filter(|found| found.offset < bound));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The record with the largest timestamp, the first one of several
+    /// (ListOffsets -3, KIP-734).
+    pub fn max_timestamp(&self) -> Result<Option<TimestampedOffset>, ReadError> {
+        let progress = self.progress();
+        let bound = progress.high_watermark.0;
+        let mut best: Option<(i64, Arc<Segment>)> = None;
+        for segment in self.segments_snapshot() {
+            if segment.base_offset() >= bound {
+                break;
+            }
+            if let Some(timestamp_ms) = max_timestamp_below(&segment, bound)?
+                && best
+                    .as_ref()
+                    .is_none_or(|(largest, _)| timestamp_ms > *largest)
+            {
+                best = Some((timestamp_ms, segment));
+            }
+        }
+        let Some((timestamp_ms, segment)) = best else {
+            return Ok(None);
+        };
+        let from = progress.log_start_offset.0.max(segment.base_offset());
+        first_since(&segment, timestamp_ms, from)
+    }
+
+    fn segments_snapshot(&self) -> Vec<Arc<Segment>> {
+        self.segments.read().clone()
+    }
+}
+
+/// Whether all of the segment lies before the offset asked for.
+fn ends_before(segment: &Segment, request: &FetchRequest) -> Result<bool, ReadError> {
+    Ok(segment.find(request.offset.0)?.is_none())
+}
+
+/// The largest timestamp below `bound`; the segment's own when all of it, or
+/// the batch that holds it, lies there.
+fn max_timestamp_below(segment: &Segment, bound: i64) -> Result<Option<i64>, ReadError> {
+    let Some(max) = segment.max_timestamp()? else {
+        return Ok(None);
+    };
+    if max.last_offset < bound {
+        return Ok(Some(max.timestamp_ms).filter(|ms| *ms >= 0));
+    }
+    let mut largest = None;
+    for located in segment.headers(0) {
+        let (_, header) = located?;
+        if header.base_offset >= bound {
+            break;
+        }
+        largest = largest.max(Some(header.max_timestamp));
+    }
+    Ok(largest.filter(|ms| *ms >= 0))
+}
+
+/// The first record in the segment at or after `timestamp_ms` and `from`.
+fn first_since(
+    segment: &Segment,
+    timestamp_ms: i64,
+    from: i64,
+) -> Result<Option<TimestampedOffset>, ReadError> {
+    // No timestamp up to this entry is large enough.
+    let before = segment
+        .timestamps
+        .floor(|entry| entry.timestamp_ms < timestamp_ms)
+        .map_err(|e| segment.io(e))?;
+    let skip_to = before.map_or(0, |e| segment.base_offset() + i64::from(e.relative_offset));
+    let position = segment.floor_position(skip_to)?;
+    for located in segment.headers(position) {
+        let (position, header) = located?;
+        if header.max_timestamp < timestamp_ms || header.last_offset() < from {
+            continue;
+        }
+        let batch = segment.batch_at(position, header.size_bytes())?;
+        let damaged = |e: millstream_wire::batch::BatchError| ReadError::Corrupt {
+            path: segment.path().to_owned(),
+            position,
+            what: e.to_string(),
+        };
+        for record in batch.records().map_err(damaged)? {
+            let record = record.map_err(damaged)?;
+            if record.timestamp >= timestamp_ms && record.offset >= from {
+                return Ok(Some(TimestampedOffset {
+                    offset: Offset(record.offset),
+                    timestamp_ms: record.timestamp,
+                    leader_epoch: LeaderEpoch(header.partition_leader_epoch),
+                }));
+            }
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,356 @@
+//! Opening a partition's log.
+//!
+//! After a clean stop nothing is scanned: the end of the log is found from the
+//! last index entry, producer state from the snapshot at the end.
+//!
+//! After an unclean stop everything from the recovery point on is read and its
+//! checksums verified; below it nothing is, because it was on disk, indexes
+//! and names included, before the recovery point moved there. Indexes,
+//! transaction index, leader epochs and producer state are rebuilt for what
+//! was read, and all of it is synced before anyone sees it: bytes that
+//! survived a SIGKILL may still be in the page cache only.
+//!
+//! # Torn tail or damage
+//!
+//! The scan stops at the first bytes that are not a whole, intact batch with
+//! the next offset (or at a segment that does not begin where the one before
+//! ends). Call that the tear. Three cases:
+//!
+//! 1. No intact batch lies beyond the tear: a torn tail. It is cut.
+//! 2. Intact batches lie beyond, and the machine has not been restarted since
+//!    the log was last open (its boot id is the same). The kernel lived, so it
+//!    kept every write that had completed, and only the very last one can be
+//!    partial; nothing could follow a torn write. So these bytes were damaged
+//!    after they were written: [`OpenError::Damaged`], nothing is changed.
+//! 3. Intact batches lie beyond, and the machine was restarted. The pages of
+//!    writes that were not synced reach the disk in any order, so this is
+//!    what power loss may leave of records that nobody was promised. The log
+//!    is cut at the tear, and the bytes cut off are kept beside it
+//!    (`*.log.cut-POSITION`) and reported, in case it was damage after all.
+//!
+//! A log that ends before its recovery point has lost bytes that were on disk:
+//! [`OpenError::Missing`].
+
+use super::{PartitionLog, Progress, Shared, Writer, validate};
+use crate::config::LogConfig;
+use crate::epochs::LeaderEpochs;
+use crate::error::{OpenError, ReadError};
+use crate::names;
+use crate::producers::{self, ProducerAppend, ProducerState};
+use crate::segment::Segment;
+use millstream_core::env::Fs;
+use millstream_core::ids::{LeaderEpoch, Offset, TopicId, TopicPartition};
+use millstream_wire::batch::BatchHeader;
+use parking_lot::{Mutex, RwLock};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+mod scan;
+
+/// How the log was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Closed: the checkpoint covers all.
+    Clean,
+    /// The process died, the machine did not.
+    Killed,
+    /// The machine was restarted, or it is not known.
+    PowerLoss,
+}
+
+/// What to open.
+pub(crate) struct OpenPartition {
+    pub(crate) topic_partition: TopicPartition,
+    pub(crate) topic_id: TopicId,
+    pub(crate) folder: PathBuf,
+    pub(crate) config: LogConfig,
+    pub(crate) stop: Stop,
+}
+
+/// Opens the log in a folder that exists.
+pub(crate) fn open(
+    shared: Arc<Shared>,
+    partition: OpenPartition,
+) -> Result<Arc<PartitionLog>, OpenError> {
+    let config = partition.config.bounded();
+    let folder = partition.folder;
+    let fs = &shared.fs;
+    let checkpointed_start = shared.log_starts.get(&partition.topic_partition);
+    let recovery_point = shared.recovery_points.get(&partition.topic_partition);
+    let mut segments = open_segments(fs, &folder, checkpointed_start)?;
+    let mut names_unsynced = false;
+    if segments.is_empty() {
+        let start = checkpointed_start.unwrap_or_default();
+        let created = Segment::create(fs, &folder, start.0).map_err(|source| OpenError::Io {
+            doing: "create a segment in",
+            path: folder.clone(),
+            source,
+        })?;
+        segments.push(Arc::new(created));
+        names_unsynced = true;
+    }
+    let first = segments.first().map_or(0, |s| s.base_offset());
+    let log_start = checkpointed_start.unwrap_or_default().max(Offset(first));
+    let mut epochs = LeaderEpochs::load(fs.as_ref(), &folder)?;
+
+    let scanned = scan::find_end(
+        fs,
+        &folder,
+        &mut segments,
+        recovery_point.unwrap_or_default().max(Offset(first)),
+        partition.stop,
+        config.index_interval_bytes,
+    )?;
+    let end = scanned.end.max(log_start);
+    if end != scanned.end && !is_empty(&segments) {
+        return Err(OpenError::Missing {
+            path: folder,
+            found: scanned.end,
+            expected: log_start,
+        });
+    }
+    epochs.truncate_from_end(end);
+    let mut producers = replay(
+        fs.as_ref(),
+        &folder,
+        &segments,
+        scanned.recovery_point,
+        end,
+        &mut epochs,
+    )
+    .map_err(|e| read_error(&folder, e))?;
+    producers.on_high_watermark(end);
+
+    let unstable = producers.first_unstable().unwrap_or(end);
+    let progress = Progress {
+        log_start_offset: log_start,
+        last_stable_offset: unstable.min(end).max(log_start),
+        high_watermark: end,
+        log_end_offset: end,
+        failure: None,
+    };
+    let writer = Writer {
+        producers,
+        epochs,
+        log_end_offset: end,
+        durable_offset: end,
+        recovery_point: scanned.recovery_point.min(end),
+        bytes_since_checkpoint: scanned.bytes,
+        sealed_unsynced: Vec::new(),
+        sealed_unindexed: scanned.unindexed,
+        snapshots: Vec::new(),
+        names_unsynced,
+        failure: None,
+    };
+    Ok(Arc::new_cyclic(|me| PartitionLog {
+        me: me.clone(),
+        shared,
+        topic_partition: partition.topic_partition,
+        topic_id: partition.topic_id,
+        folder,
+        config: RwLock::new(Arc::new(config)),
+        segments: RwLock::new(segments),
+        writer: Mutex::new(writer),
+        flushing: Mutex::new(()),
+        flush_state: crate::durability::FlushState::default(),
+        progress: tokio::sync::watch::Sender::new(progress),
+        wakers: super::wait::Wakers::default(),
+    }))
+}
+
+fn is_empty(segments: &[Arc<Segment>]) -> bool {
+    segments.iter().all(|s| s.size() == 0)
+}
+
+/// Opens all segments in order, and removes what a deletion or a replacement
+/// left behind.
+fn open_segments(
+    fs: &Arc<dyn Fs>,
+    folder: &Path,
+    log_start: Option<Offset>,
+) -> Result<Vec<Arc<Segment>>, OpenError> {
+    let io = |doing, path: &Path| {
+        let path = path.to_owned();
+        move |source| OpenError::Io {
+            doing,
+            path,
+            source,
+        }
+    };
+    let paths = fs.list(folder).map_err(io("list", folder))?;
+    let mut bases: Vec<i64> = Vec::new();
+    for path in &paths {
+        let extension = path.extension().and_then(|e| e.to_str());
+        if matches!(extension, Some(names::DELETED | names::TMP)) {
+            fs.remove_file(path).map_err(io("remove", path))?;
+        } else if let Some((base, names::LOG)) = names::parse(path) {
+            bases.push(base);
+        }
+    }
+    bases.sort_unstable();
+    for path in &paths {
+        if let Some((base, extension)) = names::parse(path)
+            && matches!(
+                extension,
+                names::OFFSET_INDEX | names::TIME_INDEX | names::TXN_INDEX
+            )
+            && bases.binary_search(&base).is_err()
+        {
+            fs.remove_file(path).map_err(io("remove", path))?;
+        }
+    }
+    let mut segments = Vec::with_capacity(bases.len());
+    for (i, base) in bases.iter().enumerate() {
+        let segment = Segment::open(fs, folder, *base).map_err(io("open", folder))?;
+        // Retention was interrupted after it had moved the log start.
+        if let (Some(next), Some(start)) = (bases.get(i + 1), log_start)
+            && *next <= start.0
+        {
+            segment
+                .mark_deleted()
+                .map_err(io("delete", segment.path()))?;
+            segment.unlink().map_err(io("delete", segment.path()))?;
+            continue;
+        }
+        let has_indexes = segment
+            .offsets
+            .is_whole()
+            .map_err(io("open", segment.path()))?
+            && segment
+                .timestamps
+                .is_whole()
+                .map_err(io("open", segment.path()))?;
+        if !has_indexes && i + 1 < bases.len() {
+            tracing::warn!(segment = %segment.path().display(), "rebuilding missing indexes");
+            segment
+                .rebuild_indexes(4096)
+                .map_err(|e| read_error(folder, e))?;
+        }
+        segments.push(Arc::new(segment));
+    }
+    Ok(segments)
+}
+
+/// Producer state at `end`: the newest usable snapshot not above
+/// `recovery_point`, and the batches after it. Batches from `recovery_point`
+/// on also give their leader epochs and their entries in the transaction
+/// index.
+pub(super) fn replay(
+    fs: &dyn Fs,
+    folder: &Path,
+    segments: &[Arc<Segment>],
+    recovery_point: Offset,
+    end: Offset,
+    epochs: &mut LeaderEpochs,
+) -> Result<ProducerState, ReadError> {
+    let (mut state, from) = load_snapshot(fs, folder, recovery_point, end)?;
+    let first = segments
+        .partition_point(|s| s.base_offset() <= from.0)
+        .saturating_sub(1);
+    for segment in segments.get(first..).unwrap_or_default() {
+        let position = segment
+            .find(from.0)?
+            .map_or(segment.size(), |(position, _)| position);
+        for located in segment.headers(position) {
+            let (position, header) = located?;
+            replay_batch(&mut state, segment, position, &header, recovery_point)?;
+            if header.base_offset >= recovery_point.0 {
+                epochs.assign(
+                    LeaderEpoch(header.partition_leader_epoch),
+                    Offset(header.base_offset),
+                );
+            }
+        }
+    }
+    Ok(state)
+}
+
+fn replay_batch(
+    state: &mut ProducerState,
+    segment: &Segment,
+    position: u64,
+    header: &BatchHeader,
+    recovery_point: Offset,
+) -> Result<(), ReadError> {
+    if !header.has_producer_id() {
+        return Ok(());
+    }
+    let mut changes = ProducerAppend::default();
+    if header.is_control() {
+        let batch = segment.batch_at(position, header.size_bytes())?;
+        let marker = validate::marker_of(&batch).map_err(|e| ReadError::Corrupt {
+            path: segment.path().to_owned(),
+            position,
+            what: e.to_string(),
+        })?;
+        if let Some(marker) = marker {
+            changes.add_marker(state, header, marker);
+        }
+    } else {
+        changes.add(state, header);
+    }
+    for transaction in state.apply(changes) {
+        if header.base_offset >= recovery_point.0 {
+            segment
+                .aborted
+                .push(transaction)
+                .map_err(|e| segment.io(e))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes snapshots of what is no longer there on the way.
+fn load_snapshot(
+    fs: &dyn Fs,
+    folder: &Path,
+    recovery_point: Offset,
+    end: Offset,
+) -> Result<(ProducerState, Offset), ReadError> {
+    let io = |source| ReadError::Io {
+        path: folder.to_owned(),
+        source,
+    };
+    let snapshots = super::flush::list_snapshots(fs, folder).map_err(io)?;
+    for (offset, path) in snapshots.into_iter().rev() {
+        if offset > end.0 {
+            fs.remove_file(&path).map_err(io)?;
+            continue;
+        }
+        if offset > recovery_point.0 {
+            continue;
+        }
+        match producers::decode(&fs.read_to_vec(&path).map_err(io)?) {
+            Ok(state) => return Ok((state, Offset(offset))),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "ignoring a producer snapshot");
+            }
+        }
+    }
+    Ok((ProducerState::default(), Offset(0)))
+}
+
+/// A read that failed while opening.
+fn read_error(folder: &Path, error: ReadError) -> OpenError {
+    match error {
+        ReadError::Io { path, source } => OpenError::Io {
+            doing: "read",
+            path,
+            source,
+        },
+        ReadError::Corrupt {
+            path,
+            position,
+            what,
+        } => OpenError::Malformed {
+            path,
+            line: 0,
+            what: format!("at position {position}: {what}"),
+        },
+        ReadError::OffsetOutOfRange { .. } => OpenError::Malformed {
+            path: folder.to_owned(),
+            line: 0,
+            what: error.to_string(),
+        },
+    }
+}

@@ -1,0 +1,410 @@
+//! Finding the end of a log; the rule is in the parent module's docs.
+
+use super::{Stop, read_error};
+use crate::error::{OpenError, ReadError};
+use crate::segment::Segment;
+use millstream_core::env::Fs;
+use millstream_core::ids::Offset;
+use millstream_wire::batch::{BatchHeader, HEADER_BYTES};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Bytes of a damaged stretch that are searched at once.
+const SEARCH_BYTES: usize = 1 << 20;
+
+pub(super) struct Scanned {
+    pub(super) end: Offset,
+    /// From here on the batches were read.
+    pub(super) recovery_point: Offset,
+    /// Bytes that were read.
+    pub(super) bytes: u64,
+    /// Segments with rebuilt indexes that are not durable.
+    pub(super) unindexed: Vec<Arc<Segment>>,
+}
+
+/// Where a scan stopped.
+struct Tear {
+    segment: usize,
+    position: u64,
+    offset: Offset,
+}
+
+/// Finds the end; after an unclean stop verifies what lies beyond the
+/// recovery point and cuts a torn tail.
+pub(super) fn find_end(
+    fs: &Arc<dyn Fs>,
+    folder: &Path,
+    segments: &mut Vec<Arc<Segment>>,
+    recovery_point: Offset,
+    stop: Stop,
+    interval_bytes: u32,
+) -> Result<Scanned, OpenError> {
+    if stop == Stop::Clean
+        && let Some(end) = clean_end(segments, recovery_point, interval_bytes)
+    {
+        return Ok(Scanned {
+            end,
+            recovery_point: end,
+            bytes: 0,
+            unindexed: Vec::new(),
+        });
+    }
+    let first = segments
+        .partition_point(|s| s.base_offset() <= recovery_point.0)
+        .saturating_sub(1);
+    let start = position_of(segments, first, recovery_point)
+        .map_err(|e| read_error(folder, e))?
+        .ok_or_else(|| missing(segments, first, recovery_point))?;
+    let (tear, bytes) =
+        verify(segments, first, start, recovery_point).map_err(|e| read_error(folder, e))?;
+    let mut names_changed = false;
+    if let Some(tear) = &tear {
+        names_changed = cut(fs, folder, segments, tear, stop)?;
+    }
+    let scanned = segments.get(first..).unwrap_or_default().to_vec();
+    let io = |source| OpenError::Io {
+        doing: "recover",
+        path: folder.to_owned(),
+        source,
+    };
+    for segment in &scanned {
+        reindex(segment, recovery_point, interval_bytes).map_err(|e| read_error(folder, e))?;
+        if bytes > 0 || tear.is_some() {
+            segment.sync_log().map_err(io)?;
+        }
+    }
+    if names_changed || scanned.len() > 1 {
+        fs.sync_dir(folder).map_err(io)?;
+    }
+    let end = end_of(segments, first, recovery_point).map_err(|e| read_error(folder, e))?;
+    tracing::info!(folder = %folder.display(), from = %recovery_point, %end, bytes, "recovered");
+    Ok(Scanned {
+        end,
+        recovery_point,
+        bytes,
+        unindexed: scanned,
+    })
+}
+
+/// The end after a clean stop; `None` when the files do not bear it out.
+fn clean_end(
+    segments: &[Arc<Segment>],
+    recovery_point: Offset,
+    interval_bytes: u32,
+) -> Option<Offset> {
+    let active = segments.last()?;
+    let whole = active.offsets.is_whole().ok()? && active.timestamps.is_whole().ok()?;
+    if !whole {
+        return None;
+    }
+    let end = match active.resume_from_index(interval_bytes) {
+        Ok(next) => Offset(next.unwrap_or(active.base_offset())),
+        Err(error) => {
+            tracing::warn!(%error, "the clean-shutdown mark does not hold, recovering");
+            return None;
+        }
+    };
+    (end == recovery_point).then_some(end)
+}
+
+fn missing(segments: &[Arc<Segment>], at: usize, expected: Offset) -> OpenError {
+    let segment = segments.get(at);
+    OpenError::Missing {
+        path: segment.map_or_else(PathBuf::new, |s| s.path().to_owned()),
+        found: segment
+            .and_then(|s| last_before_tear(s).ok())
+            .unwrap_or_default(),
+        expected,
+    }
+}
+
+/// The end of the intact headers of a segment.
+fn last_before_tear(segment: &Segment) -> Result<Offset, ReadError> {
+    let intact = segment.headers(0).map_while(Result::ok);
+    Ok(Offset(
+        intact
+            .last()
+            .map_or(segment.base_offset(), |(_, h)| h.next_offset()),
+    ))
+}
+
+/// The position of the batch that begins at `offset`, or of the end when that
+/// is where it would; `None` when the segment does not reach it. Trusts the
+/// index below the recovery point only as far as the log bears it out.
+fn position_of(
+    segments: &[Arc<Segment>],
+    at: usize,
+    offset: Offset,
+) -> Result<Option<u64>, ReadError> {
+    let Some(segment) = segments.get(at) else {
+        return Ok(None);
+    };
+    let io = |e| segment.io(e);
+    if offset.0 <= segment.base_offset() {
+        return Ok(Some(0));
+    }
+    let relative = offset.0 - segment.base_offset();
+    segment
+        .offsets
+        .truncate(|e| i64::from(e.relative_offset) < relative)
+        .map_err(io)?;
+    let floor = segment.floor_position(offset.0)?;
+    if let Some(position) = walk_to(segment, floor, offset) {
+        return Ok(Some(position));
+    }
+    if floor > 0 {
+        tracing::warn!(segment = %segment.path().display(), "the index does not fit, rebuilding it");
+        segment.offsets.truncate(|_| false).map_err(io)?;
+        segment.timestamps.truncate(|_| false).map_err(io)?;
+    }
+    Ok(walk_to(segment, 0, offset))
+}
+
+/// Walks headers from `position` to the batch that begins at `offset`.
+fn walk_to(segment: &Segment, position: u64, offset: Offset) -> Option<u64> {
+    let mut reached = position;
+    let mut next_offset = segment.base_offset();
+    for located in segment.headers(position) {
+        let Ok((position, header)) = located else {
+            break;
+        };
+        if header.base_offset >= offset.0 {
+            return Some(position);
+        }
+        reached = position + header.size_bytes() as u64;
+        next_offset = header.next_offset();
+    }
+    (next_offset == offset.0).then_some(reached)
+}
+
+/// Verifies batches from a position on, over all later segments. Returns the
+/// tear, if there is one, and the bytes that hold.
+fn verify(
+    segments: &[Arc<Segment>],
+    first: usize,
+    start: u64,
+    from: Offset,
+) -> Result<(Option<Tear>, u64), ReadError> {
+    let mut expected = from;
+    let mut bytes = 0;
+    let mut position = start;
+    for (at, segment) in segments.iter().enumerate().skip(first) {
+        let tear = |position| Tear {
+            segment: at,
+            position,
+            offset: expected,
+        };
+        if at > first && segment.base_offset() != expected.0 {
+            return Ok((Some(tear(0)), bytes));
+        }
+        while position < segment.size() {
+            match intact_batch(segment, position, expected.0)? {
+                Some(header) => {
+                    position += header.size_bytes() as u64;
+                    bytes += header.size_bytes() as u64;
+                    expected = Offset(header.next_offset());
+                }
+                None => {
+                    let tear = Tear {
+                        segment: at,
+                        position,
+                        offset: expected,
+                    };
+                    return Ok((Some(tear), bytes));
+                }
+            }
+        }
+        position = 0;
+    }
+    Ok((None, bytes))
+}
+
+/// The header of the batch at `position`, if it is whole, its checksum holds
+/// and it does not begin before `expected`.
+fn intact_batch(
+    segment: &Segment,
+    position: u64,
+    expected: i64,
+) -> Result<Option<BatchHeader>, ReadError> {
+    let available = segment.size() - position;
+    if available < HEADER_BYTES as u64 {
+        return Ok(None);
+    }
+    let header = segment.bytes_at(position, HEADER_BYTES)?;
+    let Ok(header) = BatchHeader::parse(&header) else {
+        return Ok(None);
+    };
+    if header.size_bytes() as u64 > available || header.base_offset < expected {
+        return Ok(None);
+    }
+    let Ok(batch) = segment.batch_at(position, header.size_bytes()) else {
+        return Ok(None);
+    };
+    Ok(batch.verify_crc().is_ok().then_some(header))
+}
+
+/// Cuts at the tear, or refuses to. True when names in the folder changed.
+fn cut(
+    fs: &Arc<dyn Fs>,
+    folder: &Path,
+    segments: &mut Vec<Arc<Segment>>,
+    tear: &Tear,
+    stop: Stop,
+) -> Result<bool, OpenError> {
+    let Some(torn) = segments.get(tear.segment).cloned() else {
+        return Ok(false);
+    };
+    let valid_bytes_after = valid_bytes_after(segments, tear).map_err(|e| read_error(folder, e))?;
+    if valid_bytes_after > 0 && stop != Stop::PowerLoss {
+        return Err(OpenError::Damaged {
+            path: torn.path().to_owned(),
+            position: tear.position,
+            offset: tear.offset,
+            valid_bytes_after,
+        });
+    }
+    let io = |source| OpenError::Io {
+        doing: "cut",
+        path: torn.path().to_owned(),
+        source,
+    };
+    if valid_bytes_after > 0 {
+        tracing::error!(
+            segment = %torn.path().display(), position = tear.position, offset = %tear.offset,
+            valid_bytes_after, "cutting unsynced records that power loss has torn; a copy is kept beside the log"
+        );
+        keep_cut(fs, segments, tear).map_err(io)?;
+    } else {
+        tracing::warn!(
+            segment = %torn.path().display(), position = tear.position, offset = %tear.offset,
+            bytes = torn.size().saturating_sub(tear.position), "cutting a torn tail"
+        );
+    }
+    // A segment that does not begin where the one before ends is not part of
+    // the log at all.
+    let misplaced = tear.segment > 0 && torn.base_offset() != tear.offset.0 && tear.position == 0;
+    let keep = if misplaced {
+        tear.segment
+    } else {
+        tear.segment + 1
+    };
+    if !misplaced {
+        torn.truncate(tear.position, tear.offset.0).map_err(io)?;
+    }
+    let doomed = segments.split_off(keep.min(segments.len()));
+    for segment in &doomed {
+        segment.mark_deleted().map_err(io)?;
+    }
+    if !doomed.is_empty() {
+        fs.sync_dir(folder).map_err(io)?;
+    }
+    for segment in &doomed {
+        segment.unlink().map_err(io)?;
+    }
+    Ok(!doomed.is_empty())
+}
+
+/// Copies what will be cut off.
+fn keep_cut(fs: &Arc<dyn Fs>, segments: &[Arc<Segment>], tear: &Tear) -> io::Result<()> {
+    for (i, segment) in segments.iter().enumerate().skip(tear.segment) {
+        let from = if i == tear.segment { tear.position } else { 0 };
+        let mut name = segment.path().as_os_str().to_owned();
+        name.push(format!(".cut-{from}"));
+        let copy = fs.open(&PathBuf::from(name), true)?;
+        let mut position = from;
+        while position < segment.size() {
+            let size = SEARCH_BYTES
+                .min(usize::try_from(segment.size() - position).unwrap_or(SEARCH_BYTES));
+            let bytes = segment.bytes_at(position, size).map_err(io::Error::other)?;
+            copy.write_all_at(&bytes, position - from)?;
+            position += size as u64;
+        }
+        copy.sync_data()?;
+    }
+    Ok(())
+}
+
+/// Bytes of intact batches beyond the tear, in its segment and in later ones.
+fn valid_bytes_after(segments: &[Arc<Segment>], tear: &Tear) -> Result<u64, ReadError> {
+    let mut valid = 0;
+    for (i, segment) in segments.iter().enumerate().skip(tear.segment) {
+        let mut position = match i == tear.segment {
+            // The batch at a gap between segments is itself beyond the tear.
+            true if tear.position > 0 || segment.base_offset() == tear.offset.0 => {
+                tear.position + 1
+            }
+            _ => 0,
+        };
+        while let Some((at, header)) = find_batch(segment, position, tear.offset.0)? {
+            valid += header.size_bytes() as u64;
+            position = at + header.size_bytes() as u64;
+        }
+    }
+    Ok(valid)
+}
+
+/// The next intact batch at any byte from `position` on.
+fn find_batch(
+    segment: &Segment,
+    mut position: u64,
+    expected: i64,
+) -> Result<Option<(u64, BatchHeader)>, ReadError> {
+    while position + HEADER_BYTES as u64 <= segment.size() {
+        let size =
+            SEARCH_BYTES.min(usize::try_from(segment.size() - position).unwrap_or(SEARCH_BYTES));
+        let bytes = segment.bytes_at(position, size)?;
+        let candidates = bytes.windows(HEADER_BYTES).enumerate();
+        for (at, window) in candidates {
+            // The magic byte first: it rules out most positions.
+            if window.get(16) != Some(&2) || BatchHeader::parse(window).is_err() {
+                continue;
+            }
+            if let Some(header) = intact_batch(segment, position + at as u64, expected)? {
+                return Ok(Some((position + at as u64, header)));
+            }
+        }
+        position += (size - HEADER_BYTES + 1) as u64;
+    }
+    Ok(None)
+}
+
+/// Cuts the indexes back to the recovery point and extends them to the end.
+fn reindex(
+    segment: &Segment,
+    recovery_point: Offset,
+    interval_bytes: u32,
+) -> Result<(), ReadError> {
+    let relative = recovery_point.0 - segment.base_offset();
+    let io = |e| segment.io(e);
+    segment
+        .offsets
+        .truncate(|e| i64::from(e.relative_offset) < relative)
+        .map_err(io)?;
+    segment
+        .timestamps
+        .truncate(|e| i64::from(e.relative_offset) < relative)
+        .map_err(io)?;
+    segment
+        .aborted
+        .truncate(|e| e.last_offset < recovery_point)
+        .map_err(io)?;
+    segment.resume_from_index(interval_bytes).map(drop)
+}
+
+fn end_of(segments: &[Arc<Segment>], first: usize, from: Offset) -> Result<Offset, ReadError> {
+    for segment in segments.iter().skip(first).rev() {
+        let position = segment.floor_position(i64::MAX)?;
+        let mut last = None;
+        for located in segment.headers(position) {
+            last = Some(located?.1.next_offset());
+        }
+        if let Some(end) = last {
+            return Ok(Offset(end));
+        }
+        if segment.base_offset() > from.0 {
+            return Ok(Offset(segment.base_offset()));
+        }
+    }
+    Ok(from)
+}

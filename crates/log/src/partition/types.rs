@@ -1,0 +1,144 @@
+//! What goes into and comes out of a partition's log.
+
+use bytes::Bytes;
+use millstream_core::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
+
+use crate::error::LogFailure;
+
+/// Who appends, which decides what is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppendOrigin {
+    /// A producer: everything is checked, control batches are refused.
+    Client,
+    /// A coordinator of this cluster: markers and the records of internal
+    /// topics. Producer ids without sequences and control batches are
+    /// allowed; epochs are still fenced.
+    Coordinator,
+}
+
+/// What an append did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AppendInfo {
+    /// Offset of the first record. For a duplicate: of the original.
+    pub first_offset: Offset,
+    /// Offset of the last record. Acknowledge `acks=all` when the high
+    /// watermark is beyond it: `wait_high_watermark(info.end_offset())`.
+    pub last_offset: Offset,
+    /// The time set by the log, in ms since the Unix epoch; `None` with
+    /// `CreateTime` (-1 in a Produce response).
+    pub log_append_time_ms: Option<i64>,
+    /// First offset that is there.
+    pub log_start_offset: Offset,
+    /// Whether nothing was written, because the batch is one of its
+    /// producer's last five.
+    pub duplicate: bool,
+}
+
+impl AppendInfo {
+    /// One past the last offset.
+    #[must_use]
+    pub fn end_offset(&self) -> Offset {
+        self.last_offset.plus(1)
+    }
+}
+
+/// How far a reader may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpTo {
+    /// All that is committed: `read_uncommitted`.
+    HighWatermark,
+    /// All that is decided: `read_committed`. Aborted records are among it,
+    /// see [`FetchedBatches::aborted`].
+    LastStable,
+    /// All that was appended: followers and the coordinators' own reload.
+    LogEnd,
+}
+
+/// What to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FetchRequest {
+    /// From here; an offset within a batch gives the whole batch.
+    pub offset: Offset,
+    /// At most this many bytes, in whole batches.
+    pub bytes_max: usize,
+    /// Give the first batch even when it is larger than `bytes_max`
+    /// (KIP-74: an oversized record would stall its consumer for ever).
+    pub min_one_batch: bool,
+    /// How far.
+    pub up_to: UpTo,
+}
+
+/// What was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedBatches {
+    /// Whole batches, one after another; may be empty.
+    pub batches: Bytes,
+    /// Where the next read goes on: one past the last batch, or the offset
+    /// asked for when there is none.
+    pub next_offset: Offset,
+    /// With [`UpTo::LastStable`]: the aborted transactions that touch these
+    /// batches, sorted by first offset. Empty otherwise.
+    pub aborted: Vec<AbortedTransaction>,
+    /// As it was for this read.
+    pub high_watermark: Offset,
+    /// As it was for this read.
+    pub last_stable_offset: Offset,
+    /// As it was for this read.
+    pub log_start_offset: Offset,
+}
+
+/// A transaction whose records are not to be shown to `read_committed`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AbortedTransaction {
+    /// Offset of its first record in this partition.
+    pub first_offset: Offset,
+    /// Offset of its abort marker.
+    pub last_offset: Offset,
+    /// Whose.
+    pub producer_id: ProducerId,
+    /// The last stable offset right after the marker.
+    pub last_stable_offset: Offset,
+}
+
+/// A record found by time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimestampedOffset {
+    /// Its offset.
+    pub offset: Offset,
+    /// Its timestamp in ms since the Unix epoch.
+    pub timestamp_ms: i64,
+    /// The epoch of the leader that wrote it.
+    pub leader_epoch: LeaderEpoch,
+}
+
+/// The offsets of a partition at one moment, and whether it has stopped.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// First offset that is there.
+    pub log_start_offset: Offset,
+    /// One past the last offset that `read_committed` may see.
+    pub last_stable_offset: Offset,
+    /// One past the last committed offset.
+    pub high_watermark: Offset,
+    /// One past the last offset.
+    pub log_end_offset: Offset,
+    /// Set when the log has stopped.
+    pub failure: Option<LogFailure>,
+}
+
+/// A producer with state in this partition (DescribeProducers).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProducerSummary {
+    /// Whose.
+    pub producer_id: ProducerId,
+    /// Its newest epoch.
+    pub epoch: ProducerEpoch,
+    /// Its last sequence; -1 is none.
+    pub last_sequence: i32,
+    /// The timestamp of its last batch, in ms since the Unix epoch.
+    pub last_timestamp_ms: i64,
+    /// The epoch of the coordinator that wrote its last marker; -1 is none.
+    pub coordinator_epoch: i32,
+    /// Where its open transaction begins here.
+    pub transaction_start: Option<Offset>,
+}

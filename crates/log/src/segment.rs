@@ -1,0 +1,617 @@
+//! One segment: a `.log` file of record batches and its indexes.
+//!
+//! Only the partition's writer appends; readers see what `size` has
+//! published. Positions fit 31 bits, as the index files need.
+
+use crate::error::ReadError;
+use crate::index::{IndexFile, OffsetEntry, TimeEntry};
+use crate::names;
+use crate::partition::AbortedTransaction;
+use bytes::Bytes;
+use millstream_core::env::{Fs, FsFile};
+use millstream_core::ids::Offset;
+use millstream_wire::batch::{BatchError, BatchHeader, BatchView, HEADER_BYTES};
+use parking_lot::Mutex;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes read at once while walking headers.
+const SCAN_BYTES: usize = 16 * 1024;
+/// Bytes read beyond what was asked, for the batches between an index entry
+/// and the offset.
+const SEEK_SLACK_BYTES: usize = 8 * 1024;
+
+/// The largest timestamp of a run of batches, and the last offset of the
+/// batch that holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MaxTimestamp {
+    pub(crate) timestamp_ms: i64,
+    pub(crate) last_offset: i64,
+}
+
+/// What only the writer needs, and readers by time.
+#[derive(Debug, Default)]
+struct Times {
+    /// The first batch's; `None` while empty or not looked up yet.
+    first_ms: Option<i64>,
+    max: Option<MaxTimestamp>,
+    bytes_since_index: u64,
+}
+
+pub(crate) struct Segment {
+    base_offset: i64,
+    fs: Arc<dyn Fs>,
+    path: PathBuf,
+    log: Arc<dyn FsFile>,
+    size: AtomicU64,
+    pub(crate) offsets: IndexFile<OffsetEntry>,
+    pub(crate) timestamps: IndexFile<TimeEntry>,
+    pub(crate) aborted: IndexFile<AbortedTransaction>,
+    times: Mutex<Times>,
+}
+
+/// A header and where its batch begins.
+pub(crate) type Located = (u64, BatchHeader);
+
+impl Segment {
+    /// Creates the files, empty. Their names are durable after a sync of the
+    /// folder.
+    pub(crate) fn create(fs: &Arc<dyn Fs>, folder: &Path, base_offset: i64) -> io::Result<Self> {
+        let path = names::file(folder, base_offset, names::LOG);
+        let log = fs.open(&path, true)?;
+        if log.size()? > 0 {
+            log.set_size(0)?;
+        }
+        let index = |extension| names::file(folder, base_offset, extension);
+        Ok(Self {
+            base_offset,
+            log,
+            path,
+            size: AtomicU64::new(0),
+            offsets: IndexFile::create(Arc::clone(fs), index(names::OFFSET_INDEX))?,
+            timestamps: IndexFile::create(Arc::clone(fs), index(names::TIME_INDEX))?,
+            aborted: IndexFile::create(Arc::clone(fs), index(names::TXN_INDEX))?,
+            fs: Arc::clone(fs),
+            times: Mutex::default(),
+        })
+    }
+
+    /// Opens a segment as it lies; the indexes are opened on first use.
+    pub(crate) fn open(fs: &Arc<dyn Fs>, folder: &Path, base_offset: i64) -> io::Result<Self> {
+        let path = names::file(folder, base_offset, names::LOG);
+        let log = fs.open(&path, false)?;
+        let index = |extension| names::file(folder, base_offset, extension);
+        Ok(Self {
+            base_offset,
+            size: AtomicU64::new(log.size()?),
+            log,
+            path,
+            offsets: IndexFile::existing(Arc::clone(fs), index(names::OFFSET_INDEX)),
+            timestamps: IndexFile::existing(Arc::clone(fs), index(names::TIME_INDEX)),
+            aborted: IndexFile::existing(Arc::clone(fs), index(names::TXN_INDEX)),
+            fs: Arc::clone(fs),
+            times: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn base_offset(&self) -> i64 {
+        self.base_offset
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes of batches.
+    pub(crate) fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    /// Makes the batches durable.
+    pub(crate) fn sync_log(&self) -> io::Result<()> {
+        self.log.sync_data()
+    }
+
+    /// Makes the indexes durable.
+    pub(crate) fn sync_indexes(&self) -> io::Result<()> {
+        self.offsets.sync()?;
+        self.timestamps.sync()?;
+        self.aborted.sync()
+    }
+
+    /// Writes whole batches at the end. On an error the file is cut back;
+    /// `Err(Ok(..))` is the write's error, `Err(Err(..))` that of the cut,
+    /// after which the file's state is not known.
+    pub(crate) fn append(&self, bytes: &[u8]) -> Result<(), Result<io::Error, io::Error>> {
+        let position = self.size();
+        if let Err(error) = self.log.write_all_at(bytes, position) {
+            return Err(match self.log.set_size(position) {
+                Ok(()) => Ok(error),
+                Err(cut) => Err(cut),
+            });
+        }
+        Ok(())
+    }
+
+    /// Publishes written batches to readers and indexes them; `headers` are
+    /// theirs, in order.
+    pub(crate) fn publish(
+        &self,
+        headers: impl IntoIterator<Item = BatchHeader>,
+        index_interval_bytes: u32,
+    ) -> io::Result<()> {
+        let mut position = self.size();
+        let mut times = self.times.lock();
+        for header in headers {
+            self.index_batch(&mut times, position, &header, index_interval_bytes)?;
+            position += header.size_bytes() as u64;
+        }
+        self.size.store(position, Ordering::Release);
+        Ok(())
+    }
+
+    fn index_batch(
+        &self,
+        times: &mut Times,
+        position: u64,
+        header: &BatchHeader,
+        interval_bytes: u32,
+    ) -> io::Result<()> {
+        let last_offset = header.last_offset();
+        times.first_ms.get_or_insert(header.max_timestamp);
+        if times
+            .max
+            .is_none_or(|max| header.max_timestamp > max.timestamp_ms)
+        {
+            times.max = Some(MaxTimestamp {
+                timestamp_ms: header.max_timestamp,
+                last_offset,
+            });
+        }
+        if times.bytes_since_index > u64::from(interval_bytes) {
+            self.offsets.push(OffsetEntry {
+                relative_offset: self.relative(last_offset),
+                position: i32::try_from(position).unwrap_or(i32::MAX),
+            })?;
+            self.push_time(times)?;
+            times.bytes_since_index = 0;
+        }
+        times.bytes_since_index += header.size_bytes() as u64;
+        Ok(())
+    }
+
+    /// Adds the largest timestamp so far to the time index, when it is larger
+    /// than the last one there.
+    fn push_time(&self, times: &Times) -> io::Result<()> {
+        let Some(max) = times.max.filter(|max| max.timestamp_ms >= 0) else {
+            return Ok(());
+        };
+        let last = self.timestamps.last()?;
+        if last.is_none_or(|last| max.timestamp_ms > last.timestamp_ms) {
+            self.timestamps.push(TimeEntry {
+                timestamp_ms: max.timestamp_ms,
+                relative_offset: self.relative(max.last_offset),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Ends the indexes of a segment that will not grow any more.
+    pub(crate) fn seal(&self) -> io::Result<()> {
+        self.push_time(&self.times.lock())?;
+        self.offsets.shrink()?;
+        self.timestamps.shrink()?;
+        self.aborted.shrink()
+    }
+
+    /// Ends the time index of the active segment at a clean stop, so that the
+    /// next open finds the largest timestamp without a scan.
+    pub(crate) fn finish_times(&self) -> io::Result<()> {
+        self.push_time(&self.times.lock())
+    }
+
+    fn relative(&self, offset: i64) -> i32 {
+        i32::try_from(offset - self.base_offset).unwrap_or(i32::MAX)
+    }
+
+    /// Whether `offset` can be expressed in this segment's indexes.
+    pub(crate) fn can_index(&self, offset: i64) -> bool {
+        i32::try_from(offset - self.base_offset).is_ok()
+    }
+
+    /// The largest timestamp, from memory or the time index.
+    pub(crate) fn max_timestamp(&self) -> Result<Option<MaxTimestamp>, ReadError> {
+        let mut times = self.times.lock();
+        if times.max.is_none() && self.size() > 0 {
+            let last = self.timestamps.last().map_err(|e| self.io(e))?;
+            times.max = last.map(|entry| MaxTimestamp {
+                timestamp_ms: entry.timestamp_ms,
+                last_offset: self.base_offset + i64::from(entry.relative_offset),
+            });
+        }
+        Ok(times.max)
+    }
+
+    /// The first batch's timestamp; `None` while empty.
+    pub(crate) fn first_timestamp_ms(&self) -> Result<Option<i64>, ReadError> {
+        if let Some(first) = self.times.lock().first_ms {
+            return Ok(Some(first));
+        }
+        let first = self
+            .headers(0)
+            .next()
+            .transpose()?
+            .map(|(_, header)| header.max_timestamp);
+        self.times.lock().first_ms = first;
+        Ok(first)
+    }
+
+    /// The headers from `position` to the published end.
+    pub(crate) fn headers(&self, position: u64) -> Headers<'_> {
+        Headers {
+            segment: self,
+            position,
+            end: self.size(),
+            chunk: Vec::new(),
+            chunk_start: 0,
+        }
+    }
+
+    /// One whole batch.
+    pub(crate) fn batch_at(&self, position: u64, size: usize) -> Result<BatchView, ReadError> {
+        let bytes = self.bytes_at(position, size)?;
+        BatchView::parse(&bytes).map_err(|e| self.corrupt(position, &e))
+    }
+
+    pub(crate) fn bytes_at(&self, position: u64, size: usize) -> Result<Bytes, ReadError> {
+        let mut bytes = vec![0; size];
+        self.log
+            .read_exact_at(&mut bytes, position)
+            .map_err(|e| self.io(e))?;
+        Ok(bytes.into())
+    }
+
+    /// Where to begin looking for `offset`.
+    pub(crate) fn floor_position(&self, offset: i64) -> Result<u64, ReadError> {
+        let relative = offset - self.base_offset;
+        let floor = self
+            .offsets
+            .floor(|entry| i64::from(entry.relative_offset) <= relative)
+            .map_err(|e| self.io(e))?;
+        Ok(floor
+            .and_then(|entry| u64::try_from(entry.position).ok())
+            .unwrap_or(0))
+    }
+
+    /// The first batch that ends at or after `offset`.
+    pub(crate) fn find(&self, offset: i64) -> Result<Option<Located>, ReadError> {
+        for located in self.headers(self.checked_floor(offset)?) {
+            let (position, header) = located?;
+            if header.last_offset() >= offset {
+                return Ok(Some((position, header)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The floor position, once it was seen that a batch begins there; an
+    /// index that points elsewhere is rebuilt.
+    fn checked_floor(&self, offset: i64) -> Result<u64, ReadError> {
+        let position = self.floor_position(offset)?;
+        if position == 0 {
+            return Ok(0);
+        }
+        let fits = match self.headers(position).next() {
+            Some(Ok((_, header))) => (self.base_offset..=offset).contains(&header.base_offset),
+            Some(Err(_)) | None => false,
+        };
+        if fits {
+            return Ok(position);
+        }
+        tracing::warn!(path = %self.offsets.path().display(), "index does not fit its log, rebuilding it");
+        self.rebuild_indexes(4096)?;
+        self.floor_position(offset)
+    }
+
+    /// Whole batches from the one that holds `offset` on, below `bound`.
+    /// `None` when there is none in this segment.
+    pub(crate) fn read(
+        &self,
+        offset: i64,
+        bound: i64,
+        bytes_max: usize,
+        min_one_batch: bool,
+    ) -> Result<Option<(Bytes, i64)>, ReadError> {
+        let end = self.size();
+        let mut start = self.checked_floor(offset)?;
+        let mut reach = bytes_max.saturating_add(SEEK_SLACK_BYTES);
+        loop {
+            if start >= end {
+                return Ok(None);
+            }
+            let size = reach.min(usize::try_from(end - start).unwrap_or(usize::MAX));
+            let bytes = self.bytes_at(start, size)?;
+            match take_batches(&bytes, offset, bound, bytes_max, min_one_batch)
+                .map_err(|(at, e)| self.corrupt(start + at as u64, &e))?
+            {
+                Taken::Batches {
+                    from,
+                    to,
+                    next_offset,
+                } => {
+                    return Ok(Some((bytes.slice(from..to), next_offset)));
+                }
+                Taken::Nothing => return Ok(None),
+                Taken::ReadOn { from, needed } => {
+                    if start + (from + needed) as u64 > end {
+                        return Err(self.corrupt(
+                            start + from as u64,
+                            &BatchError::Truncated {
+                                needed,
+                                available: size - from,
+                            },
+                        ));
+                    }
+                    start += from as u64;
+                    reach = reach.max(needed);
+                }
+            }
+        }
+    }
+
+    /// Cuts the file to `position`, which `end_offset` belongs to, and the
+    /// indexes with it. Not durable before a sync.
+    pub(crate) fn truncate(&self, position: u64, end_offset: i64) -> io::Result<()> {
+        self.log.set_size(position)?;
+        self.size.store(position, Ordering::Release);
+        let end = end_offset - self.base_offset;
+        self.offsets
+            .truncate(|e| i64::from(e.relative_offset) < end)?;
+        self.timestamps
+            .truncate(|e| i64::from(e.relative_offset) < end)?;
+        self.aborted
+            .truncate(|e| e.last_offset < Offset(end_offset))?;
+        *self.times.lock() = Times::default();
+        Ok(())
+    }
+
+    /// Writes offset and time index anew from the batches' headers.
+    pub(crate) fn rebuild_indexes(&self, index_interval_bytes: u32) -> Result<(), ReadError> {
+        let io = |e| self.io(e);
+        self.offsets.truncate(|_| false).map_err(io)?;
+        self.timestamps.truncate(|_| false).map_err(io)?;
+        self.resume_times(0, index_interval_bytes)?;
+        self.push_time(&self.times.lock()).map_err(io)
+    }
+
+    /// Brings indexes and timestamps up to the end of the file, from a
+    /// position below which the indexes are complete. Returns the offset
+    /// after the last batch from there on.
+    pub(crate) fn resume_times(
+        &self,
+        position: u64,
+        index_interval_bytes: u32,
+    ) -> Result<Option<i64>, ReadError> {
+        let mut times = Times::default();
+        if position > 0
+            && let Some(last) = self.timestamps.last().map_err(|e| self.io(e))?
+        {
+            times.max = Some(MaxTimestamp {
+                timestamp_ms: last.timestamp_ms,
+                last_offset: self.base_offset + i64::from(last.relative_offset),
+            });
+        }
+        let mut next_offset = None;
+        for located in self.headers(position) {
+            let (position, header) = located?;
+            next_offset = Some(header.next_offset());
+            self.index_batch(&mut times, position, &header, index_interval_bytes)
+                .map_err(|e| self.io(e))?;
+        }
+        if position > 0 {
+            times.first_ms = None;
+        }
+        *self.times.lock() = times;
+        Ok(next_offset)
+    }
+
+    /// [`Segment::resume_times`] from the last index entry on.
+    pub(crate) fn resume_from_index(&self, interval_bytes: u32) -> Result<Option<i64>, ReadError> {
+        let last = self.offsets.last().map_err(|e| self.io(e))?;
+        let position = last
+            .and_then(|e| u64::try_from(e.position).ok())
+            .unwrap_or(0);
+        self.resume_times(position, interval_bytes)
+    }
+
+    /// Removes the files: first their names are changed, so that a crash
+    /// never leaves half a segment that looks whole; the folder's sync and
+    /// [`Segment::unlink`] follow.
+    pub(crate) fn mark_deleted(&self) -> io::Result<()> {
+        // The log goes first: an index without a log is ignored on open.
+        for path in self.paths() {
+            if self.fs.exists(path) {
+                self.fs.rename(path, &names::deleted(path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes files marked before. Open handles stay readable.
+    pub(crate) fn unlink(&self) -> io::Result<()> {
+        for path in self.paths() {
+            let path = names::deleted(path);
+            if self.fs.exists(&path) {
+                self.fs.remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn paths(&self) -> [&Path; 4] {
+        [
+            &self.path,
+            self.offsets.path(),
+            self.timestamps.path(),
+            self.aborted.path(),
+        ]
+    }
+
+    pub(crate) fn io(&self, source: io::Error) -> ReadError {
+        ReadError::Io {
+            path: self.path.clone(),
+            source,
+        }
+    }
+
+    fn corrupt(&self, position: u64, what: &BatchError) -> ReadError {
+        ReadError::Corrupt {
+            path: self.path.clone(),
+            position,
+            what: what.to_string(),
+        }
+    }
+}
+
+enum Taken {
+    /// These bytes are the answer.
+    Batches {
+        from: usize,
+        to: usize,
+        next_offset: i64,
+    },
+    /// There is nothing to read below the bound.
+    Nothing,
+    /// The batch that begins at `from` needs `needed` bytes.
+    ReadOn { from: usize, needed: usize },
+}
+
+/// Chooses whole batches out of a stretch of a segment.
+fn take_batches(
+    bytes: &Bytes,
+    offset: i64,
+    bound: i64,
+    bytes_max: usize,
+    min_one_batch: bool,
+) -> Result<Taken, (usize, BatchError)> {
+    let mut at = 0;
+    let mut from = None;
+    let mut next_offset = offset;
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        if rest.is_empty() {
+            // Where all was skipped, what follows this stretch is next.
+            if from.is_none() {
+                return Ok(Taken::ReadOn {
+                    from: at,
+                    needed: 0,
+                });
+            }
+            break;
+        }
+        let parsed = BatchHeader::parse(rest);
+        let (needed, header) = match &parsed {
+            Ok(header) => (header.size_bytes(), Some(header)),
+            Err(e) if e.is_truncated() => (HEADER_BYTES, None),
+            Err(e) => return Err((at, e.clone())),
+        };
+        if header.is_some_and(|h| h.base_offset >= bound) {
+            break;
+        }
+        let skip = header.is_some_and(|h| h.last_offset() < offset);
+        if skip && needed <= rest.len() {
+            at += needed;
+            continue;
+        }
+        let taken = at - from.unwrap_or(at);
+        if from.is_some() && taken + needed > bytes_max {
+            break;
+        }
+        if needed > rest.len() {
+            if from.is_some() {
+                break;
+            }
+            if header.is_some() && !skip && needed > bytes_max && !min_one_batch {
+                return Ok(Taken::Nothing);
+            }
+            return Ok(Taken::ReadOn { from: at, needed });
+        }
+        if from.is_none() && needed > bytes_max && !min_one_batch {
+            return Ok(Taken::Nothing);
+        }
+        from.get_or_insert(at);
+        at += needed;
+        if let Some(header) = header {
+            next_offset = header.next_offset();
+        }
+    }
+    Ok(match from {
+        Some(from) => Taken::Batches {
+            from,
+            to: at,
+            next_offset,
+        },
+        None => Taken::Nothing,
+    })
+}
+
+/// Walks headers; see [`Segment::headers`]. A batch that the end of the file
+/// cuts short is an error.
+pub(crate) struct Headers<'a> {
+    segment: &'a Segment,
+    position: u64,
+    end: u64,
+    chunk: Vec<u8>,
+    chunk_start: u64,
+}
+
+impl Headers<'_> {
+    fn header(&mut self) -> Result<BatchHeader, ReadError> {
+        let available = self.end - self.position;
+        let cut = |needed: usize| BatchError::Truncated {
+            needed,
+            available: usize::try_from(available).unwrap_or(usize::MAX),
+        };
+        if available < HEADER_BYTES as u64 {
+            return Err(self.segment.corrupt(self.position, &cut(HEADER_BYTES)));
+        }
+        let chunk_end = self.chunk_start + self.chunk.len() as u64;
+        if self.position < self.chunk_start || self.position + HEADER_BYTES as u64 > chunk_end {
+            let size = SCAN_BYTES.min(usize::try_from(available).unwrap_or(SCAN_BYTES));
+            self.chunk.resize(size, 0);
+            self.chunk_start = self.position;
+            self.segment
+                .log
+                .read_exact_at(&mut self.chunk, self.position)
+                .map_err(|e| self.segment.io(e))?;
+        }
+        let at = usize::try_from(self.position - self.chunk_start).unwrap_or(usize::MAX);
+        let header = BatchHeader::parse(self.chunk.get(at..).unwrap_or_default())
+            .map_err(|e| self.segment.corrupt(self.position, &e))?;
+        if header.size_bytes() as u64 > available {
+            return Err(self
+                .segment
+                .corrupt(self.position, &cut(header.size_bytes())));
+        }
+        Ok(header)
+    }
+}
+
+impl Iterator for Headers<'_> {
+    type Item = Result<Located, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.position >= self.end {
+            return None;
+        }
+        let position = self.position;
+        let header = self.header();
+        match &header {
+            Ok(header) => self.position += header.size_bytes() as u64,
+            Err(_) => self.position = self.end,
+        }
+        Some(header.map(|header| (position, header)))
+    }
+}
