@@ -139,7 +139,13 @@ pub fn records(
     whole: bool,
     control: &Control,
 ) -> Result<Vec<ProduceRecord>, ChangelogError> {
-    let key = |kind| Key { kind, epoch: control.epoch, operator: 0, part: 0, parts: 0 };
+    let key = |kind| Key {
+        kind,
+        epoch: control.epoch,
+        operator: 0,
+        part: 0,
+        parts: 0,
+    };
     let mut records = Vec::new();
     if whole {
         records.push(record(&key(Kind::Reset), Bytes::new())?);
@@ -149,7 +155,12 @@ pub fn records(
         let parts = bytes.len().div_ceil(PART_BYTES_MAX);
         for part in 0..parts {
             let end = bytes.len().min((part + 1) * PART_BYTES_MAX);
-            let key = Key { operator: *operator, part, parts, ..key(Kind::State) };
+            let key = Key {
+                operator: *operator,
+                part,
+                parts,
+                ..key(Kind::State)
+            };
             records.push(record(&key, bytes.slice(part * PART_BYTES_MAX..end))?);
         }
     }
@@ -204,10 +215,17 @@ pub async fn restore(
     let at = std::slice::from_ref(partition);
     let start = first(bus.offsets(at, OffsetAt::Earliest).await?);
     let end = first(bus.offsets(at, OffsetAt::LatestStable).await?);
-    let mut replay = Replay { chain, control: None, assembled: Vec::new(), bytes: 0 };
+    let mut replay = Replay {
+        chain,
+        control: None,
+        assembled: Vec::new(),
+        bytes: 0,
+    };
     replay.chain.reset()?;
     let mut next = start;
-    let mut reader = bus.reader(&[(partition.clone(), start)], Isolation::ReadCommitted).await?;
+    let mut reader = bus
+        .reader(&[(partition.clone(), start)], Isolation::ReadCommitted)
+        .await?;
     let mut waits = 0;
     while next < end {
         let chunks = reader.poll(READ_WAIT, READ_BYTES).await?;
@@ -222,7 +240,12 @@ pub async fn restore(
             next = chunk.next_offset;
         }
     }
-    let Replay { chain, control, bytes, .. } = replay;
+    let Replay {
+        chain,
+        control,
+        bytes,
+        ..
+    } = replay;
     chain.restored(control.as_ref().map_or(WATERMARK_NONE, |c| c.watermark_ms))?;
     Ok(Restored { control, bytes })
 }
@@ -241,7 +264,10 @@ struct Replay<'a> {
 
 impl Replay<'_> {
     fn apply(&mut self, record: &Record) -> Result<(), ChangelogError> {
-        let broken = |reason: String| ChangelogError::Record { offset: record.offset, reason };
+        let broken = |reason: String| ChangelogError::Record {
+            offset: record.offset,
+            reason,
+        };
         let key: Key = serde_json::from_slice(record.key.as_deref().unwrap_or_default())
             .map_err(|e| broken(e.to_string()))?;
         let value = record.value.as_deref().unwrap_or_default();

@@ -38,7 +38,10 @@ pub(crate) fn dead_letter(
         ("class.name", format!("millstream.{}", failure.stage)),
         ("exception.class.name", format!("millstream.{class}")),
         ("exception.message", reason.to_owned()),
-        ("exception.stacktrace", format!("millstream.{class}: {reason}")),
+        (
+            "exception.stacktrace",
+            format!("millstream.{class}: {reason}"),
+        ),
     ] {
         headers.push(header(&format!("__connect.errors.{name}"), value));
     }
@@ -71,7 +74,11 @@ pub(crate) fn late_records(
             header("millstream.late.watermark", late.watermark_ms.to_string()),
             header(
                 "millstream.late.window_end",
-                late.window_ends_ms.get(row).copied().unwrap_or_default().to_string(),
+                late.window_ends_ms
+                    .get(row)
+                    .copied()
+                    .unwrap_or_default()
+                    .to_string(),
             ),
         ];
         let source = late
@@ -84,24 +91,43 @@ pub(crate) fn late_records(
         if let Some((chunk, record)) = source {
             timestamp_ms = Some(record.timestamp_ms);
             key = record.key.clone();
-            headers.push(header("millstream.source.topic", chunk.topic_partition.topic.clone()));
+            headers.push(header(
+                "millstream.source.topic",
+                chunk.topic_partition.topic.clone(),
+            ));
             headers.push(header(
                 "millstream.source.partition",
                 chunk.topic_partition.partition.to_string(),
             ));
-            headers.push(header("millstream.source.offset", record.offset.to_string()));
+            headers.push(header(
+                "millstream.source.offset",
+                record.offset.to_string(),
+            ));
         }
-        records.push(ProduceRecord { timestamp_ms, key, value: Some(Bytes::from(value)), headers });
+        records.push(ProduceRecord {
+            timestamp_ms,
+            key,
+            value: Some(Bytes::from(value)),
+            headers,
+        });
     }
     Ok(records)
 }
 
 fn header(key: &str, value: String) -> RecordHeader {
-    RecordHeader { key: key.to_owned(), value: Some(Bytes::from(value)) }
+    RecordHeader {
+        key: key.to_owned(),
+        value: Some(Bytes::from(value)),
+    }
 }
 
 fn truncate(text: &str, bytes_max: usize) -> &str {
-    match text.char_indices().map(|(i, _)| i).take_while(|i| *i <= bytes_max).last() {
+    match text
+        .char_indices()
+        .map(|(i, _)| i)
+        .take_while(|i| *i <= bytes_max)
+        .last()
+    {
         Some(end) if text.len() > bytes_max => &text[..end],
         _ => text,
     }

@@ -64,7 +64,9 @@ async fn write(
     for (partition, records) in epoch.output.records {
         writer.send(&partition, records).await?;
     }
-    writer.send(&names.changelog_partition(), epoch.changelog).await?;
+    writer
+        .send(&names.changelog_partition(), epoch.changelog)
+        .await?;
     writer.send_offsets(&names.group, &epoch.offsets).await?;
     writer.commit().await?;
     Ok(())

@@ -86,8 +86,7 @@ impl<'a> Instance<'a> {
         let writer = bus
             .transaction_writer(&names.transactional_id, spec.options.transaction_timeout)
             .await?;
-        let restored =
-            changelog::restore(bus, &names.changelog_partition(), &mut chain).await?;
+        let restored = changelog::restore(bus, &names.changelog_partition(), &mut chain).await?;
         let control = restored.control.as_ref();
         let positions = positions(&node.table, topics.source.partitions, control, env).await?;
         let watermark = source_watermark(&positions, control, &node.table, env);
@@ -153,8 +152,14 @@ impl<'a> Instance<'a> {
                 Some(remaining) => remaining,
                 None => POLL_WAIT_MAX,
             };
-            let wait = if self.watermark.awaits_idleness() { wait.min(POLL_WAIT_IDLE) } else { wait };
-            let poll = self.reader.poll(wait.min(POLL_WAIT_MAX), self.spec.options.poll_bytes_max);
+            let wait = if self.watermark.awaits_idleness() {
+                wait.min(POLL_WAIT_IDLE)
+            } else {
+                wait
+            };
+            let poll = self
+                .reader
+                .poll(wait.min(POLL_WAIT_MAX), self.spec.options.poll_bytes_max);
             let chunks = tokio::select! {
                 () = cancel.cancelled() => return Ok(Ended::Cancelled),
                 chunks = poll => chunks.map_err(lost)?,
@@ -172,7 +177,8 @@ impl<'a> Instance<'a> {
             return None;
         }
         let options = &self.spec.options;
-        if self.output.bytes >= options.epoch_bytes_max || self.bytes_in >= options.epoch_bytes_max {
+        if self.output.bytes >= options.epoch_bytes_max || self.bytes_in >= options.epoch_bytes_max
+        {
             return Some(Duration::ZERO);
         }
         let since = self.env.clock.monotonic().saturating_sub(self.committed_at);
@@ -182,8 +188,10 @@ impl<'a> Instance<'a> {
     /// One partition's records: rows through the operators, then the
     /// watermark that they carry.
     fn on_chunk(&mut self, mut chunk: FetchedRecords) -> Result<(), JobError> {
-        let Some(index) =
-            self.positions.iter().position(|p| p.partition == chunk.topic_partition)
+        let Some(index) = self
+            .positions
+            .iter()
+            .position(|p| p.partition == chunk.topic_partition)
         else {
             return Ok(());
         };
@@ -199,7 +207,11 @@ impl<'a> Instance<'a> {
         if !chunk.records.is_empty() {
             self.dirty = true;
             self.counters.in_records += chunk.records.len() as u64;
-            self.bytes_in += chunk.records.iter().map(|r| r.value.as_ref().map_or(0, |v| v.len())).sum::<usize>();
+            self.bytes_in += chunk
+                .records
+                .iter()
+                .map(|r| r.value.as_ref().map_or(0, |v| v.len()))
+                .sum::<usize>();
             let watermark_ms = self.on_records(&chunk)?;
             self.watermark.on_records(index, watermark_ms, now);
         }
@@ -245,7 +257,10 @@ impl<'a> Instance<'a> {
     }
 
     fn context(&self) -> Context {
-        Context { policy: self.spec.options.error_policy, ..Context::default() }
+        Context {
+            policy: self.spec.options.error_policy,
+            ..Context::default()
+        }
     }
 
     fn emit(&mut self, batches: &[Batch], timestamp_ms: Option<i64>) -> Result<(), JobError> {
@@ -287,7 +302,11 @@ impl<'a> Instance<'a> {
     async fn commit_epoch(&mut self) -> Result<(), JobError> {
         let began = self.env.clock.monotonic();
         let mut state = self.chain.take_delta()?;
-        let limit = self.spec.options.changelog_bytes_max.max(2 * self.snapshot_bytes);
+        let limit = self
+            .spec
+            .options
+            .changelog_bytes_max
+            .max(2 * self.snapshot_bytes);
         let whole = self.changelog_bytes > limit;
         let mut obsolete = None;
         if whole {
@@ -306,8 +325,16 @@ impl<'a> Instance<'a> {
         let control = self.control(counters);
         let changelog = changelog::records(&state, whole, &control)?;
         let bytes = changelog::bytes_of(&changelog);
-        let offsets = self.positions.iter().map(|p| (p.partition.clone(), p.next)).collect();
-        let epoch = Epoch { output, changelog, offsets };
+        let offsets = self
+            .positions
+            .iter()
+            .map(|p| (p.partition.clone(), p.next))
+            .collect();
+        let epoch = Epoch {
+            output,
+            changelog,
+            offsets,
+        };
         commit(self.writer.as_mut(), &self.names, epoch).await?;
         self.counters = counters;
         self.on_committed(began, whole, bytes);
@@ -362,7 +389,12 @@ impl<'a> Instance<'a> {
         }
         let high = bytes > limit / 100 * STATE_WARN_PERCENT;
         if high && !self.warned {
-            tracing::warn!(job = self.spec.id, bytes, limit, "the state nears its budget");
+            tracing::warn!(
+                job = self.spec.id,
+                bytes,
+                limit,
+                "the state nears its budget"
+            );
         }
         self.warned = high;
         Ok(())
@@ -386,7 +418,10 @@ impl<'a> Instance<'a> {
         let sink_info = OperatorInfo {
             kind: "sink",
             label: sink.name.clone(),
-            detail: format!("topic {}, {}", sink.connector.topic, sink.connector.format.name),
+            detail: format!(
+                "topic {}, {}",
+                sink.connector.topic, sink.connector.format.name
+            ),
         };
         let mut operators = vec![(self.source_info.clone(), self.rows_in)];
         operators.extend(self.chain.operators());
@@ -405,7 +440,10 @@ fn newest(chunk: &FetchedRecords) -> Option<i64> {
 /// Input below the start of the log cannot come back.
 fn lost(error: BusError) -> JobError {
     match error {
-        BusError::OffsetOutOfRange { topic_partition, offset } => JobError::InputLost {
+        BusError::OffsetOutOfRange {
+            topic_partition,
+            offset,
+        } => JobError::InputLost {
             topic_partition: topic_partition.to_string(),
             offset: offset.0,
         },
@@ -422,8 +460,7 @@ fn source_watermark(
     let marks: Vec<i64> = positions.iter().map(|p| p.watermark_ms).collect();
     let current = control.map_or(WATERMARK_NONE, |c| c.watermark_ms);
     let now = env.clock.monotonic();
-    let mut watermark =
-        SourceWatermark::new(&marks, current, table.connector.idle_timeout, now);
+    let mut watermark = SourceWatermark::new(&marks, current, table.connector.idle_timeout, now);
     for (i, position) in positions.iter().enumerate() {
         watermark.on_position(i, position.is_caught_up());
         if position.is_finished() {
@@ -445,7 +482,11 @@ fn source_info(table: &TableDef, partitions: usize) -> OperatorInfo {
         let ms = i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
         detail.push_str(&format!(", idle after {}", duration_label(ms)));
     }
-    OperatorInfo { kind: "source", label: table.name.clone(), detail }
+    OperatorInfo {
+        kind: "source",
+        label: table.name.clone(),
+        detail,
+    }
 }
 
 struct Topics {
@@ -471,7 +512,10 @@ async fn ensure_topics(
     // The job alone decides what of its state is no longer needed.
     let forever = ["retention.ms", "retention.bytes"].map(|k| (k.to_owned(), "-1".to_owned()));
     ensure_topic(bus, &names.changelog, 1, BTreeMap::from(forever)).await?;
-    Ok(Topics { source: source_info, sink: sink_info })
+    Ok(Topics {
+        source: source_info,
+        sink: sink_info,
+    })
 }
 
 /// The topic, created where it is not there.
@@ -485,7 +529,11 @@ pub(crate) async fn ensure_topic(
         Err(BusError::UnknownTopic(_)) => {}
         known => return known,
     }
-    let spec = TopicSpec { name: name.to_owned(), partitions, configs };
+    let spec = TopicSpec {
+        name: name.to_owned(),
+        partitions,
+        configs,
+    };
     match bus.create_topic(spec).await {
         // Someone else was faster.
         Err(BusError::TopicExists(_)) => bus.topic(name).await,

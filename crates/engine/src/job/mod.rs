@@ -19,6 +19,8 @@ pub mod names;
 pub mod options;
 mod position;
 pub mod stats;
+#[cfg(test)]
+mod tests;
 
 pub use names::JobNames;
 pub use options::JobOptions;
@@ -116,7 +118,8 @@ impl JobError {
     fn is_fenced(&self) -> bool {
         matches!(
             self,
-            Self::Bus(BusError::Fenced(_)) | Self::Changelog(ChangelogError::Bus(BusError::Fenced(_)))
+            Self::Bus(BusError::Fenced(_))
+                | Self::Changelog(ChangelogError::Bus(BusError::Fenced(_)))
         )
     }
 }
@@ -316,7 +319,11 @@ impl Supervisor {
             .max(options.backoff_min);
         let spread = (bound - options.backoff_min).as_millis();
         let spread = u64::try_from(spread).unwrap_or(u64::MAX);
-        let jitter = if spread == 0 { 0 } else { self.env.rand.next_u64() % spread };
+        let jitter = if spread == 0 {
+            0
+        } else {
+            self.env.rand.next_u64() % spread
+        };
         options.backoff_min + Duration::from_millis(jitter)
     }
 }

@@ -47,7 +47,13 @@ fn topic_stem(id: &str) -> String {
     }
     let letters: String = id
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') { c } else { '_' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') {
+                c
+            } else {
+                '_'
+            }
+        })
         .take(ROOM - 9)
         .collect();
     format!("{letters}_{:08x}", murmur2(id.as_bytes()))
@@ -59,11 +65,19 @@ mod tests {
 
     #[test]
     fn any_table_name_makes_topic_names() {
-        assert_eq!(JobNames::new("orders_5s").changelog, "__millstream_orders_5s_changelog");
+        assert_eq!(
+            JobNames::new("orders_5s").changelog,
+            "__millstream_orders_5s_changelog"
+        );
         let chinese = JobNames::new("订单");
         assert_ne!(chinese.late, JobNames::new("支付").late);
         let long = JobNames::new(&"x".repeat(500));
-        for name in [&chinese.changelog, &chinese.late, &long.changelog, &long.dead_letters] {
+        for name in [
+            &chinese.changelog,
+            &chinese.late,
+            &long.changelog,
+            &long.dead_letters,
+        ] {
             assert_eq!(check_topic_name(name), Ok(()), "{name}");
         }
     }

@@ -33,7 +33,9 @@ impl Position {
 
     /// Records that can be read and have not been.
     pub(super) fn lag(&self) -> i64 {
-        let end = self.bound.map_or(self.log_end, |bound| bound.min(self.log_end));
+        let end = self
+            .bound
+            .map_or(self.log_end, |bound| bound.min(self.log_end));
         end.0.saturating_sub(self.next.0).max(0)
     }
 

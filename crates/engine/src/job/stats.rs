@@ -32,7 +32,10 @@ pub enum JobStatus {
 
 /// The job document of the HTTP API.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "each field is documented in docs/reference/http-api.md")]
+#[expect(
+    missing_docs,
+    reason = "each field is documented in docs/reference/http-api.md"
+)]
 pub struct JobInfo {
     pub id: String,
     pub statement: String,
@@ -63,7 +66,10 @@ pub struct JobInfo {
 
 /// One operator of the job's graph.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "each field is documented in docs/reference/http-api.md")]
+#[expect(
+    missing_docs,
+    reason = "each field is documented in docs/reference/http-api.md"
+)]
 pub struct OperatorNode {
     pub id: usize,
     pub kind: String,
@@ -117,7 +123,10 @@ impl JobStats {
     /// The operators' totals now; they count from each start of the job.
     pub fn observe_operators(&mut self, operators: Vec<(OperatorInfo, u64)>, now: Duration) {
         if self.operators.len() != operators.len() {
-            self.operators = operators.iter().map(|(i, _)| (i.clone(), RateMeter::default())).collect();
+            self.operators = operators
+                .iter()
+                .map(|(i, _)| (i.clone(), RateMeter::default()))
+                .collect();
         }
         for ((info, meter), (new_info, total)) in self.operators.iter_mut().zip(operators) {
             *info = new_info;
@@ -239,7 +248,9 @@ impl RateMeter {
 
     /// Per second, over the last seconds up to `now`.
     pub fn per_second(&self, now: Duration) -> f64 {
-        let Some((_, total)) = self.newest else { return 0.0 };
+        let Some((_, total)) = self.newest else {
+            return 0.0;
+        };
         let horizon = now.saturating_sub(RATE_WINDOW);
         // The last sample at or before the horizon, else the first there is.
         let from = self
@@ -252,7 +263,11 @@ impl RateMeter {
         // Nothing changed between an old sample and the horizon is not known:
         // the rate is taken from the sample on.
         let seconds = now.saturating_sub(*at).as_secs_f64();
-        if seconds < 0.1 { 0.0 } else { total.saturating_sub(*before) as f64 / seconds }
+        if seconds < 0.1 {
+            0.0
+        } else {
+            total.saturating_sub(*before) as f64 / seconds
+        }
     }
 }
 

@@ -34,7 +34,10 @@ impl Chain {
                 PlanNode::Filter(n) => Box::new(Filter::new(n)?),
                 PlanNode::WindowAggregate(n) => Box::new(WindowAggregate::new(n)?),
             };
-            steps.push(Step { operator, rows_out: 0 });
+            steps.push(Step {
+                operator,
+                rows_out: 0,
+            });
             match node.input() {
                 Some(input) => node = input,
                 None => {
@@ -106,7 +109,11 @@ impl Chain {
     ) -> Result<Vec<StatePart>, OperatorError> {
         let mut parts = Vec::new();
         for (i, step) in self.steps.iter_mut().enumerate() {
-            parts.extend(take(step.operator.as_mut())?.into_iter().map(|batch| (i, batch)));
+            parts.extend(
+                take(step.operator.as_mut())?
+                    .into_iter()
+                    .map(|batch| (i, batch)),
+            );
         }
         Ok(parts)
     }
@@ -129,7 +136,9 @@ impl Chain {
 
     /// All parts are in; this was the watermark.
     pub fn restored(&mut self, watermark_ms: i64) -> Result<(), OperatorError> {
-        self.steps.iter_mut().try_for_each(|s| s.operator.restored(watermark_ms))
+        self.steps
+            .iter_mut()
+            .try_for_each(|s| s.operator.restored(watermark_ms))
     }
 
     /// Memory that all state takes.
@@ -139,7 +148,10 @@ impl Chain {
 
     /// What each operator is, and how many rows it has given so far.
     pub fn operators(&self) -> Vec<(OperatorInfo, u64)> {
-        self.steps.iter().map(|s| (s.operator.info(), s.rows_out)).collect()
+        self.steps
+            .iter()
+            .map(|s| (s.operator.info(), s.rows_out))
+            .collect()
     }
 }
 

@@ -46,10 +46,7 @@ pub(super) fn evaluate(
     Ok((batch, columns))
 }
 
-fn columns(
-    expressions: Expressions,
-    rows: &RecordBatch,
-) -> Result<Vec<ArrayRef>, DataFusionError> {
+fn columns(expressions: Expressions, rows: &RecordBatch) -> Result<Vec<ArrayRef>, DataFusionError> {
     expressions
         .iter()
         .map(|e| e.evaluate(rows)?.into_array(rows.num_rows()))

@@ -103,8 +103,11 @@ pub trait Operator: Send {
     fn info(&self) -> OperatorInfo;
 
     /// Takes rows, gives rows.
-    fn on_batch(&mut self, batch: Batch, context: &mut Context)
-    -> Result<Vec<Batch>, OperatorError>;
+    fn on_batch(
+        &mut self,
+        batch: Batch,
+        context: &mut Context,
+    ) -> Result<Vec<Batch>, OperatorError>;
 
     /// Event time has reached `watermark_ms`; never goes back. Rows that this
     /// sets free come out before the watermark goes on.

@@ -58,7 +58,10 @@ impl Sink {
         let mut timestamp = None;
         for (output, column) in persisted.iter().enumerate() {
             match &table.columns[*column] {
-                ColumnKind::Metadata { key: MetadataKey::Timestamp, .. } => timestamp = Some(output),
+                ColumnKind::Metadata {
+                    key: MetadataKey::Timestamp,
+                    ..
+                } => timestamp = Some(output),
                 ColumnKind::Metadata { .. } => {
                     return Err(OperatorError::Unsupported(format!(
                         "metadata column '{}' cannot be written: declare it VIRTUAL",
@@ -70,11 +73,17 @@ impl Sink {
             }
         }
         let encoding = |format: &millstream_sql::catalog::FormatSpec, outputs: Vec<usize>| {
-            let fields: Vec<_> =
-                outputs.iter().map(|o| table.schema.field(persisted[*o]).clone()).collect();
+            let fields: Vec<_> = outputs
+                .iter()
+                .map(|o| table.schema.field(persisted[*o]).clone())
+                .collect();
             let schema = Arc::new(Schema::new(fields));
             let encoder = formats::encoder(&format.name, &format.options, Arc::clone(&schema))?;
-            Ok::<_, FormatError>(Encoding { encoder, schema, columns: outputs })
+            Ok::<_, FormatError>(Encoding {
+                encoder,
+                schema,
+                columns: outputs,
+            })
         };
         let connector = &table.connector;
         let key = match &connector.key {
@@ -106,24 +115,37 @@ impl Sink {
         batch: &Batch,
         timestamp_ms: Option<i64>,
     ) -> Result<Vec<(TopicPartition, ProduceRecord)>, SinkError> {
-        if batch.kinds.as_ref().is_some_and(|k| k.iter().any(|k| *k != RowKind::Insert)) {
+        if batch
+            .kinds
+            .as_ref()
+            .is_some_and(|k| k.iter().any(|k| *k != RowKind::Insert))
+        {
             return Err(OperatorError::Unsupported(
                 "the 'kafka' connector takes insert-only rows".into(),
             )
             .into());
         }
         let values = self.value.encode(&batch.rows)?;
-        let keys = self.key.as_mut().map(|key| key.encode(&batch.rows)).transpose()?;
+        let keys = self
+            .key
+            .as_mut()
+            .map(|key| key.encode(&batch.rows))
+            .transpose()?;
         let times = self.times(&batch.rows)?;
         let mut records = Vec::with_capacity(values.len());
         for (row, value) in values.into_iter().enumerate() {
             let key = keys.as_ref().and_then(|keys| keys.get(row).cloned());
-            let time = times.as_ref().and_then(|times| times.get(row).copied().flatten());
+            let time = times
+                .as_ref()
+                .and_then(|times| times.get(row).copied().flatten());
             let partition = match &key {
                 Some(key) => partition_for_key(key, self.partitions),
                 None => PartitionId(self.sticky % self.partitions.max(1)),
             };
-            let target = TopicPartition { topic: self.topic.clone(), partition };
+            let target = TopicPartition {
+                topic: self.topic.clone(),
+                partition,
+            };
             let record = ProduceRecord {
                 timestamp_ms: time.or(timestamp_ms),
                 key,
@@ -142,17 +164,30 @@ impl Sink {
     }
 
     fn times(&self, rows: &RecordBatch) -> Result<Option<Vec<Option<i64>>>, OperatorError> {
-        let Some(column) = self.timestamp else { return Ok(None) };
-        let millis = cast(rows.column(column), &DataType::Timestamp(TimeUnit::Millisecond, None))?;
+        let Some(column) = self.timestamp else {
+            return Ok(None);
+        };
+        let millis = cast(
+            rows.column(column),
+            &DataType::Timestamp(TimeUnit::Millisecond, None),
+        )?;
         let millis = cast(&millis, &DataType::Int64)?;
         let millis = millis.as_primitive::<Int64Type>();
-        Ok(Some((0..millis.len()).map(|i| millis.is_valid(i).then(|| millis.value(i))).collect()))
+        Ok(Some(
+            (0..millis.len())
+                .map(|i| millis.is_valid(i).then(|| millis.value(i)))
+                .collect(),
+        ))
     }
 }
 
 impl Encoding {
     fn encode(&mut self, rows: &RecordBatch) -> Result<Vec<Bytes>, SinkError> {
-        let columns = self.columns.iter().map(|c| Arc::clone(rows.column(*c))).collect();
+        let columns = self
+            .columns
+            .iter()
+            .map(|c| Arc::clone(rows.column(*c)))
+            .collect();
         // The sink's own names; a NULL in a NOT NULL column is an error, as
         // with Flink's `table.exec.sink.not-null-enforcer`.
         let rows =

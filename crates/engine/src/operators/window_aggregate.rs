@@ -47,7 +47,9 @@ impl WindowAggregate {
     pub fn new(node: &WindowAggregateNode) -> Result<Self, OperatorError> {
         let WindowSpec::Tumble { size_ms, .. } = node.window;
         if size_ms <= 0 {
-            return Err(OperatorError::Unsupported("a window's size is above 0".into()));
+            return Err(OperatorError::Unsupported(
+                "a window's size is above 0".into(),
+            ));
         }
         let input = node.input.schema();
         let key_types = node
@@ -66,7 +68,11 @@ impl WindowAggregate {
             expressions.extend(arguments);
             expressions.extend(aggregate.filter.clone());
         }
-        let functions = node.aggregates.iter().map(|a| Arc::clone(&a.function)).collect();
+        let functions = node
+            .aggregates
+            .iter()
+            .map(|a| Arc::clone(&a.function))
+            .collect();
         let keys: Vec<String> = node.keys.iter().map(|k| k.to_string()).collect();
         Ok(Self {
             window: node.window,
@@ -75,7 +81,11 @@ impl WindowAggregate {
             keys: node.keys.len(),
             expressions,
             shapes,
-            detail: if keys.is_empty() { String::new() } else { format!("by {}", keys.join(", ")) },
+            detail: if keys.is_empty() {
+                String::new()
+            } else {
+                format!("by {}", keys.join(", "))
+            },
             state: WindowState::new(Layout::new(&key_types, functions)?)?,
             watermark_ms: WATERMARK_NONE,
         })
@@ -109,10 +119,15 @@ impl WindowAggregate {
             }
         }
         if !late.is_empty() {
-            context.late.push(late_rows(batch, &late, late_ends, self.watermark_ms)?);
+            context
+                .late
+                .push(late_rows(batch, &late, late_ends, self.watermark_ms)?);
         }
         let all = starts.len() == batch.len();
-        Ok(((!all).then(|| BooleanArray::from(keep)), Int64Array::from(starts)))
+        Ok((
+            (!all).then(|| BooleanArray::from(keep)),
+            Int64Array::from(starts),
+        ))
     }
 
     fn refuse_null_time(
@@ -132,7 +147,10 @@ impl WindowAggregate {
                 });
                 Ok(())
             }
-            _ => Err(OperatorError::Row { operator: "TUMBLE".to_owned(), reason }),
+            _ => Err(OperatorError::Row {
+                operator: "TUMBLE".to_owned(),
+                reason,
+            }),
         }
     }
 
@@ -153,7 +171,10 @@ impl WindowAggregate {
             .zip(self.schema.fields())
             .map(|(column, field)| as_type(column, field.data_type()))
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Batch::inserts(RecordBatch::try_new(self.schema.clone(), columns)?))
+        Ok(Batch::inserts(RecordBatch::try_new(
+            self.schema.clone(),
+            columns,
+        )?))
     }
 }
 
@@ -172,7 +193,11 @@ impl Operator for WindowAggregate {
         batch: Batch,
         context: &mut Context,
     ) -> Result<Vec<Batch>, OperatorError> {
-        if batch.kinds.as_ref().is_some_and(|k| k.iter().any(|k| *k != RowKind::Insert)) {
+        if batch
+            .kinds
+            .as_ref()
+            .is_some_and(|k| k.iter().any(|k| *k != RowKind::Insert))
+        {
             return Err(OperatorError::Unsupported(
                 "a window aggregation takes insert-only input".into(),
             ));
@@ -205,7 +230,10 @@ impl Operator for WindowAggregate {
         watermark_ms: i64,
         _context: &mut Context,
     ) -> Result<Vec<Batch>, OperatorError> {
-        debug_assert!(watermark_ms >= self.watermark_ms, "event time never goes back");
+        debug_assert!(
+            watermark_ms >= self.watermark_ms,
+            "event time never goes back"
+        );
         self.watermark_ms = watermark_ms;
         let window = self.window;
         let fired = |start| is_fired(window_end(start, window), watermark_ms);
@@ -242,7 +270,8 @@ impl Operator for WindowAggregate {
         self.watermark_ms = watermark_ms;
         let window = self.window;
         // Deltas of windows that have fired since are still in the changelog.
-        self.state.drop_fired(|start| is_fired(window_end(start, window), watermark_ms));
+        self.state
+            .drop_fired(|start| is_fired(window_end(start, window), watermark_ms));
         Ok(())
     }
 
@@ -272,25 +301,30 @@ fn late_rows(
     let mut mask = vec![false; batch.len()];
     rows.iter().for_each(|row| mask[*row] = true);
     let late = batch.filter(&BooleanArray::from(mask))?;
-    Ok(LateRows { rows: late.rows, origins: late.origins, window_ends_ms, watermark_ms })
+    Ok(LateRows {
+        rows: late.rows,
+        origins: late.origins,
+        window_ends_ms,
+        watermark_ms,
+    })
 }
 
 /// A timestamp column in whole milliseconds, rounded down.
 pub(crate) fn milliseconds(column: &ArrayRef) -> Result<Int64Array, OperatorError> {
     use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
     Ok(match column.data_type() {
-        DataType::Timestamp(Second, _) => {
-            column.as_primitive::<TimestampSecondType>().unary(|t| t.saturating_mul(1_000))
-        }
-        DataType::Timestamp(Millisecond, _) => {
-            column.as_primitive::<TimestampMillisecondType>().unary(|t| t)
-        }
-        DataType::Timestamp(Microsecond, _) => {
-            column.as_primitive::<TimestampMicrosecondType>().unary(|t| t.div_euclid(1_000))
-        }
-        DataType::Timestamp(Nanosecond, _) => {
-            column.as_primitive::<TimestampNanosecondType>().unary(|t| t.div_euclid(1_000_000))
-        }
+        DataType::Timestamp(Second, _) => column
+            .as_primitive::<TimestampSecondType>()
+            .unary(|t| t.saturating_mul(1_000)),
+        DataType::Timestamp(Millisecond, _) => column
+            .as_primitive::<TimestampMillisecondType>()
+            .unary(|t| t),
+        DataType::Timestamp(Microsecond, _) => column
+            .as_primitive::<TimestampMicrosecondType>()
+            .unary(|t| t.div_euclid(1_000)),
+        DataType::Timestamp(Nanosecond, _) => column
+            .as_primitive::<TimestampNanosecondType>()
+            .unary(|t| t.div_euclid(1_000_000)),
         other => {
             return Err(OperatorError::Unsupported(format!(
                 "event time needs a TIMESTAMP, this is {other}"
@@ -304,8 +338,10 @@ fn as_type(column: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, Operator
         return Ok(Arc::clone(column));
     }
     // Window times take the time column's zone: the instant stays the same.
-    if let (DataType::Timestamp(TimeUnit::Millisecond, None), DataType::Timestamp(TimeUnit::Millisecond, Some(zone))) =
-        (column.data_type(), data_type)
+    if let (
+        DataType::Timestamp(TimeUnit::Millisecond, None),
+        DataType::Timestamp(TimeUnit::Millisecond, Some(zone)),
+    ) = (column.data_type(), data_type)
     {
         let times = column.as_primitive::<TimestampMillisecondType>().clone();
         return Ok(Arc::new(times.with_timezone(Arc::clone(zone))));
@@ -315,7 +351,12 @@ fn as_type(column: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, Operator
 
 /// `5 s`, `90 s`, `1 h`: the largest unit that divides.
 pub(crate) fn duration_label(ms: i64) -> String {
-    for (unit, name) in [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")] {
+    for (unit, name) in [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "min"),
+        (1_000, "s"),
+    ] {
         if ms != 0 && ms % unit == 0 {
             return format!("{} {name}", ms / unit);
         }
@@ -329,7 +370,9 @@ mod tests {
 
     #[test]
     fn windows_start_as_flinks_do() {
-        let at = |time, size_ms, offset_ms| window_start(time, WindowSpec::Tumble { size_ms, offset_ms });
+        let at = |time, size_ms, offset_ms| {
+            window_start(time, WindowSpec::Tumble { size_ms, offset_ms })
+        };
         // From Flink's TimeWindowTest.testGetWindowStartWithOffset.
         assert_eq!(at(1, 7, 0), 0);
         assert_eq!(at(6, 7, 0), 0);

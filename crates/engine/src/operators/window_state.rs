@@ -5,7 +5,9 @@
 //! taken, kept for the changelog and merged into the *base* of its window.
 
 use super::OperatorError;
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt8Array, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt8Array, UInt32Array,
+};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -79,7 +81,10 @@ impl Layout {
     }
 
     /// Takes a state batch apart again: groups, and each aggregate's states.
-    fn split(&self, batch: &RecordBatch) -> Result<(Vec<ArrayRef>, Vec<Vec<ArrayRef>>), OperatorError> {
+    fn split(
+        &self,
+        batch: &RecordBatch,
+    ) -> Result<(Vec<ArrayRef>, Vec<Vec<ArrayRef>>), OperatorError> {
         if batch.schema().fields() != self.state_schema.fields() {
             return Err(OperatorError::State(format!(
                 "stored columns {:?}, the statement needs {:?}",
@@ -101,15 +106,21 @@ impl Layout {
 }
 
 fn types(schema: &Schema) -> Vec<String> {
-    schema.fields().iter().map(|f| f.data_type().to_string()).collect()
+    schema
+        .fields()
+        .iter()
+        .map(|f| f.data_type().to_string())
+        .collect()
 }
 
 /// The key group of each row: from the keys' text, so that it stays what it
 /// is whatever Arrow's row format becomes.
 fn key_groups(keys: &[ArrayRef], rows: usize) -> Result<UInt8Array, OperatorError> {
     let options = FormatOptions::default().with_null("\u{0}");
-    let formatters =
-        keys.iter().map(|k| ArrayFormatter::try_new(k.as_ref(), &options)).collect::<Result<Vec<_>, _>>()?;
+    let formatters = keys
+        .iter()
+        .map(|k| ArrayFormatter::try_new(k.as_ref(), &options))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut text = String::new();
     let groups = (0..rows).map(|row| {
         text.clear();
@@ -135,9 +146,16 @@ pub(super) struct GroupSet {
 impl GroupSet {
     fn new(layout: &Layout) -> Result<Self, OperatorError> {
         let groups = new_group_values(layout.group_schema.clone(), &GroupOrdering::None)?;
-        let accumulators =
-            layout.aggregates.iter().map(accumulator).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { groups, accumulators, indices: Vec::new() })
+        let accumulators = layout
+            .aggregates
+            .iter()
+            .map(accumulator)
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            groups,
+            accumulators,
+            indices: Vec::new(),
+        })
     }
 
     fn update(
@@ -156,7 +174,11 @@ impl GroupSet {
         Ok(())
     }
 
-    fn merge(&mut self, groups: &[ArrayRef], states: &[Vec<ArrayRef>]) -> Result<(), OperatorError> {
+    fn merge(
+        &mut self,
+        groups: &[ArrayRef],
+        states: &[Vec<ArrayRef>],
+    ) -> Result<(), OperatorError> {
         self.groups.intern(groups, &mut self.indices)?;
         let count = self.groups.len();
         for (accumulator, states) in self.accumulators.iter_mut().zip(states) {
@@ -166,8 +188,9 @@ impl GroupSet {
     }
 
     /// The groups and all states, in the order in which groups were first
-    /// seen; empty afterwards.
-    fn take_state(&mut self) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>), OperatorError> {
+    /// seen. The set is spent: DataFusion's groups do not all forget their
+    /// hashes when they are emitted.
+    fn into_state(mut self) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>), OperatorError> {
         let groups = self.groups.emit(EmitTo::All)?;
         let mut states = Vec::new();
         for accumulator in &mut self.accumulators {
@@ -176,7 +199,7 @@ impl GroupSet {
         Ok((groups, states))
     }
 
-    fn take_result(&mut self) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>), OperatorError> {
+    fn into_result(mut self) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>), OperatorError> {
         let groups = self.groups.emit(EmitTo::All)?;
         let results = self
             .accumulators
@@ -198,7 +221,9 @@ fn accumulator(
         return aggregate.create_groups_accumulator();
     }
     let aggregate = Arc::clone(aggregate);
-    Ok(Box::new(GroupsAccumulatorAdapter::new(move || aggregate.create_accumulator())))
+    Ok(Box::new(GroupsAccumulatorAdapter::new(move || {
+        aggregate.create_accumulator()
+    })))
 }
 
 /// All open windows: their bases, and the delta since the last flush.
@@ -261,7 +286,8 @@ impl WindowState {
             return Ok(());
         }
         self.delta_windows.clear();
-        let (groups, states) = self.delta.take_state()?;
+        let delta = std::mem::replace(&mut self.delta, GroupSet::new(&self.layout)?);
+        let (groups, states) = delta.into_state()?;
         let batch = self.layout.state_batch(groups, states)?;
         self.merge(&batch)?;
         self.pending.push(batch);
@@ -272,8 +298,16 @@ impl WindowState {
     pub(super) fn merge(&mut self, batch: &RecordBatch) -> Result<(), OperatorError> {
         let (groups, states) = self.layout.split(batch)?;
         let mut rows_of: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
-        for (row, start) in groups[0].as_primitive::<Int64Type>().values().iter().enumerate() {
-            rows_of.entry(*start).or_default().push(u32::try_from(row).unwrap_or(u32::MAX));
+        for (row, start) in groups[0]
+            .as_primitive::<Int64Type>()
+            .values()
+            .iter()
+            .enumerate()
+        {
+            rows_of
+                .entry(*start)
+                .or_default()
+                .push(u32::try_from(row).unwrap_or(u32::MAX));
         }
         let single = rows_of.len() == 1;
         for (start, rows) in rows_of {
@@ -289,8 +323,10 @@ impl WindowState {
             }
             let rows = UInt32Array::from(rows);
             let groups = take_all(&groups, &rows)?;
-            let states =
-                states.iter().map(|s| take_all(s, &rows)).collect::<Result<Vec<_>, _>>()?;
+            let states = states
+                .iter()
+                .map(|s| take_all(s, &rows))
+                .collect::<Result<Vec<_>, _>>()?;
             base.merge(&groups, &states)?;
         }
         Ok(())
@@ -303,14 +339,20 @@ impl WindowState {
         is_fired: impl Fn(i64) -> bool,
     ) -> Result<Option<FiredWindow>, OperatorError> {
         debug_assert!(self.delta_windows.is_empty(), "flush before firing");
-        let Some(entry) = self.base.first_entry() else { return Ok(None) };
+        let Some(entry) = self.base.first_entry() else {
+            return Ok(None);
+        };
         if !is_fired(*entry.key()) {
             return Ok(None);
         }
-        let (start_ms, mut set) = entry.remove_entry();
-        let (mut groups, results) = set.take_result()?;
+        let (start_ms, set) = entry.remove_entry();
+        let (mut groups, results) = set.into_result()?;
         let keys = groups.split_off(1);
-        Ok(Some(FiredWindow { start_ms, keys, results }))
+        Ok(Some(FiredWindow {
+            start_ms,
+            keys,
+            results,
+        }))
     }
 
     /// Forgets the windows that have fired: after a restore.
@@ -325,8 +367,11 @@ impl WindowState {
         let mut deltas = Vec::new();
         for batch in std::mem::take(&mut self.pending) {
             let starts = batch.column(1).as_primitive::<Int64Type>();
-            let open: BooleanArray =
-                starts.values().iter().map(|s| Some(self.base.contains_key(s))).collect();
+            let open: BooleanArray = starts
+                .values()
+                .iter()
+                .map(|s| Some(self.base.contains_key(s)))
+                .collect();
             let batch = arrow::compute::filter_record_batch(&batch, &open)?;
             if batch.num_rows() > 0 {
                 deltas.push(batch);
@@ -340,7 +385,8 @@ impl WindowState {
         debug_assert!(self.pending.is_empty() && self.delta_windows.is_empty());
         let mut batches = Vec::new();
         for set in self.base.values_mut() {
-            let (groups, states) = set.take_state()?;
+            let whole = std::mem::replace(set, GroupSet::new(&self.layout)?);
+            let (groups, states) = whole.into_state()?;
             let batch = self.layout.state_batch(groups, states)?;
             let (groups, states) = self.layout.split(&batch)?;
             set.merge(&groups, &states)?;
@@ -360,5 +406,8 @@ impl WindowState {
 }
 
 fn take_all(columns: &[ArrayRef], rows: &UInt32Array) -> Result<Vec<ArrayRef>, OperatorError> {
-    Ok(columns.iter().map(|c| take(c.as_ref(), rows, None)).collect::<Result<Vec<_>, _>>()?)
+    Ok(columns
+        .iter()
+        .map(|c| take(c.as_ref(), rows, None))
+        .collect::<Result<Vec<_>, _>>()?)
 }

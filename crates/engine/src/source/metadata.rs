@@ -44,9 +44,7 @@ impl Key {
                 let partition = chunk.topic_partition.partition.0;
                 Arc::new(Int32Array::from(vec![partition; rows.len()]))
             }
-            Self::Offset => {
-                Arc::new(records.map(|r| Some(r.offset.0)).collect::<Int64Array>())
-            }
+            Self::Offset => Arc::new(records.map(|r| Some(r.offset.0)).collect::<Int64Array>()),
             Self::Timestamp => {
                 let times: TimestampMillisecondArray =
                     records.map(|r| Some(r.timestamp_ms)).collect();

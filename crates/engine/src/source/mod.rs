@@ -31,7 +31,9 @@ pub enum SourceError {
     #[error(transparent)]
     Operator(#[from] OperatorError),
     /// A metadata column that the log cannot give.
-    #[error("metadata column '{0}' cannot be read: use topic, partition, offset, timestamp or headers")]
+    #[error(
+        "metadata column '{0}' cannot be read: use topic, partition, offset, timestamp or headers"
+    )]
     Metadata(&'static str),
 }
 
@@ -169,12 +171,21 @@ impl Source {
         context: &mut Context,
     ) -> Result<DecodedChunk, OperatorError> {
         let Some(watermark) = &self.watermark else {
-            return Ok(DecodedChunk { batch, watermark_ms: None });
+            return Ok(DecodedChunk {
+                batch,
+                watermark_ms: None,
+            });
         };
         let batch = refuse_null_times(batch, watermark.column, context)?;
-        let marks = watermark.expression.evaluate(&batch.rows)?.into_array(batch.len())?;
+        let marks = watermark
+            .expression
+            .evaluate(&batch.rows)?
+            .into_array(batch.len())?;
         let watermark_ms = milliseconds(&marks)?.iter().flatten().max();
-        Ok(DecodedChunk { batch, watermark_ms })
+        Ok(DecodedChunk {
+            batch,
+            watermark_ms,
+        })
     }
 }
 
@@ -196,9 +207,14 @@ fn refuse_null_times(
     let name = batch.rows.schema().field(column).name().clone();
     let reason = format!("the event time column '{name}' is NULL");
     if context.policy == ErrorPolicy::Fail {
-        return Err(OperatorError::Row { operator: "WATERMARK".into(), reason });
+        return Err(OperatorError::Row {
+            operator: "WATERMARK".into(),
+            reason,
+        });
     }
-    let keep: BooleanArray = (0..times.len()).map(|row| Some(times.is_valid(row))).collect();
+    let keep: BooleanArray = (0..times.len())
+        .map(|row| Some(times.is_valid(row)))
+        .collect();
     if let Some(origins) = &batch.origins {
         for row in (0..times.len()).filter(|row| times.is_null(*row)) {
             context.failures.push(RowFailure {

@@ -7,7 +7,8 @@
 //!   that is behind has records, they only have not been read yet.
 //! - A bounded partition that has been read to its bound no longer counts;
 //!   when all have been, event time is at its end.
-//! - While every partition is idle, event time stands still.
+//! - While every partition is idle, event time stands still where the last
+//!   of them to fall silent had brought it.
 
 use crate::operators::WATERMARK_END;
 use std::time::Duration;
@@ -47,12 +48,18 @@ impl SourceWatermark {
                 finished: false,
             })
             .collect();
-        Self { partitions, idle_timeout, watermark_ms }
+        Self {
+            partitions,
+            idle_timeout,
+            watermark_ms,
+        }
     }
 
     /// Records of a partition have been read.
     pub fn on_records(&mut self, partition: usize, watermark_ms: Option<i64>, now: Duration) {
-        let Some(partition) = self.partitions.get_mut(partition) else { return };
+        let Some(partition) = self.partitions.get_mut(partition) else {
+            return;
+        };
         partition.last_record = now;
         if let Some(watermark_ms) = watermark_ms {
             partition.watermark_ms = partition.watermark_ms.max(watermark_ms);
@@ -86,11 +93,20 @@ impl SourceWatermark {
         if self.partitions.iter().all(|p| p.finished) {
             return Some(WATERMARK_END);
         }
-        self.partitions
-            .iter()
-            .filter(|p| !p.finished && !self.is_idle(p, now))
+        let open = || self.partitions.iter().filter(|p| !p.finished);
+        let active = open()
+            .filter(|p| !self.is_idle(p, now))
             .map(|p| p.watermark_ms)
-            .min()
+            .min();
+        // All idle: what the last of them to fall silent had brought, which
+        // is where time stood just before it did.
+        active.or_else(|| {
+            let last = open().map(|p| p.last_record).max()?;
+            open()
+                .filter(|p| p.last_record == last)
+                .map(|p| p.watermark_ms)
+                .min()
+        })
     }
 
     fn is_idle(&self, partition: &Partition, now: Duration) -> bool {
@@ -134,7 +150,11 @@ mod tests {
     fn the_slowest_partition_decides_and_time_never_goes_back() {
         let mut source = source(2, None);
         source.on_records(0, Some(100), SECOND);
-        assert_eq!(source.advance(SECOND), None, "partition 1 has given nothing yet");
+        assert_eq!(
+            source.advance(SECOND),
+            None,
+            "partition 1 has given nothing yet"
+        );
         source.on_records(1, Some(50), SECOND);
         assert_eq!(source.advance(SECOND), Some(50));
         source.on_records(1, Some(40), SECOND);
@@ -147,11 +167,19 @@ mod tests {
     fn an_idle_partition_lets_the_others_go_on_once_it_has_been_read_to_its_end() {
         let mut source = source(2, Some(SECOND));
         source.on_records(0, Some(100), 5 * SECOND);
-        assert_eq!(source.advance(5 * SECOND), None, "not known to be at its end");
+        assert_eq!(
+            source.advance(5 * SECOND),
+            None,
+            "not known to be at its end"
+        );
         source.on_position(1, true);
         assert_eq!(source.advance(5 * SECOND), Some(100));
         source.on_records(1, Some(70), 5 * SECOND);
-        assert_eq!(source.advance(5 * SECOND), None, "back, but time does not go back");
+        assert_eq!(
+            source.advance(5 * SECOND),
+            None,
+            "back, but time does not go back"
+        );
         source.on_records(1, Some(150), 5 * SECOND);
         assert_eq!(source.advance(5 * SECOND), None);
         source.on_records(0, Some(120), 5 * SECOND);
@@ -176,11 +204,28 @@ mod tests {
     }
 
     #[test]
+    fn the_last_to_fall_silent_decides_when_all_are_idle() {
+        let mut source = source(2, Some(SECOND));
+        source.on_position(0, true);
+        source.on_position(1, true);
+        source.on_records(0, Some(100), SECOND);
+        assert_eq!(
+            source.advance(100 * SECOND),
+            Some(100),
+            "though nobody looked in between"
+        );
+    }
+
+    #[test]
     fn at_the_end_of_all_partitions_time_is_at_its_end() {
         let mut source = source(2, None);
         source.on_finished(1);
         source.on_records(0, Some(100), SECOND);
-        assert_eq!(source.advance(SECOND), Some(100), "the finished one does not count");
+        assert_eq!(
+            source.advance(SECOND),
+            Some(100),
+            "the finished one does not count"
+        );
         source.on_finished(0);
         assert_eq!(source.advance(SECOND), Some(WATERMARK_END));
     }
