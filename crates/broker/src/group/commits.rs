@@ -96,7 +96,8 @@ pub type CommitResults = Vec<Result<(), GroupError>>;
 
 impl GroupCoordinator {
     /// Commits offsets; returns when they are durable. `retention` is how
-    /// long they are to be kept, where the client may say so.
+    /// long they are to be kept, where the client may say so. A member of a
+    /// group that does not exist gets [`GroupError::GroupIdNotFound`].
     pub async fn commit_offsets(
         &self,
         group_id: &str,
@@ -259,7 +260,7 @@ impl Inner {
         let mut state = shard.state.lock();
         state.check_ready()?;
         if !state.groups.contains_key(group_id) && who.generation >= 0 {
-            return Err(GroupError::IllegalGeneration);
+            return Err(GroupError::GroupIdNotFound);
         }
         let now = Now::of(&*self.clock);
         let kind = match commit.producer {

@@ -314,10 +314,11 @@ impl Inner {
         }
         let now = Now::of(&*self.clock);
         let config = &self.config;
+        let incarnation = self.next_ticket().0;
         Ok(state
             .groups
             .entry(group_id.to_owned())
-            .or_insert_with(|| Group::new(ClassicGroup::new(Arc::clone(config), now))))
+            .or_insert_with(|| Group::new(ClassicGroup::new(Arc::clone(config), now), incarnation)))
     }
 
     pub(super) fn forget_group(&self, state: &mut ShardState, group_id: &str) {
@@ -330,7 +331,7 @@ impl Inner {
         self.groups_count.fetch_add(groups, Ordering::Relaxed);
     }
 
-    fn next_ticket(&self) -> Ticket {
+    pub(super) fn next_ticket(&self) -> Ticket {
         Ticket(self.tickets.fetch_add(1, Ordering::Relaxed))
     }
 

@@ -1,5 +1,7 @@
 //! What a group operation can end with, other than well.
 
+use millstream_wire::ErrorCode;
+
 /// Why the group coordinator refused. Each maps to one Kafka error code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum GroupError {
@@ -58,13 +60,49 @@ pub enum GroupError {
     /// The producer of a transactional commit is of an older epoch.
     #[error("a newer instance of the producer has taken over")]
     ProducerFenced,
-    /// The transaction does not include this group's offsets.
-    #[error("the transaction does not include this group's offsets")]
-    InvalidTxnState,
     /// The request contradicts itself or breaks a bound.
     #[error("the request is not valid")]
     InvalidRequest,
     /// The log refused the record for good.
     #[error("the group's record could not be written")]
     Storage,
+}
+
+impl From<GroupError> for ErrorCode {
+    fn from(error: GroupError) -> Self {
+        match error {
+            GroupError::InvalidGroupId => Self::InvalidGroupId,
+            GroupError::GroupIdNotFound => Self::GroupIdNotFound,
+            GroupError::NonEmptyGroup => Self::NonEmptyGroup,
+            GroupError::GroupSubscribedToTopic => Self::GroupSubscribedToTopic,
+            GroupError::InvalidSessionTimeout => Self::InvalidSessionTimeout,
+            GroupError::MemberIdRequired => Self::MemberIdRequired,
+            GroupError::UnknownMember => Self::UnknownMemberId,
+            GroupError::FencedInstanceId => Self::FencedInstanceId,
+            GroupError::IllegalGeneration => Self::IllegalGeneration,
+            GroupError::RebalanceInProgress => Self::RebalanceInProgress,
+            GroupError::InconsistentProtocol => Self::InconsistentGroupProtocol,
+            GroupError::GroupMaxSizeReached => Self::GroupMaxSizeReached,
+            GroupError::OffsetMetadataTooLarge => Self::OffsetMetadataTooLarge,
+            GroupError::LoadInProgress => Self::CoordinatorLoadInProgress,
+            GroupError::NotAvailable => Self::CoordinatorNotAvailable,
+            GroupError::NotCoordinator => Self::NotCoordinator,
+            GroupError::UnstableOffsetCommit => Self::UnstableOffsetCommit,
+            GroupError::ProducerFenced => Self::InvalidProducerEpoch,
+            GroupError::InvalidRequest => Self::InvalidRequest,
+            GroupError::Storage => Self::UnknownServerError,
+        }
+    }
+}
+
+impl GroupError {
+    /// The number of the error code.
+    pub fn code(self) -> i16 {
+        ErrorCode::from(self).code()
+    }
+}
+
+/// The number of a result's error code, 0 when it is well.
+pub fn code_of<T>(result: &Result<T, GroupError>) -> i16 {
+    result.as_ref().err().map_or(0, |error| error.code())
 }

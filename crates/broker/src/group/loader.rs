@@ -86,7 +86,7 @@ impl Inner {
         let mut state = shard.state.lock();
         for (id, snapshot) in replay.snapshots {
             let machine = ClassicGroup::restore(Arc::clone(&self.config), snapshot, now);
-            let mut group = Group::new(machine);
+            let mut group = Group::new(machine, self.next_ticket().0);
             group.is_recorded = true;
             state.groups.insert(id, group);
         }
@@ -94,10 +94,12 @@ impl Inner {
             if offsets.is_unused() {
                 continue;
             }
-            let group = state
-                .groups
-                .entry(id)
-                .or_insert_with(|| Group::new(ClassicGroup::new(Arc::clone(&self.config), now)));
+            let group = state.groups.entry(id).or_insert_with(|| {
+                Group::new(
+                    ClassicGroup::new(Arc::clone(&self.config), now),
+                    self.next_ticket().0,
+                )
+            });
             group.offsets = offsets;
         }
         state.transactions = replay.transactions;

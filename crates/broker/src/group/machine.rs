@@ -337,7 +337,6 @@ impl ClassicGroup {
     pub fn is_unused(&self) -> bool {
         matches!(self.state, GroupState::Empty | GroupState::Dead)
             && self.pending_members.is_empty()
-            && self.persisting.is_empty()
     }
 
     /// The next moment at which [`ClassicGroup::tick`] has something to do.

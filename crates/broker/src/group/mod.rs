@@ -45,7 +45,7 @@ pub use commits::{
 };
 pub use config::{GROUP_ID_BYTES_MAX, GroupConfig};
 pub use coordinator::{GroupCoordinator, GroupServices, Leaver};
-pub use error::GroupError;
+pub use error::{GroupError, code_of};
 pub use join::JoinRequest;
 pub use liveness::{CommitIdentity, CommitKind};
 pub use machine::{

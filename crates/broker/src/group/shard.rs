@@ -8,7 +8,7 @@
 
 use super::coordinator::Inner;
 use super::error::GroupError;
-use super::machine::{ClassicGroup, Effect, JoinOutcome, JoinRefusal, Now, SyncOutcome};
+use super::machine::{ClassicGroup, Effect, JoinOutcome, JoinRefusal, Now, PersistId, SyncOutcome};
 use super::member::Ticket;
 use super::offsets::OffsetTable;
 use super::records::{GroupRecord, batch_of};
@@ -53,15 +53,19 @@ pub(super) struct Group {
     /// Whether the log has a record of the group itself, which then needs a
     /// tombstone when it goes.
     pub(super) is_recorded: bool,
+    /// Tells this group from an earlier one of the same id, for which a
+    /// record may still be on its way.
+    pub(super) incarnation: u64,
 }
 
 impl Group {
-    pub(super) fn new(machine: ClassicGroup) -> Self {
+    pub(super) fn new(machine: ClassicGroup, incarnation: u64) -> Self {
         Self {
             machine,
             offsets: OffsetTable::default(),
             scheduled: None,
             is_recorded: false,
+            incarnation,
         }
     }
 }
@@ -172,8 +176,9 @@ impl Inner {
                     Ok(appended) => {
                         if let Some(group) = state.groups.get_mut(group_id) {
                             group.is_recorded = true;
+                            let incarnation = group.incarnation;
+                            self.persist_later(shard, group_id, (incarnation, id), appended);
                         }
-                        self.persist_later(shard, group_id, id, appended);
                     }
                     Err(error) => {
                         if let Some(group) = state.groups.get_mut(group_id) {
@@ -192,7 +197,7 @@ impl Inner {
         self: &Arc<Self>,
         shard: &Arc<Shard>,
         group_id: &str,
-        id: super::machine::PersistId,
+        (incarnation, id): (u64, PersistId),
         appended: Appended,
     ) {
         let (inner, shard, group_id) = (Arc::clone(self), Arc::clone(shard), group_id.to_owned());
@@ -205,6 +210,9 @@ impl Inner {
             let Some(group) = state.groups.get_mut(&group_id) else {
                 return;
             };
+            if group.incarnation != incarnation {
+                return;
+            }
             let effects = group.machine.persisted(id, result, Now::of(&*inner.clock));
             inner.carry_out(&shard, &mut state, &group_id, effects);
         });

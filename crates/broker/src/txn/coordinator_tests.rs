@@ -1,1 +1,446 @@
+use super::markers::{Marker, MarkerError, MarkerWriter, ProducerIdSource};
+use super::*;
+use crate::journal::InternalTopic;
+use crate::journal::memory::{Disk, MemoryJournal};
+use crate::task::started;
+use async_trait::async_trait;
+use millstream_core::env::Clock;
+use millstream_core::env::clock::ManualClock;
+use millstream_core::ids::TopicPartition;
+use parking_lot::Mutex;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
 
+const TOPIC: InternalTopic = InternalTopic::TransactionState;
+const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Writes markers into a list, or holds them up.
+struct Partitions {
+    written: Mutex<Vec<(TopicPartition, Marker)>>,
+    open: watch::Sender<bool>,
+    failing: Mutex<Option<MarkerError>>,
+}
+
+impl Partitions {
+    fn shared() -> Arc<Self> {
+        let open = watch::Sender::new(true);
+        Arc::new(Self {
+            written: Mutex::default(),
+            open,
+            failing: Mutex::default(),
+        })
+    }
+
+    fn outcomes(&self) -> Vec<(i32, TxnOutcome, i16)> {
+        let written = self.written.lock();
+        let mut outcomes: Vec<_> = written
+            .iter()
+            .map(|(tp, marker)| (tp.partition.0, marker.outcome, marker.producer.epoch.0))
+            .collect();
+        outcomes.sort_by_key(|(partition, ..)| *partition);
+        outcomes
+    }
+}
+
+#[async_trait]
+impl MarkerWriter for Partitions {
+    async fn write(&self, partition: &TopicPartition, marker: Marker) -> Result<(), MarkerError> {
+        self.open.subscribe().wait_for(|open| *open).await.unwrap();
+        if let Some(error) = self.failing.lock().take() {
+            return Err(error);
+        }
+        self.written.lock().push((partition.clone(), marker));
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Ids(AtomicI64);
+
+#[async_trait]
+impl ProducerIdSource for Ids {
+    async fn next_block(&self) -> Result<Range<i64>, String> {
+        let first = self.0.fetch_add(2, Ordering::SeqCst);
+        Ok(first..first + 2)
+    }
+}
+
+struct House {
+    journal: Arc<MemoryJournal>,
+    partitions: Arc<Partitions>,
+    ids: Arc<Ids>,
+    clock: Arc<ManualClock>,
+}
+
+impl House {
+    fn new() -> Self {
+        Self {
+            journal: MemoryJournal::shared(),
+            partitions: Partitions::shared(),
+            ids: Arc::default(),
+            clock: ManualClock::at(1_000),
+        }
+    }
+
+    async fn coordinator(&self) -> TxnCoordinator {
+        self.coordinator_on(Arc::clone(&self.journal)).await
+    }
+
+    async fn coordinator_on(&self, journal: Arc<MemoryJournal>) -> TxnCoordinator {
+        let coordinator = TxnCoordinator::new(TxnServices {
+            config: TxnConfig {
+                state_topic_partitions: 4,
+                ids_max: 3,
+                partitions_max: 5,
+                marker_retry_backoff: Duration::from_millis(1),
+                concurrent_wait_max: Duration::from_millis(300),
+                ..TxnConfig::default()
+            },
+            journal,
+            markers: Arc::clone(&self.partitions) as Arc<dyn MarkerWriter>,
+            producer_ids: Arc::clone(&self.ids) as Arc<dyn ProducerIdSource>,
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+        });
+        coordinator.start().await;
+        let loaded = async {
+            while coordinator.list().await.unwrap().incomplete.is_some() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, loaded)
+            .await
+            .expect("never loaded");
+        coordinator
+    }
+}
+
+fn partition(n: i32) -> TopicPartition {
+    TopicPartition::new("orders", n)
+}
+
+async fn state_of(coordinator: &TxnCoordinator, id: &str) -> TxnState {
+    coordinator.describe(id).await.unwrap().state
+}
+
+async fn wait_for_state(coordinator: &TxnCoordinator, id: &str, state: TxnState) {
+    let reached = async {
+        while state_of(coordinator, id).await != state {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reached)
+        .await
+        .expect("the state was not reached");
+}
+
+async fn begin(coordinator: &TxnCoordinator, id: &str, partitions: i32) -> Producer {
+    let producer = coordinator.init_producer(id, TIMEOUT, None).await.unwrap();
+    let partitions = (0..partitions).map(partition).collect();
+    coordinator
+        .add_partitions(id, producer, partitions)
+        .await
+        .unwrap();
+    producer
+}
+
+#[tokio::test]
+async fn a_commit_writes_a_marker_into_every_partition_before_it_is_answered() {
+    let house = House::new();
+    let coordinator = house.coordinator().await;
+    let producer = begin(&coordinator, "t", 3).await;
+    coordinator
+        .end("t", producer, TxnOutcome::Commit)
+        .await
+        .unwrap();
+    let expected: Vec<_> = (0..3).map(|p| (p, TxnOutcome::Commit, 0)).collect();
+    assert_eq!(house.partitions.outcomes(), expected);
+    assert_eq!(state_of(&coordinator, "t").await, TxnState::CompleteCommit);
+    // The next transaction begins without a pause.
+    coordinator
+        .add_partitions("t", producer, vec![partition(0)])
+        .await
+        .unwrap();
+    coordinator
+        .end("t", producer, TxnOutcome::Abort)
+        .await
+        .unwrap();
+    assert_eq!(state_of(&coordinator, "t").await, TxnState::CompleteAbort);
+}
+
+#[tokio::test]
+async fn no_marker_is_written_before_the_decision_is_durable() {
+    let house = House::new();
+    let coordinator = house.coordinator().await;
+    let producer = begin(&coordinator, "t", 2).await;
+    house.journal.set_disk(Disk::Held);
+    let ender = coordinator.clone();
+    let work = async move { ender.end("t", producer, TxnOutcome::Commit).await };
+    let pending = tokio::spawn(started(work).await);
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(house.partitions.outcomes(), []);
+    house.journal.set_disk(Disk::Fast);
+    pending.await.unwrap().unwrap();
+    assert_eq!(house.partitions.outcomes().len(), 2);
+}
+
+#[tokio::test]
+async fn a_decision_that_cannot_be_written_leaves_the_transaction_open() {
+    let house = House::new();
+    let coordinator = house.coordinator().await;
+    let producer = begin(&coordinator, "t", 1).await;
+    house.journal.set_disk(Disk::Broken);
+    let ended = coordinator.end("t", producer, TxnOutcome::Commit).await;
+    assert_eq!(ended, Err(TxnError::Storage));
+    assert_eq!(house.partitions.outcomes(), []);
+    assert_eq!(state_of(&coordinator, "t").await, TxnState::Ongoing);
+}
+
+#[tokio::test]
+async fn a_commit_goes_on_though_its_client_went_away() {
+    let house = House::new();
+    let coordinator = house.coordinator().await;
+    let producer = begin(&coordinator, "t", 1).await;
+    house.journal.set_disk(Disk::Held);
+    let ender = coordinator.clone();
+    let work = async move { ender.end("t", producer, TxnOutcome::Commit).await };
+    drop(started(work).await);
+    house.journal.set_disk(Disk::Fast);
+    wait_for_state(&coordinator, "t", TxnState::CompleteCommit).await;
+}
+
+#[tokio::test]
+async fn a_crash_after_the_decision_is_finished_at_the_next_start() {
+    let house = House::new();
+    let before = house.coordinator().await;
+    let producer = begin(&before, "t", 2).await;
+    house.partitions.open.send_replace(false);
+    let ender = before.clone();
+    let work = async move { ender.end("t", producer, TxnOutcome::Commit).await };
+    let pending = tokio::spawn(started(work).await);
+    wait_for_state(&before, "t", TxnState::PrepareCommit).await;
+    let journal = house.journal.after_crash(TOPIC, 0);
+    pending.abort();
+    before.shutdown();
+    house.partitions.open.send_replace(true);
+    let after = house.coordinator_on(journal).await;
+    wait_for_state(&after, "t", TxnState::CompleteCommit).await;
+    let outcomes = house.partitions.outcomes();
+    assert!(
+        (0..2).all(|p| outcomes.contains(&(p, TxnOutcome::Commit, 0))),
+        "{outcomes:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_crash_that_loses_the_record_of_the_end_writes_the_markers_again() {
+    let house = House::new();
+    let before = house.coordinator().await;
+    let producer = begin(&before, "t", 2).await;
+    before.end("t", producer, TxnOutcome::Abort).await.unwrap();
+    let after = house
+        .coordinator_on(house.journal.after_crash(TOPIC, 1))
+        .await;
+    wait_for_state(&after, "t", TxnState::CompleteAbort).await;
+    assert_eq!(
+        house.partitions.outcomes().len(),
+        4,
+        "each twice, with the same outcome"
+    );
+    assert!(
+        house
+            .partitions
+            .outcomes()
+            .iter()
+            .all(|(_, o, _)| *o == TxnOutcome::Abort)
+    );
+}
+
+#[tokio::test]
+async fn a_crash_before_the_decision_leaves_the_transaction_to_its_timeout() {
+    let house = House::new();
+    let before = house.coordinator().await;
+    begin(&before, "t", 2).await;
+    let after = house
+        .coordinator_on(house.journal.after_crash(TOPIC, 0))
+        .await;
+    assert_eq!(state_of(&after, "t").await, TxnState::Ongoing);
+    house.clock.advance_ms(59_999);
+    after.inner.abort_timed_out().await;
+    assert_eq!(state_of(&after, "t").await, TxnState::Ongoing);
+    house.clock.advance_ms(1);
+    after.inner.abort_timed_out().await;
+    wait_for_state(&after, "t", TxnState::CompleteAbort).await;
+    let expected: Vec<_> = (0..2).map(|p| (p, TxnOutcome::Abort, 1)).collect();
+    assert_eq!(house.partitions.outcomes(), expected, "with a bumped epoch");
+}
+
+#[tokio::test]
+async fn a_producer_whose_transaction_timed_out_is_fenced() {
+    let house = House::new();
+    let coordinator = house.coordinator().await;
+    let producer = begin(&coordinator, "t", 1).await;
+    house.clock.advance_ms(60_000);
+    coordinator.inner.abort_timed_out().await;
+    wait_for_state(&coordinator, "t", TxnState::CompleteAbort).await;
+    let ended = coordinator.end("t", producer, TxnOutcome::Commit).await;
+    assert_eq!(ended, Err(TxnError::Fenced));
+}
+
+#[tokio::test]
+async fn a_new_instance_aborts_what_the_old_one_left_open_and_fences_it() {
+    let house = House::new();
+    let coordinator = house.coordinator().await;
+    let old = begin(&coordinator, "t", 2).await;
+    // Held to real time by nothing: the markers are written at once.
+    let new = coordinator.init_producer("t", TIMEOUT, None).await.unwrap();
+    assert_eq!((new.id, new.epoch.0), (old.id, 2));
+    let expected: Vec<_> = (0..2).map(|p| (p, TxnOutcome::Abort, 1)).collect();
+    assert_eq!(house.partitions.outcomes(), expected);
+    let late = coordinator.end("t", old, TxnOutcome::Commit).await;
+    assert_eq!(late, Err(TxnError::Fenced));
+}
+
+#[tokio::test]
+async fn a_request_during_a_commit_is_told_to_come_again() {
+    let house = House::new();
+    let coordinator = house.coordinator().await;
+    let producer = begin(&coordinator, "t", 1).await;
+    house.partitions.open.send_replace(false);
+    let ender = coordinator.clone();
+    let work = async move { ender.end("t", producer, TxnOutcome::Commit).await };
+    let pending = tokio::spawn(started(work).await);
+    wait_for_state(&coordinator, "t", TxnState::PrepareCommit).await;
+    let added = coordinator
+        .add_partitions("t", producer, vec![partition(0)])
+        .await;
+    assert_eq!(added, Err(TxnError::ConcurrentTransactions));
+    // One that comes shortly before the end is held until then.
+    let adder = coordinator.clone();
+    let work = async move {
+        adder
+            .add_partitions("t", producer, vec![partition(0)])
+            .await
+    };
+    let held = tokio::spawn(started(work).await);
+    house.partitions.open.send_replace(true);
+    assert_eq!(pending.await.unwrap(), Ok(()));
+    assert_eq!(held.await.unwrap(), Ok(()));
+}
+
+#[tokio::test]
+async fn a_marker_is_tried_until_it_is_written_and_a_deleted_partition_needs_none() {
+    let house = House::new();
+    let coordinator = house.coordinator().await;
+    let producer = begin(&coordinator, "t", 1).await;
+    *house.partitions.failing.lock() = Some(MarkerError::Retriable("no leader".into()));
+    coordinator
+        .end("t", producer, TxnOutcome::Commit)
+        .await
+        .unwrap();
+    assert_eq!(house.partitions.outcomes().len(), 1);
+    coordinator
+        .add_partitions("t", producer, vec![partition(1)])
+        .await
+        .unwrap();
+    *house.partitions.failing.lock() = Some(MarkerError::PartitionGone);
+    coordinator
+        .end("t", producer, TxnOutcome::Commit)
+        .await
+        .unwrap();
+    assert_eq!(house.partitions.outcomes().len(), 1);
+}
+
+#[tokio::test]
+async fn producers_keep_their_ids_over_a_restart_and_no_id_is_given_twice() {
+    let house = House::new();
+    let before = house.coordinator().await;
+    let a = before.init_producer("a", TIMEOUT, None).await.unwrap();
+    let b = before.init_producer("b", TIMEOUT, None).await.unwrap();
+    let free = before.init_idempotent().await.unwrap();
+    let after = house.coordinator().await;
+    let again = after.init_producer("a", TIMEOUT, None).await.unwrap();
+    assert_eq!((again.id, again.epoch.0), (a.id, 1));
+    let other = after.init_idempotent().await.unwrap();
+    let ids = std::collections::BTreeSet::from([a.id, b.id, free.id, other.id]);
+    assert_eq!(ids.len(), 4);
+}
+
+#[tokio::test]
+async fn timeouts_ids_and_partitions_are_bounded() {
+    let house = House::new();
+    let coordinator = house.coordinator().await;
+    for timeout in [Duration::ZERO, Duration::from_secs(15 * 60 + 1)] {
+        let refused = coordinator.init_producer("t", timeout, None).await;
+        assert_eq!(refused, Err(TxnError::InvalidTimeout));
+    }
+    for id in ["a", "b", "c"] {
+        coordinator.init_producer(id, TIMEOUT, None).await.unwrap();
+    }
+    let fourth = coordinator.init_producer("d", TIMEOUT, None).await;
+    assert_eq!(fourth, Err(TxnError::TooManyIds));
+    let producer = coordinator.init_producer("a", TIMEOUT, None).await.unwrap();
+    let six = (0..6).map(partition).collect();
+    let added = coordinator.add_partitions("a", producer, six).await;
+    assert_eq!(added, Err(TxnError::InvalidRequest));
+    assert_eq!(
+        coordinator.init_producer("", TIMEOUT, None).await,
+        Err(TxnError::InvalidRequest)
+    );
+}
+
+#[tokio::test]
+async fn an_unused_id_is_forgotten_for_good() {
+    let house = House::new();
+    let before = house.coordinator().await;
+    before.init_producer("t", TIMEOUT, None).await.unwrap();
+    house.clock.advance_ms(7 * 24 * 3600 * 1000);
+    before.inner.forget_expired().await;
+    let gone = before.describe("t").await;
+    assert_eq!(gone, Err(TxnError::InvalidProducerIdMapping));
+    let after = house.coordinator().await;
+    assert_eq!(after.list().await.unwrap().transactions, []);
+}
+
+#[tokio::test]
+async fn an_id_that_was_never_initialised_cannot_do_anything() {
+    let house = House::new();
+    let coordinator = house.coordinator().await;
+    let nobody = Producer {
+        id: 5.into(),
+        epoch: 0.into(),
+    };
+    let unknown = Err(TxnError::InvalidProducerIdMapping);
+    assert_eq!(
+        coordinator
+            .add_partitions("t", nobody, vec![partition(0)])
+            .await,
+        unknown
+    );
+    assert_eq!(
+        coordinator.end("t", nobody, TxnOutcome::Commit).await,
+        unknown
+    );
+    assert_eq!(
+        coordinator.verify("t", nobody, &partition(0)).await,
+        unknown
+    );
+}
+
+#[tokio::test]
+async fn asking_creates_no_topic() {
+    let house = House::new();
+    let coordinator = house.coordinator().await;
+    assert_eq!(coordinator.list().await.unwrap().transactions, []);
+    assert!(coordinator.describe("t").await.is_err());
+    assert_eq!(house.journal.batches(TOPIC), 0);
+    assert_eq!(
+        crate::journal::Journal::partitions(&*house.journal, TOPIC),
+        None
+    );
+}

@@ -1,5 +1,7 @@
 //! What a transaction operation can end with, other than well.
 
+use millstream_wire::ErrorCode;
+
 /// Why the transaction coordinator refused. Each maps to one Kafka error
 /// code, for [`TxnError::Fenced`] by version of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -26,9 +28,6 @@ pub enum TxnError {
     /// The transaction does not include the partition.
     #[error("the transaction does not include the partition")]
     PartitionNotInTransaction,
-    /// The transaction can only be aborted.
-    #[error("the transaction must be aborted")]
-    Abortable,
     /// The coordinator's state is being read from the log.
     #[error("the coordinator is loading the transactional id")]
     LoadInProgress,
@@ -44,4 +43,51 @@ pub enum TxnError {
     /// The log refused the record for good.
     #[error("the transaction's record could not be written")]
     Storage,
+}
+
+/// How a request is told that its producer is fenced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FencedAs {
+    /// `INVALID_PRODUCER_EPOCH`: what was there before KIP-588.
+    InvalidProducerEpoch,
+    /// `PRODUCER_FENCED`, since KIP-588: fatal for the producer.
+    ProducerFenced,
+}
+
+impl FencedAs {
+    /// The way of a request whose version `first` brought KIP-588.
+    pub fn by_version(version: i16, first: i16) -> Self {
+        if version >= first {
+            Self::ProducerFenced
+        } else {
+            Self::InvalidProducerEpoch
+        }
+    }
+}
+
+impl TxnError {
+    /// The error's code; being fenced is told by version.
+    pub fn to_code(self, fenced: FencedAs) -> ErrorCode {
+        match (self, fenced) {
+            (Self::Fenced, FencedAs::ProducerFenced) => ErrorCode::ProducerFenced,
+            (Self::Fenced, FencedAs::InvalidProducerEpoch) => ErrorCode::InvalidProducerEpoch,
+            (Self::InvalidRequest, _) => ErrorCode::InvalidRequest,
+            (Self::InvalidTimeout, _) => ErrorCode::InvalidTransactionTimeout,
+            (Self::InvalidProducerIdMapping, _) => ErrorCode::InvalidProducerIdMapping,
+            (Self::ConcurrentTransactions, _) => ErrorCode::ConcurrentTransactions,
+            (Self::InvalidState | Self::PartitionNotInTransaction, _) => ErrorCode::InvalidTxnState,
+            (Self::LoadInProgress, _) => ErrorCode::CoordinatorLoadInProgress,
+            (Self::NotAvailable | Self::TooManyIds, _) => ErrorCode::CoordinatorNotAvailable,
+            (Self::NotCoordinator, _) => ErrorCode::NotCoordinator,
+            (Self::Storage, _) => ErrorCode::UnknownServerError,
+        }
+    }
+}
+
+/// The number of a result's error code, 0 when it is well.
+pub fn code_of<T>(result: &Result<T, TxnError>, fenced: FencedAs) -> i16 {
+    result
+        .as_ref()
+        .err()
+        .map_or(0, |error| error.to_code(fenced).code())
 }

@@ -35,7 +35,7 @@ mod machine_tests;
 
 pub use config::{TRANSACTIONAL_ID_BYTES_MAX, TxnConfig};
 pub use coordinator::{ANSWER_WAIT_MAX, TxnCoordinator, TxnServices};
-pub use error::TxnError;
+pub use error::{FencedAs, TxnError, code_of};
 pub use machine::{
     AddDecision, EndDecision, InitDecision, NO_EPOCH, NO_PRODUCER, Producer, Transit, TxnImage,
     TxnMachine, TxnOutcome, TxnState,
