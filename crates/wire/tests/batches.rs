@@ -6,8 +6,8 @@
 use bytes::{Bytes, BytesMut};
 use millstream_wire::batch::{
     BatchBuilder, BatchError, BatchHeader, BatchOptions, BatchView, ControlKind, EndTxnMarker,
-    HEADER_BYTES, TimestampType, set_base_offset, set_leader_epoch, set_log_append_time,
-    split_batches,
+    HEADER_BYTES, RecordHeader, TimestampType, set_base_offset, set_leader_epoch,
+    set_log_append_time, split_batches,
 };
 use millstream_wire::compression::{Compression, CompressionError};
 
@@ -274,4 +274,109 @@ fn a_builder_keeps_the_gaps_of_compaction() {
         .collect();
     assert_eq!(offsets, [102, 107]);
     assert_eq!(view.last_offset(), 107);
+}
+
+/// The records that Kafka's Java client was made to write into the fixtures.
+fn record_of_java(i: u32) -> (i64, Option<String>, Option<String>, Vec<RecordHeader>) {
+    let timestamp = 1_700_000_000_000 + i64::from(i) * 10 - i64::from(i % 3);
+    let key = (i % 5 != 0).then(|| format!("key-{i}"));
+    let value = (i % 7 != 0).then(|| format!("value-{i}-{}", "x".repeat(i as usize % 300)));
+    let header = |value| RecordHeader {
+        key: Bytes::from_static(b"a"),
+        value,
+    };
+    let headers = if i % 4 == 0 {
+        vec![header(Some(vec![i as u8].into())), header(None)]
+    } else {
+        Vec::new()
+    };
+    (timestamp, key, value, headers)
+}
+
+#[test]
+fn batches_written_by_kafkas_java_client_are_read() {
+    let fixtures: [(Compression, &[u8]); 5] = [
+        (
+            Compression::None,
+            include_bytes!("fixtures/batches/none.bin"),
+        ),
+        (
+            Compression::Gzip,
+            include_bytes!("fixtures/batches/gzip.bin"),
+        ),
+        (
+            Compression::Snappy,
+            include_bytes!("fixtures/batches/snappy.bin"),
+        ),
+        (Compression::Lz4, include_bytes!("fixtures/batches/lz4.bin")),
+        (
+            Compression::Zstd,
+            include_bytes!("fixtures/batches/zstd.bin"),
+        ),
+    ];
+    for (compression, bytes) in fixtures {
+        let view = BatchView::parse(&Bytes::from_static(bytes)).unwrap();
+        view.verify_crc().unwrap();
+        assert_eq!(view.size_bytes(), bytes.len());
+        assert_eq!(view.header().compression(), Ok(compression));
+        assert_eq!(
+            (view.header().producer_id, view.header().base_sequence),
+            (4_000, 17)
+        );
+        assert!(view.header().is_transactional());
+        assert_eq!(view.header().partition_leader_epoch, 5);
+        let records: Vec<_> = view.records().unwrap().collect::<Result<_, _>>().unwrap();
+        assert_eq!(
+            records.len(),
+            if compression == Compression::None {
+                60
+            } else {
+                600
+            }
+        );
+        for (i, record) in (0u32..).zip(records) {
+            let (timestamp, key, value, headers) = record_of_java(i);
+            assert_eq!(
+                (record.offset, record.timestamp),
+                (500 + i64::from(i), timestamp)
+            );
+            assert_eq!(record.key.as_deref(), key.as_ref().map(String::as_bytes));
+            assert_eq!(
+                record.value.as_deref(),
+                value.as_ref().map(String::as_bytes)
+            );
+            assert_eq!(record.headers, headers);
+        }
+    }
+}
+
+#[test]
+fn an_uncompressed_batch_is_byte_for_byte_what_kafkas_java_client_writes() {
+    let mut builder = BatchBuilder::new(BatchOptions {
+        base_offset: 500,
+        partition_leader_epoch: 5,
+        producer_id: 4_000,
+        producer_epoch: 3,
+        base_sequence: 17,
+        is_transactional: true,
+        ..Default::default()
+    });
+    for i in 0..60 {
+        let (timestamp, key, value, headers) = record_of_java(i);
+        let headers: Vec<_> = headers
+            .iter()
+            .map(|header| ("a", header.value.as_deref()))
+            .collect();
+        let bytes = |text: &'_ Option<String>| text.as_ref().map(|text| text.clone().into_bytes());
+        builder
+            .append(
+                timestamp,
+                bytes(&key).as_deref(),
+                bytes(&value).as_deref(),
+                &headers,
+            )
+            .unwrap();
+    }
+    let fixture: &[u8] = include_bytes!("fixtures/batches/none.bin");
+    assert_eq!(&builder.build().unwrap()[..], fixture);
 }
