@@ -5,9 +5,13 @@
 //! loses what was not synced.
 
 pub mod clock;
+#[cfg(any(test, feature = "testing"))]
+pub mod crash_fs;
 pub mod fs;
 pub mod rand;
 
 pub use clock::{Clock, SystemClock};
+#[cfg(any(test, feature = "testing"))]
+pub use crash_fs::{CrashFs, Keep, SyncCall, SyncKind};
 pub use fs::{Fs, FsFile, RealFs};
 pub use rand::{Rand, SystemRand};

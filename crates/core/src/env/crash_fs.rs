@@ -1,0 +1,591 @@
+//! A file system in memory that forgets what was not synced.
+//!
+//! Every change is kept twice: as programs see it, and as it would be after
+//! power loss. [`CrashFs::crash`] gives a new file system in which synced
+//! content and names are kept, and of the rest what [`Keep`] says:
+//!
+//! - Writes and size changes of a file are pending until
+//!   [`FsFile::sync_data`] of that file. What survives of them is chosen by
+//!   sector, so a write can be torn, and a later write can survive an earlier
+//!   one; a hole reads as zeros.
+//! - Created, renamed and removed names are pending until [`Fs::sync_dir`] of
+//!   their folder. Each survives or not by itself; a rename is never half done.
+//!   Syncing a file does not make its name durable, nor does syncing a folder
+//!   make the folder's own name durable: POSIX promises neither.
+//!
+//! Tests can count syncs, have some of them do nothing ([`CrashFs::ignore_syncs`],
+//! to show that each one is needed), and make syncs or writes fail.
+//!
+//! It is not a model of one real file system: it is as forgetful as POSIX
+//! allows, and more so than most.
+
+use super::fs::{Fs, FsFile};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What survives a crash of all that was not synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// Nothing: the harshest power loss.
+    Nothing,
+    /// Everything: the process was killed, the machine lives on.
+    Everything,
+    /// A part of it, chosen by this seed.
+    Random(u64),
+}
+
+/// What is synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncKind {
+    /// The content of a file.
+    File,
+    /// The names in a folder.
+    Folder,
+}
+
+/// One call of a sync.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncCall {
+    /// Of what.
+    pub kind: SyncKind,
+    /// Its path as it is now.
+    pub path: PathBuf,
+    /// How many syncs of this path there were before.
+    pub earlier: usize,
+}
+
+/// Decides about a call of a sync.
+type SyncRule = Box<dyn Fn(&SyncCall) -> bool + Send + Sync>;
+/// Decides about a write to a path.
+type WriteRule = Box<dyn Fn(&Path) -> bool + Send + Sync>;
+
+/// Smallest unit that a disk writes whole.
+const SECTOR_BYTES: usize = 512;
+
+type FileId = u64;
+
+/// See the module's docs. Clones share one file system.
+#[derive(Clone)]
+pub struct CrashFs {
+    shared: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    files: BTreeMap<FileId, Content>,
+    /// Files and folders as programs see them.
+    names: Names,
+    /// As they are on the disk.
+    durable_names: Names,
+    /// Changes of names since the last sync of their folder, in order.
+    pending_names: Vec<NameChange>,
+    next_id: FileId,
+    syncs: BTreeMap<PathBuf, usize>,
+    calls: Vec<SyncCall>,
+    ignore: Option<SyncRule>,
+    fail_sync: Option<SyncRule>,
+    fail_write: Option<WriteRule>,
+}
+
+/// What a path names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Node {
+    File(FileId),
+    Folder,
+}
+
+type Names = BTreeMap<PathBuf, Node>;
+
+/// A change of names in one folder. A folder moves with all below it.
+#[derive(Debug, Clone)]
+enum NameChange {
+    Link(PathBuf, Node),
+    Unlink(PathBuf),
+    Rename(PathBuf, PathBuf),
+}
+
+impl NameChange {
+    fn folder(&self) -> &Path {
+        let path = match self {
+            Self::Link(path, _) | Self::Unlink(path) | Self::Rename(_, path) => path,
+        };
+        path.parent().unwrap_or(Path::new("/"))
+    }
+}
+
+#[derive(Debug, Default, Clone)]
+struct Content {
+    now: Vec<u8>,
+    durable: Vec<u8>,
+    pending: Vec<ContentChange>,
+}
+
+#[derive(Debug, Clone)]
+enum ContentChange {
+    Write { position: usize, bytes: Vec<u8> },
+    Resize(usize),
+}
+
+impl ContentChange {
+    fn apply(&self, content: &mut Vec<u8>) {
+        match self {
+            Self::Write { position, bytes } => write(content, *position, bytes),
+            Self::Resize(size) => content.resize(*size, 0),
+        }
+    }
+}
+
+fn write(content: &mut Vec<u8>, position: usize, bytes: &[u8]) {
+    let end = position + bytes.len();
+    if content.len() < end {
+        content.resize(end, 0);
+    }
+    content[position..end].copy_from_slice(bytes);
+}
+
+impl Default for CrashFs {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl CrashFs {
+    /// An empty file system.
+    pub fn new() -> Self {
+        Self {
+            shared: Arc::default(),
+        }
+    }
+
+    /// The same, ready to share.
+    pub fn shared(&self) -> Arc<dyn Fs> {
+        Arc::new(self.clone())
+    }
+
+    /// The file system as the next start finds it. This one goes on unharmed,
+    /// so that threads which still hold it do no damage to the new one.
+    #[must_use]
+    pub fn crash(&self, keep: Keep) -> Self {
+        let state = self.shared.lock();
+        let mut chance = Chance::new(keep);
+        let mut names = state.durable_names.clone();
+        for change in &state.pending_names {
+            if chance.keep() {
+                apply_name(&mut names, change);
+            }
+        }
+        drop_orphans(&mut names);
+        let live: BTreeSet<FileId> = names
+            .values()
+            .filter_map(|node| match node {
+                Node::File(id) => Some(*id),
+                Node::Folder => None,
+            })
+            .collect();
+        let files = live
+            .into_iter()
+            .filter_map(|id| Some((id, survived(state.files.get(&id)?, &mut chance))))
+            .collect();
+        let after = State {
+            files,
+            durable_names: names.clone(),
+            names,
+            next_id: state.next_id,
+            ..State::default()
+        };
+        Self {
+            shared: Arc::new(Mutex::new(after)),
+        }
+    }
+
+    /// Has the syncs for which `rule` is true report success and do nothing.
+    pub fn ignore_syncs(&self, rule: impl Fn(&SyncCall) -> bool + Send + Sync + 'static) {
+        self.shared.lock().ignore = Some(Box::new(rule));
+    }
+
+    /// Has the syncs for which `rule` is true fail; as on Linux, a later sync
+    /// of the same file then succeeds without having written what the failed
+    /// one should have.
+    pub fn fail_syncs(&self, rule: impl Fn(&SyncCall) -> bool + Send + Sync + 'static) {
+        self.shared.lock().fail_sync = Some(Box::new(rule));
+    }
+
+    /// Has writes to the paths for which `rule` is true fail for lack of
+    /// space, half done.
+    pub fn fail_writes(&self, rule: impl Fn(&Path) -> bool + Send + Sync + 'static) {
+        self.shared.lock().fail_write = Some(Box::new(rule));
+    }
+
+    /// Ends all rules.
+    pub fn heal(&self) {
+        let mut state = self.shared.lock();
+        state.ignore = None;
+        state.fail_sync = None;
+        state.fail_write = None;
+    }
+
+    /// All syncs so far, in order.
+    pub fn sync_calls(&self) -> Vec<SyncCall> {
+        self.shared.lock().calls.clone()
+    }
+
+    /// The syncs so far of paths that end with `suffix`.
+    pub fn syncs_of(&self, kind: SyncKind, suffix: &str) -> usize {
+        let state = self.shared.lock();
+        let matches =
+            |call: &&SyncCall| call.kind == kind && call.path.to_string_lossy().ends_with(suffix);
+        state.calls.iter().filter(matches).count()
+    }
+
+    /// Changes one byte of a file, on the disk and as seen: damage.
+    pub fn damage(&self, path: &Path, position: usize) {
+        let mut state = self.shared.lock();
+        if let Some(Node::File(id)) = state.names.get(path).copied()
+            && let Some(content) = state.files.get_mut(&id)
+        {
+            for bytes in [&mut content.now, &mut content.durable] {
+                if let Some(byte) = bytes.get_mut(position) {
+                    *byte ^= 0x55;
+                }
+            }
+        }
+    }
+}
+
+/// Content after a crash.
+fn survived(content: &Content, chance: &mut Chance) -> Content {
+    let mut bytes = content.durable.clone();
+    for change in &content.pending {
+        match change {
+            ContentChange::Resize(_) if chance.keep() => change.apply(&mut bytes),
+            ContentChange::Resize(_) => {}
+            ContentChange::Write {
+                position,
+                bytes: written,
+            } => {
+                for (at, sector) in sectors(*position, written) {
+                    if chance.keep() {
+                        write(&mut bytes, at, sector);
+                    }
+                }
+            }
+        }
+    }
+    Content {
+        now: bytes.clone(),
+        durable: bytes,
+        pending: Vec::new(),
+    }
+}
+
+/// A write cut at the sectors of the disk.
+fn sectors(position: usize, bytes: &[u8]) -> Vec<(usize, &[u8])> {
+    let mut parts = Vec::new();
+    let mut at = position;
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let size = (SECTOR_BYTES - at % SECTOR_BYTES).min(rest.len());
+        let (sector, after) = rest.split_at(size);
+        parts.push((at, sector));
+        at += size;
+        rest = after;
+    }
+    parts
+}
+
+/// Chooses what survives. A seed also chooses how much in this crash, so that
+/// "nearly all" and "nearly nothing" come up too.
+struct Chance {
+    keep: Keep,
+    state: u64,
+    kept_of_256: u64,
+}
+
+impl Chance {
+    fn new(keep: Keep) -> Self {
+        let mut chance = Self {
+            keep,
+            state: 0,
+            kept_of_256: 0,
+        };
+        if let Keep::Random(seed) = keep {
+            chance.state = seed;
+            chance.kept_of_256 = [8, 64, 128, 192, 248][(chance.next() % 5) as usize];
+        }
+        chance
+    }
+
+    fn next(&mut self) -> u64 {
+        // SplitMix64.
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn keep(&mut self) -> bool {
+        match self.keep {
+            Keep::Nothing => false,
+            Keep::Everything => true,
+            Keep::Random(_) => self.next() % 256 < self.kept_of_256,
+        }
+    }
+}
+
+fn apply_name(names: &mut Names, change: &NameChange) {
+    match change {
+        NameChange::Link(path, node) => {
+            names.entry(path.clone()).or_insert(*node);
+        }
+        NameChange::Unlink(path) => {
+            names.retain(|name, _| !name.starts_with(path));
+        }
+        NameChange::Rename(from, to) => {
+            let moved: Vec<(PathBuf, Node)> = names
+                .iter()
+                .filter_map(|(name, node)| {
+                    let below = name.strip_prefix(from).ok()?;
+                    let name = if below.as_os_str().is_empty() {
+                        to.clone()
+                    } else {
+                        to.join(below)
+                    };
+                    Some((name, *node))
+                })
+                .collect();
+            if !moved.is_empty() {
+                names.retain(|name, _| !name.starts_with(from) && !name.starts_with(to));
+                names.extend(moved);
+            }
+        }
+    }
+}
+
+/// A name whose folder was lost is lost.
+fn drop_orphans(names: &mut Names) {
+    let all = names.clone();
+    names.retain(|name, _| {
+        name.ancestors()
+            .skip(1)
+            .filter(|a| a.parent().is_some())
+            .all(|a| all.get(a) == Some(&Node::Folder))
+    });
+}
+
+impl State {
+    fn node(&self, path: &Path) -> io::Result<Node> {
+        self.names.get(path).copied().ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("{} not found", path.display()),
+            )
+        })
+    }
+
+    fn change_name(&mut self, change: NameChange) {
+        apply_name(&mut self.names, &change);
+        self.pending_names.push(change);
+    }
+
+    /// Notes the call; an error when it is to fail, else whether it counts.
+    fn sync(&mut self, kind: SyncKind, path: &Path) -> io::Result<bool> {
+        let earlier = self.syncs.entry(path.to_owned()).or_default();
+        let call = SyncCall {
+            kind,
+            path: path.to_owned(),
+            earlier: *earlier,
+        };
+        *earlier += 1;
+        self.calls.push(call.clone());
+        if self.fail_sync.as_ref().is_some_and(|rule| rule(&call)) {
+            if let Some(Node::File(id)) = self.names.get(path).copied()
+                && let Some(content) = self.files.get_mut(&id)
+            {
+                content.pending.clear();
+            }
+            return Err(io::Error::other("injected: sync failed"));
+        }
+        Ok(!self.ignore.as_ref().is_some_and(|rule| rule(&call)))
+    }
+
+    fn path_of(&self, id: FileId) -> PathBuf {
+        let named = self.names.iter().find(|(_, node)| **node == Node::File(id));
+        named.map(|(path, _)| path.clone()).unwrap_or_default()
+    }
+
+    fn content(&mut self, id: FileId) -> io::Result<&mut Content> {
+        self.files
+            .get_mut(&id)
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl Fs for CrashFs {
+    fn open(&self, path: &Path, create: bool) -> io::Result<Arc<dyn FsFile>> {
+        let mut state = self.shared.lock();
+        let id = match state.node(path) {
+            Ok(Node::File(id)) => id,
+            Ok(Node::Folder) => return Err(io::ErrorKind::IsADirectory.into()),
+            Err(error) if !create => return Err(error),
+            Err(_) => {
+                if let Some(folder) = path.parent().filter(|p| p.parent().is_some()) {
+                    state.node(folder)?;
+                }
+                let id = state.next_id;
+                state.next_id += 1;
+                state.files.insert(id, Content::default());
+                state.change_name(NameChange::Link(path.to_owned(), Node::File(id)));
+                id
+            }
+        };
+        Ok(Arc::new(CrashFile {
+            shared: Arc::clone(&self.shared),
+            id,
+        }))
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        let mut missing: Vec<&Path> = path
+            .ancestors()
+            .filter(|a| a.parent().is_some() && !state.names.contains_key(*a))
+            .collect();
+        missing.reverse();
+        for folder in missing {
+            state.change_name(NameChange::Link(folder.to_owned(), Node::Folder));
+        }
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        state.node(from)?;
+        state.change_name(NameChange::Rename(from.to_owned(), to.to_owned()));
+        Ok(())
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        match state.node(path)? {
+            Node::File(_) => state.change_name(NameChange::Unlink(path.to_owned())),
+            Node::Folder => return Err(io::ErrorKind::IsADirectory.into()),
+        }
+        Ok(())
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        state.node(path)?;
+        state.change_name(NameChange::Unlink(path.to_owned()));
+        Ok(())
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
+        let state = self.shared.lock();
+        if path.parent().is_some() && state.node(path)? != Node::Folder {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        Ok(state
+            .names
+            .keys()
+            .filter(|name| name.parent() == Some(path))
+            .cloned()
+            .collect())
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        self.shared.lock().names.contains_key(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        if !state.sync(SyncKind::Folder, path)? {
+            return Ok(());
+        }
+        let (now, later): (Vec<_>, Vec<_>) = std::mem::take(&mut state.pending_names)
+            .into_iter()
+            .partition(|c| c.folder() == path);
+        for change in &now {
+            apply_name(&mut state.durable_names, change);
+        }
+        state.pending_names = later;
+        Ok(())
+    }
+}
+
+struct CrashFile {
+    shared: Arc<Mutex<State>>,
+    id: FileId,
+}
+
+impl FsFile for CrashFile {
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        let mut state = self.shared.lock();
+        let content = state.content(self.id)?;
+        let start = usize::try_from(position)
+            .unwrap_or(usize::MAX)
+            .min(content.now.len());
+        let from = &content.now[start..];
+        let size = from.len().min(buffer.len());
+        buffer[..size].copy_from_slice(&from[..size]);
+        Ok(size)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        let position = usize::try_from(position).map_err(io::Error::other)?;
+        let path = state.path_of(self.id);
+        let full = state.fail_write.as_ref().is_some_and(|rule| rule(&path));
+        let written = if full {
+            &bytes[..bytes.len() / 2]
+        } else {
+            bytes
+        };
+        let change = ContentChange::Write {
+            position,
+            bytes: written.to_vec(),
+        };
+        let content = state.content(self.id)?;
+        change.apply(&mut content.now);
+        content.pending.push(change);
+        if full {
+            Err(io::ErrorKind::StorageFull.into())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn set_size(&self, size: u64) -> io::Result<()> {
+        let size = usize::try_from(size).map_err(io::Error::other)?;
+        let mut state = self.shared.lock();
+        let content = state.content(self.id)?;
+        let change = ContentChange::Resize(size);
+        change.apply(&mut content.now);
+        content.pending.push(change);
+        Ok(())
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.shared.lock().content(self.id)?.now.len() as u64)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        let path = state.path_of(self.id);
+        if state.sync(SyncKind::File, &path)? {
+            let content = state.content(self.id)?;
+            // Not simply `now`: what a failed sync has dropped stays dropped.
+            let pending = std::mem::take(&mut content.pending);
+            for change in &pending {
+                change.apply(&mut content.durable);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
