@@ -1,0 +1,75 @@
+import type { Dashboard, DashboardEntry, Group, Job, MessagePage, ProblemDocument, SqlResult, TableInfo, Topic } from "./types";
+
+/** An answer of the server that is not a success, as the server words it. */
+export class Problem extends Error {
+  readonly document: ProblemDocument;
+  constructor(document: ProblemDocument) {
+    super(document.title);
+    this.name = "Problem";
+    this.document = document;
+  }
+}
+
+/** What a failed call shows: the server's own problem, or what the browser knows. */
+export function problemOf(error: unknown): ProblemDocument {
+  if (error instanceof Problem) return error.document;
+  return { title: "unreachable", detail: error instanceof Error ? error.message : String(error) };
+}
+
+async function call<T>(path: string, init?: RequestInit): Promise<T> {
+  const response = await fetch(path, init);
+  const text = await response.text();
+  if (response.ok) return JSON.parse(text) as T;
+  let document: ProblemDocument = { title: `${response.status} ${response.statusText}`, status: response.status, detail: text };
+  try {
+    document = { ...document, detail: null, ...(JSON.parse(text) as ProblemDocument) };
+  } catch {
+    // Not problem JSON (a proxy's page, say): the text itself is the best detail there is.
+  }
+  throw new Problem(document);
+}
+
+function post<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> {
+  return call<T>(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+    ...(signal ? { signal } : {}),
+  });
+}
+
+const name = encodeURIComponent;
+
+export interface MessageQuery {
+  from: "newest" | "oldest" | "offset" | "time";
+  partition?: number;
+  offset?: number;
+  timestamp_ms?: number;
+  limit?: number;
+  contains?: string;
+}
+
+export const api = {
+  sql: (sql: string, signal?: AbortSignal) => post<SqlResult>("/api/v1/sql", { sql }, signal),
+  topics: (internal: boolean) => call<{ topics: Topic[] }>(`/api/v1/topics${internal ? "?internal=true" : ""}`),
+  topic: (topic: string) => call<Topic>(`/api/v1/topics/${name(topic)}`),
+  messages: (topic: string, query: MessageQuery, signal?: AbortSignal) => {
+    const parameters = new URLSearchParams();
+    for (const [key, value] of Object.entries(query)) {
+      if (value !== undefined && value !== "") parameters.set(key, String(value));
+    }
+    return call<MessagePage>(`/api/v1/topics/${name(topic)}/messages?${parameters}`, signal ? { signal } : undefined);
+  },
+  createTopic: (body: { name: string; partitions: number; configs: Record<string, string> }) =>
+    post<unknown>("/api/v1/topics", body),
+  produce: (
+    topic: string,
+    body: { partition: number | null; key: string | null; value: string | null; headers: { key: string; value: string }[] },
+  ) => post<{ partition: number; offset: number }>(`/api/v1/topics/${name(topic)}/produce`, body),
+  group: (group: string) => call<Group>(`/api/v1/groups/${name(group)}`),
+  job: (job: string) => call<Job>(`/api/v1/jobs/${name(job)}`),
+  stopJob: (job: string) => post<unknown>(`/api/v1/jobs/${name(job)}/stop`, {}),
+  tables: () => call<{ tables: TableInfo[] }>("/api/v1/tables"),
+  dashboards: () => call<{ dashboards: DashboardEntry[] }>("/api/v1/dashboards"),
+  dashboard: (id: string) => call<Dashboard>(`/api/v1/dashboards/${name(id)}`),
+};

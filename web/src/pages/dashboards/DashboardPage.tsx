@@ -1,0 +1,60 @@
+import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { useTranslation } from "react-i18next";
+import { Link, useParams } from "react-router";
+import { api, problemOf } from "../../api/client";
+import type { Dashboard, Panel as PanelFile, SqlResult } from "../../api/types";
+import { useLanguage, words } from "../../i18n/language";
+import type { Push } from "../../live/client";
+import { Page } from "../../shell/Page";
+import { Icon } from "../../ui/icons";
+import { LiveMark, Loading, ProblemBlock } from "../../ui/parts";
+import { LatencyMark, useLatency } from "./latency";
+import { Panel } from "./Panel";
+
+export default function DashboardPage() {
+  const { t } = useTranslation();
+  const language = useLanguage();
+  const { id = "" } = useParams();
+  const file = useQuery({ queryKey: ["dashboard", id], queryFn: () => api.dashboard(id), staleTime: 60_000 });
+  const dashboard = file.data;
+  const [newest, setNewest] = useState<Push<SqlResult> | null>(null);
+  const [onLatency, latency] = useLatency(dashboard);
+  const onPush = (panel: PanelFile, push: Push<SqlResult>) => {
+    setNewest(push);
+    onLatency(panel, push);
+  };
+  return (
+    <Page
+      title={dashboard ? words(dashboard.title, language) : id}
+      parent={{ to: "/dashboards", title: t("nav.dashboards") }}
+      className="dashboard-page"
+      actions={
+        <>
+          <LatencyMark window={latency} />
+          <LiveMark push={newest} periodMs={null} />
+          {dashboard?.screen && (
+            <Link className="btn" to={`/screen/${encodeURIComponent(id)}`}>
+              <Icon name="screen" small />
+              <span className="desk">{t("dashboard.screen")}</span>
+            </Link>
+          )}
+        </>
+      }
+    >
+      {!dashboard && (file.isError ? <div className="cell"><ProblemBlock problem={problemOf(file.error)} retry={() => void file.refetch()} /></div> : <div className="cell"><Loading rows={10} /></div>)}
+      {dashboard && <Canvas dashboard={dashboard} onPush={onPush} />}
+    </Page>
+  );
+}
+
+function Canvas({ dashboard, onPush }: { dashboard: Dashboard; onPush: (panel: PanelFile, push: Push<SqlResult>) => void }) {
+  const ordered = [...dashboard.panels].sort((a, b) => a.grid.y - b.grid.y || a.grid.x - b.grid.x);
+  return (
+    <div className="canvas">
+      {ordered.map((panel) => (
+        <Panel key={panel.id} panel={panel} onPush={onPush} />
+      ))}
+    </div>
+  );
+}
