@@ -279,13 +279,13 @@ fn a_builder_keeps_the_gaps_of_compaction() {
 /// The records that Kafka's Java client was made to write into the fixtures.
 fn record_of_java(i: u32) -> (i64, Option<String>, Option<String>, Vec<RecordHeader>) {
     let timestamp = 1_700_000_000_000 + i64::from(i) * 10 - i64::from(i % 3);
-    let key = (i % 5 != 0).then(|| format!("key-{i}"));
-    let value = (i % 7 != 0).then(|| format!("value-{i}-{}", "x".repeat(i as usize % 300)));
+    let key = (!i.is_multiple_of(5)).then(|| format!("key-{i}"));
+    let value = (!i.is_multiple_of(7)).then(|| format!("value-{i}-{}", "x".repeat(i as usize % 300)));
     let header = |value| RecordHeader {
         key: Bytes::from_static(b"a"),
         value,
     };
-    let headers = if i % 4 == 0 {
+    let headers = if i.is_multiple_of(4) {
         vec![header(Some(vec![i as u8].into())), header(None)]
     } else {
         Vec::new()
