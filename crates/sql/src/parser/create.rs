@@ -1,0 +1,303 @@
+//! `CREATE TABLE` and `CREATE MATERIALIZED TABLE`.
+
+use super::{Parsed, StatementParser};
+use crate::error::SqlError;
+use crate::statement::{
+    ColumnDef, ColumnSource, CreateMaterializedTable, CreateTable, Options, StatementKind,
+    WatermarkClause,
+};
+use sqlparser::tokenizer::Token;
+
+/// Columns of one table.
+const COLUMNS_MAX: usize = 1_000;
+
+impl StatementParser<'_> {
+    pub(super) fn create(&mut self) -> Parsed<StatementKind> {
+        self.parser.next_token();
+        let what = self.parser.peek_token();
+        if self.word("TABLE") {
+            return self.create_table().map(StatementKind::CreateTable);
+        }
+        if self.word("MATERIALIZED") {
+            self.expect_word("TABLE")?;
+            return self
+                .create_materialized_table()
+                .map(StatementKind::CreateMaterializedTable);
+        }
+        let hint = match what.token.to_string().to_ascii_uppercase().as_str() {
+            "VIEW" => "write the view's query as a subquery, or CREATE MATERIALIZED TABLE",
+            "TEMPORARY" => "tables are kept in the metadata log: write CREATE TABLE",
+            "FUNCTION" => "SHOW FUNCTIONS lists the functions there are",
+            "CATALOG" | "DATABASE" => "there is one catalog and one database",
+            "OR" => "DROP TABLE first: nothing is replaced silently",
+            _ => "CREATE TABLE and CREATE MATERIALIZED TABLE are supported",
+        };
+        Err(SqlError::at(
+            self.place(what.span.start),
+            format!("cannot create {}", what.token),
+        )
+        .hint(hint))
+    }
+
+    fn if_not_exists(&mut self) -> Parsed<bool> {
+        if !self.word("IF") {
+            return Ok(false);
+        }
+        self.expect_word("NOT")?;
+        self.expect_word("EXISTS")?;
+        Ok(true)
+    }
+
+    fn create_table(&mut self) -> Parsed<CreateTable> {
+        let if_not_exists = self.if_not_exists()?;
+        let mut table = CreateTable {
+            name: self.name()?,
+            if_not_exists,
+            columns: Vec::new(),
+            watermark: None,
+            primary_key: Vec::new(),
+            comment: None,
+            options: Options::default(),
+            text: self.text(),
+        };
+        self.expect(&Token::LParen)?;
+        loop {
+            self.table_element(&mut table)?;
+            if !self.parser.consume_token(&Token::Comma) {
+                break;
+            }
+        }
+        self.expect(&Token::RParen)?;
+        table.comment = self.comment()?;
+        let at = self.parser.peek_token().span;
+        if self.word("PARTITIONED") || self.word("DISTRIBUTED") {
+            return Err(SqlError::at(at, "PARTITIONED BY and DISTRIBUTED BY are not supported")
+                .hint("set 'millstream.partitions' in WITH (...) for the topic's partitions, 'key.fields' for what decides among them"));
+        }
+        table.options = self.options()?;
+        let at = self.parser.peek_token().span;
+        if self.word("LIKE") {
+            return Err(SqlError::at(at, "CREATE TABLE ... LIKE is not supported")
+                .hint("write the columns and options out"));
+        }
+        if self.word("AS") {
+            return Err(
+                SqlError::at(at, "CREATE TABLE ... AS SELECT is not supported")
+                    .hint("write CREATE MATERIALIZED TABLE ... AS SELECT"),
+            );
+        }
+        Ok(table)
+    }
+
+    fn table_element(&mut self, table: &mut CreateTable) -> Parsed<()> {
+        let at = self.parser.peek_token();
+        let quoted = matches!(&at.token, Token::Word(w) if w.quote_style.is_some());
+        let next = self
+            .parser
+            .peek_nth_token(1)
+            .token
+            .to_string()
+            .to_ascii_uppercase();
+        if !quoted && next == "FOR" && self.word("WATERMARK") {
+            if table.watermark.is_some() {
+                return Err(SqlError::at(at.span, "a table has one WATERMARK FOR"));
+            }
+            table.watermark = Some(self.watermark()?);
+            return Ok(());
+        }
+        if !quoted && (next == "KEY" && self.word("PRIMARY")) {
+            return self.primary_key(table, at.span.into());
+        }
+        if !quoted && self.word("CONSTRAINT") {
+            self.name()?;
+            self.expect_word("PRIMARY")?;
+            return self.primary_key(table, at.span.into());
+        }
+        if table.columns.len() >= COLUMNS_MAX {
+            return Err(SqlError::at(
+                at.span,
+                format!("a table has at most {COLUMNS_MAX} columns"),
+            ));
+        }
+        let column = self.column(table)?;
+        if table
+            .columns
+            .iter()
+            .any(|c| c.name.value == column.name.value)
+        {
+            return Err(SqlError::at(
+                at.span,
+                format!("column '{}' is declared twice", column.name.value),
+            ));
+        }
+        table.columns.push(column);
+        Ok(())
+    }
+
+    fn watermark(&mut self) -> Parsed<WatermarkClause> {
+        self.expect_word("FOR")?;
+        let column = self.name()?;
+        self.expect_word("AS")?;
+        Ok(WatermarkClause {
+            column,
+            expression: self.expression()?,
+        })
+    }
+
+    /// After `PRIMARY`.
+    fn primary_key(&mut self, table: &mut CreateTable, at: crate::error::Position) -> Parsed<()> {
+        self.expect_word("KEY")?;
+        if !table.primary_key.is_empty() {
+            return Err(SqlError::at(at, "a table has one PRIMARY KEY"));
+        }
+        table.primary_key = self.name_list()?;
+        self.not_enforced(at)
+    }
+
+    fn not_enforced(&mut self, at: crate::error::Position) -> Parsed<()> {
+        if self.word("NOT") {
+            return self.expect_word("ENFORCED");
+        }
+        self.word("ENFORCED");
+        Err(SqlError::at(at, "a PRIMARY KEY must be NOT ENFORCED")
+            .detail("Nothing checks it while rows stream by")
+            .hint("write PRIMARY KEY (...) NOT ENFORCED"))
+    }
+
+    fn column(&mut self, table: &mut CreateTable) -> Parsed<ColumnDef> {
+        let name = self.name()?;
+        if self.word("AS") {
+            let at = self.parser.peek_token().span;
+            let expression = self.expression()?;
+            if expression
+                .text
+                .trim()
+                .to_ascii_uppercase()
+                .starts_with("PROCTIME")
+            {
+                return Err(SqlError::at(at, "processing time is not supported")
+                    .hint("use an event-time column with WATERMARK FOR, or CURRENT_TIMESTAMP for the time a row is read"));
+            }
+            let comment = self.comment()?;
+            return Ok(ColumnDef {
+                name,
+                source: ColumnSource::Computed(expression),
+                comment,
+            });
+        }
+        let data_type = self.data_type()?;
+        if self.word("METADATA") {
+            let key = if self.word("FROM") {
+                Some(self.literal("a metadata key in quotes")?)
+            } else {
+                None
+            };
+            let is_virtual = self.word("VIRTUAL");
+            let comment = self.comment()?;
+            return Ok(ColumnDef {
+                name,
+                source: ColumnSource::Metadata {
+                    data_type,
+                    key,
+                    is_virtual,
+                },
+                comment,
+            });
+        }
+        let at = self.parser.peek_token().span;
+        if self.word("PRIMARY") {
+            self.expect_word("KEY")?;
+            if !table.primary_key.is_empty() {
+                return Err(SqlError::at(at, "a table has one PRIMARY KEY"));
+            }
+            table.primary_key = vec![name.clone()];
+            self.not_enforced(at.into())?;
+        }
+        for word in ["DEFAULT", "UNIQUE", "CHECK", "REFERENCES", "GENERATED"] {
+            if self.word(word) {
+                return Err(
+                    SqlError::at(at, format!("{word} is not supported in a column")).hint(
+                        "compute the value in the SELECT, or in a column `name AS expression`",
+                    ),
+                );
+            }
+        }
+        let comment = self.comment()?;
+        Ok(ColumnDef {
+            name,
+            source: ColumnSource::Physical(data_type),
+            comment,
+        })
+    }
+
+    fn comment(&mut self) -> Parsed<Option<String>> {
+        if !self.word("COMMENT") {
+            return Ok(None);
+        }
+        Ok(Some(self.literal("a comment in quotes")?.value))
+    }
+
+    /// `WITH ('key' = 'value', ...)`, if there.
+    fn options(&mut self) -> Parsed<Options> {
+        let mut options = Options {
+            position: Some(self.start.into()),
+            ..Options::default()
+        };
+        let at = self.parser.peek_token().span;
+        if !self.word("WITH") {
+            return Ok(options);
+        }
+        options.position = Some(at.into());
+        self.expect(&Token::LParen)?;
+        while self.parser.peek_token_ref().token != Token::RParen {
+            let key = self.literal("an option's key in quotes")?;
+            self.expect(&Token::Eq)?;
+            let value = self.literal("an option's value in quotes")?;
+            if options.values.contains_key(&key.value) {
+                return Err(SqlError::at(
+                    key.position,
+                    format!("option '{}' is given twice", key.value),
+                ));
+            }
+            options
+                .values
+                .insert(key.value, (value.value, key.position));
+            if !self.parser.consume_token(&Token::Comma) {
+                break;
+            }
+        }
+        self.expect(&Token::RParen)?;
+        Ok(options)
+    }
+
+    fn create_materialized_table(&mut self) -> Parsed<CreateMaterializedTable> {
+        let if_not_exists = self.if_not_exists()?;
+        let name = self.name()?;
+        let at = self.parser.peek_token();
+        if at.token == Token::LParen {
+            return Err(SqlError::at(
+                at.span,
+                "a materialized table takes its columns from its query",
+            )
+            .hint("leave the column list out; name columns with AS in the SELECT"));
+        }
+        let comment = self.comment()?;
+        let options = self.options()?;
+        for word in ["FRESHNESS", "REFRESH_MODE", "PARTITIONED"] {
+            let at = self.parser.peek_token().span;
+            if self.word(word) {
+                return Err(SqlError::at(at, format!("{word} is not supported"))
+                    .hint("leave it out: a materialized table is always kept up to date"));
+            }
+        }
+        self.expect_word("AS")?;
+        Ok(CreateMaterializedTable {
+            name,
+            if_not_exists,
+            comment,
+            options,
+            query: self.query()?,
+            text: self.text(),
+        })
+    }
+}

@@ -1,0 +1,128 @@
+//! A text by line and column, and the checks that need only its tokens.
+
+use crate::error::SqlError;
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Whitespace};
+
+/// How deep an expression may be, in operators one inside the other. The
+/// planner recurses over it on a thread's ordinary stack.
+const EXPRESSION_DEPTH_MAX: usize = 160;
+/// Joins and set operations in one text.
+const RELATIONS_MAX: usize = 64;
+
+/// The text, addressed as the tokenizer does: lines and characters from 1.
+pub(super) struct Source<'a> {
+    text: &'a str,
+    line_starts: Vec<usize>,
+}
+
+impl<'a> Source<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        let after_newlines = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self {
+            text,
+            line_starts: std::iter::once(0).chain(after_newlines).collect(),
+        }
+    }
+
+    /// The text from one place up to, not including, another.
+    pub(super) fn slice(&self, from: Location, to: Location) -> &'a str {
+        let text = self.text;
+        text.get(self.byte(from)..self.byte(to)).unwrap_or_default()
+    }
+
+    fn byte(&self, location: Location) -> usize {
+        let line = usize::try_from(location.line.saturating_sub(1)).unwrap_or(usize::MAX);
+        let column = usize::try_from(location.column.saturating_sub(1)).unwrap_or(usize::MAX);
+        let Some(start) = self.line_starts.get(line) else {
+            return self.text.len();
+        };
+        let rest = self.text.get(*start..).unwrap_or_default();
+        let within = rest
+            .char_indices()
+            .nth(column)
+            .map_or(rest.len(), |(at, _)| at);
+        start + within
+    }
+}
+
+/// Refuses what the parser would drop or misread, and what is too deep.
+pub(super) fn check_tokens(tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
+    let mut depth = Depth::default();
+    for token in tokens {
+        match &token.token {
+            // Upstream takes a hint for a comment.
+            Token::Whitespace(Whitespace::MultiLineComment(text)) if text.starts_with('+') => {
+                return Err(SqlError::at(token.span, "hints are not supported")
+                    .hint("take /*+ ... */ out; options belong in the table's WITH (...)"));
+            }
+            Token::DoubleQuotedString(_) => {
+                return Err(
+                    SqlError::at(token.span, "double quotes are not used in Flink SQL")
+                        .hint("write 'text' for a string, `name` for a name"),
+                );
+            }
+            _ => depth.add(token)?,
+        }
+    }
+    Ok(())
+}
+
+/// An upper bound of the depth of the expression tree, from the tokens alone:
+/// operators since the last comma or clause, summed over open parentheses.
+#[derive(Default)]
+struct Depth {
+    open: Vec<usize>,
+    current: usize,
+    relations: usize,
+}
+
+impl Depth {
+    fn add(&mut self, token: &TokenWithSpan) -> Result<(), SqlError> {
+        match &token.token {
+            Token::LParen | Token::LBracket => {
+                self.open.push(self.current);
+                self.current += 1;
+            }
+            Token::RParen | Token::RBracket => {
+                self.current = self.open.pop().unwrap_or(0);
+                if token.token == Token::RBracket {
+                    self.current += 1;
+                }
+            }
+            Token::SemiColon => *self = Self::default(),
+            Token::Comma => self.current = self.open.last().map_or(0, |c| c + 1),
+            Token::Word(word) if word.quote_style.is_none() => {
+                match word.value.to_ascii_uppercase().as_str() {
+                    "SELECT" | "FROM" | "WHERE" | "HAVING" | "ON" | "WHEN" | "THEN" | "ELSE" => {
+                        self.current = self.open.last().map_or(0, |c| c + 1);
+                    }
+                    "JOIN" | "UNION" | "EXCEPT" | "INTERSECT" => self.relations += 1,
+                    "AND" | "OR" | "NOT" | "IS" | "IN" | "LIKE" | "BETWEEN" | "COLLATE" | "AT"
+                    | "CASE" | "SIMILAR" | "OVER" => self.current += 1,
+                    _ => {}
+                }
+            }
+            Token::Word(_)
+            | Token::Whitespace(_)
+            | Token::Number(..)
+            | Token::SingleQuotedString(_)
+            | Token::Period
+            | Token::EOF => {}
+            _ => self.current += 1,
+        }
+        if self.current > EXPRESSION_DEPTH_MAX {
+            return Err(SqlError::at(token.span, "the expression is too deep")
+                .detail(format!(
+                    "At most {EXPRESSION_DEPTH_MAX} operators may be combined"
+                ))
+                .hint("use IN (...) for long lists, or compute parts in a subquery"));
+        }
+        if self.relations > RELATIONS_MAX {
+            return Err(
+                SqlError::at(token.span, "too many joins and set operations")
+                    .detail(format!("At most {RELATIONS_MAX} are allowed")),
+            );
+        }
+        Ok(())
+    }
+}

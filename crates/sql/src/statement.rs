@@ -1,0 +1,199 @@
+//! Statements, as parsed: names and types are not looked up yet.
+
+use crate::error::Position;
+use crate::types::SqlType;
+use sqlparser::ast;
+use std::collections::BTreeMap;
+
+/// One statement of a text.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    /// What it says.
+    pub kind: StatementKind,
+    /// Its own text, without the semicolon.
+    pub text: String,
+    /// Where it begins in the whole text.
+    pub position: Position,
+}
+
+/// What a statement says. One variant, one parser in `parser/`.
+#[derive(Debug, Clone)]
+pub enum StatementKind {
+    /// `CREATE TABLE`.
+    CreateTable(CreateTable),
+    /// `CREATE MATERIALIZED TABLE ... AS SELECT`.
+    CreateMaterializedTable(CreateMaterializedTable),
+    /// `DROP TABLE`.
+    DropTable(Drop),
+    /// `DROP MATERIALIZED TABLE`: stops its job too.
+    DropMaterializedTable(Drop),
+    /// `INSERT INTO ... SELECT`: a job.
+    Insert(Insert),
+    /// `SELECT`: a bounded query.
+    Query(Query),
+    /// `SHOW TABLES`.
+    ShowTables,
+    /// `SHOW JOBS`.
+    ShowJobs,
+    /// `SHOW FUNCTIONS`.
+    ShowFunctions,
+    /// `SHOW CREATE TABLE t` and `SHOW CREATE MATERIALIZED TABLE t`.
+    ShowCreateTable(Name),
+    /// `DESCRIBE t` or `DESC t`.
+    Describe(Name),
+    /// `EXPLAIN [PLAN FOR] statement`.
+    Explain(Box<Statement>),
+    /// `STOP JOB 'id'`.
+    StopJob(Literal),
+    /// `SET 'key' = 'value'`; without a key, lists the settings.
+    Set(Option<(Literal, String)>),
+    /// `RESET 'key'`; without a key, all of them.
+    Reset(Option<Literal>),
+}
+
+/// A name and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    /// The name, without backticks.
+    pub value: String,
+    /// Where.
+    pub position: Position,
+}
+
+/// A string literal and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Literal {
+    /// The content.
+    pub value: String,
+    /// Where.
+    pub position: Position,
+}
+
+/// `DROP ...`.
+#[derive(Debug, Clone)]
+pub struct Drop {
+    /// What.
+    pub name: Name,
+    /// `IF EXISTS`.
+    pub if_exists: bool,
+}
+
+/// `CREATE TABLE`.
+#[derive(Debug, Clone)]
+pub struct CreateTable {
+    /// Its name.
+    pub name: Name,
+    /// `IF NOT EXISTS`.
+    pub if_not_exists: bool,
+    /// Columns in order.
+    pub columns: Vec<ColumnDef>,
+    /// `WATERMARK FOR`.
+    pub watermark: Option<WatermarkClause>,
+    /// `PRIMARY KEY (...) NOT ENFORCED`.
+    pub primary_key: Vec<Name>,
+    /// `COMMENT '...'`.
+    pub comment: Option<String>,
+    /// `WITH (...)`.
+    pub options: Options,
+    /// The statement, whole.
+    pub text: String,
+}
+
+/// `WITH ('key' = 'value', ...)`.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Values by key, with the place of the key.
+    pub values: BTreeMap<String, (String, Position)>,
+    /// Where the clause, or the statement, begins.
+    pub position: Option<Position>,
+}
+
+/// A column of `CREATE TABLE`.
+#[derive(Debug, Clone)]
+pub struct ColumnDef {
+    /// Its name.
+    pub name: Name,
+    /// What it is made from.
+    pub source: ColumnSource,
+    /// `COMMENT '...'`.
+    pub comment: Option<String>,
+}
+
+/// What a column is made from.
+#[derive(Debug, Clone)]
+pub enum ColumnSource {
+    /// `name TYPE`.
+    Physical(SqlType),
+    /// `name TYPE METADATA [FROM 'key'] [VIRTUAL]`.
+    Metadata {
+        /// Declared type.
+        data_type: SqlType,
+        /// `FROM 'key'`; the column's name if absent.
+        key: Option<Literal>,
+        /// `VIRTUAL`.
+        is_virtual: bool,
+    },
+    /// `name AS expression`.
+    Computed(Expression),
+}
+
+/// An expression and its text.
+#[derive(Debug, Clone)]
+pub struct Expression {
+    /// Parsed.
+    pub ast: ast::Expr,
+    /// As written.
+    pub text: String,
+    /// Where it begins.
+    pub position: Position,
+}
+
+/// `WATERMARK FOR column AS expression`.
+#[derive(Debug, Clone)]
+pub struct WatermarkClause {
+    /// The event-time column.
+    pub column: Name,
+    /// The watermark of a row.
+    pub expression: Expression,
+}
+
+/// `CREATE MATERIALIZED TABLE`.
+#[derive(Debug, Clone)]
+pub struct CreateMaterializedTable {
+    /// Its name.
+    pub name: Name,
+    /// `IF NOT EXISTS`.
+    pub if_not_exists: bool,
+    /// `COMMENT '...'`.
+    pub comment: Option<String>,
+    /// `WITH (...)`.
+    pub options: Options,
+    /// What fills it.
+    pub query: Query,
+    /// The statement, whole.
+    pub text: String,
+}
+
+/// `INSERT INTO table [(columns)] query`.
+#[derive(Debug, Clone)]
+pub struct Insert {
+    /// The sink.
+    pub table: Name,
+    /// `(columns)`; empty means all persisted ones.
+    pub columns: Vec<Name>,
+    /// What fills it.
+    pub query: Query,
+    /// The statement, whole.
+    pub text: String,
+}
+
+/// A query.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// Parsed.
+    pub ast: Box<ast::Query>,
+    /// As written.
+    pub text: String,
+    /// Where it begins.
+    pub position: Position,
+}
