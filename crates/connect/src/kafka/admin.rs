@@ -1,0 +1,297 @@
+//! Topics, offsets, deletions.
+
+use super::errors::{bus_error, code_error};
+use super::{KafkaOptions, REQUEST_WAIT_MAX, blocking};
+use millstream_core::ids::{Offset, TopicId, TopicPartition};
+use millstream_core::ports::{BusError, Isolation, OffsetAt, TopicInfo, TopicSpec};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::metadata::MetadataTopic;
+use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Pause between looks at whether a new topic has its leaders.
+const LEADER_POLL: Duration = Duration::from_millis(20);
+
+pub(super) struct Admin {
+    options: KafkaOptions,
+    client: AdminClient<DefaultClientContext>,
+    /// Answers for readers at read_uncommitted.
+    uncommitted: BaseConsumer,
+    /// Answers for readers at read_committed: ListOffsets' latest is then
+    /// the last stable offset.
+    committed: BaseConsumer,
+}
+
+impl Admin {
+    pub(super) fn new(options: &KafkaOptions) -> Result<Self, BusError> {
+        let failed = |e| bus_error(e, "client");
+        Ok(Self {
+            client: options.config(&[]).create().map_err(failed)?,
+            uncommitted: query_client(options, "read_uncommitted", "millstream-query")?,
+            committed: query_client(options, "read_committed", "millstream-query")?,
+            options: options.clone(),
+        })
+    }
+
+    pub(super) fn topics(&self) -> Result<Vec<TopicInfo>, BusError> {
+        let metadata = self
+            .uncommitted
+            .fetch_metadata(None, REQUEST_WAIT_MAX)
+            .map_err(|e| bus_error(e, "cluster"))?;
+        let mut topics: Vec<TopicInfo> = metadata
+            .topics()
+            .iter()
+            .filter_map(|t| topic_info(t).ok())
+            .collect();
+        topics.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(topics)
+    }
+
+    pub(super) fn topic(&self, name: &str) -> Result<TopicInfo, BusError> {
+        self.topic_and_leaders(name).map(|(info, _)| info)
+    }
+
+    /// A topic, and how many of its partitions have a leader.
+    fn topic_and_leaders(&self, name: &str) -> Result<(TopicInfo, i32), BusError> {
+        let metadata = self
+            .uncommitted
+            .fetch_metadata(Some(name), REQUEST_WAIT_MAX)
+            .map_err(|e| bus_error(e, name))?;
+        match metadata.topics().iter().find(|t| t.name() == name) {
+            Some(topic) => {
+                let led = topic
+                    .partitions()
+                    .iter()
+                    .filter(|p| p.leader() >= 0)
+                    .count();
+                Ok((topic_info(topic)?, i32::try_from(led).unwrap_or(i32::MAX)))
+            }
+            None => Err(BusError::UnknownTopic(name.to_owned())),
+        }
+    }
+
+    pub(super) async fn create_topic(
+        self: &Arc<Self>,
+        spec: TopicSpec,
+    ) -> Result<TopicInfo, BusError> {
+        // -1: the cluster's default.replication.factor (KIP-464).
+        let mut topic = NewTopic::new(&spec.name, spec.partitions, TopicReplication::Fixed(-1));
+        for (key, value) in &spec.configs {
+            topic = topic.set(key, value);
+        }
+        let results = self
+            .client
+            .create_topics([&topic], &admin_options())
+            .await
+            .map_err(|e| bus_error(e, &spec.name))?;
+        for result in results {
+            result.map_err(|(name, code)| code_error(code, &name, code.to_string()))?;
+        }
+        let (admin, name, partitions) = (Arc::clone(self), spec.name.clone(), spec.partitions);
+        blocking(move || admin.await_leaders(&name, partitions)).await
+    }
+
+    /// A topic can be written to when each partition has a leader.
+    fn await_leaders(&self, name: &str, partitions: i32) -> Result<TopicInfo, BusError> {
+        let began = Instant::now();
+        loop {
+            match self.topic_and_leaders(name) {
+                Ok((info, led)) if led == partitions => return Ok(info),
+                Ok(_) | Err(BusError::UnknownTopic(_) | BusError::Retriable(_))
+                    if began.elapsed() < REQUEST_WAIT_MAX => {}
+                Ok((_, led)) => {
+                    let text = format!("{led} of {partitions} partitions of {name} have a leader");
+                    return Err(BusError::Retriable(text));
+                }
+                Err(error) => return Err(error),
+            }
+            std::thread::sleep(LEADER_POLL);
+        }
+    }
+
+    pub(super) async fn delete_topic(&self, name: &str) -> Result<(), BusError> {
+        let results = self
+            .client
+            .delete_topics(&[name], &admin_options())
+            .await
+            .map_err(|e| bus_error(e, name))?;
+        for result in results {
+            result.map_err(|(name, code)| code_error(code, &name, code.to_string()))?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn delete_records(
+        &self,
+        before: &[(TopicPartition, Offset)],
+    ) -> Result<(), BusError> {
+        let list = partition_list(before.iter().map(|(tp, o)| (tp, KafkaOffset::Offset(o.0))))?;
+        let done = self
+            .client
+            .delete_records(&list, &admin_options())
+            .await
+            .map_err(|e| bus_error(e, "records"))?;
+        for (element, (tp, offset)) in done.elements().iter().zip(before) {
+            match element.error().map_err(|e| bus_error(e, &tp.topic)) {
+                Ok(()) => {}
+                Err(_)
+                    if element.error().err().and_then(|e| e.rdkafka_error_code())
+                        == Some(RDKafkaErrorCode::OffsetOutOfRange) =>
+                {
+                    return Err(BusError::OffsetOutOfRange {
+                        topic_partition: tp.clone(),
+                        offset: *offset,
+                    });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn offsets(
+        &self,
+        partitions: &[TopicPartition],
+        at: OffsetAt,
+    ) -> Result<Vec<Offset>, BusError> {
+        match at {
+            OffsetAt::Earliest => self.ends(partitions, Isolation::ReadUncommitted, |(low, _)| low),
+            OffsetAt::Latest => self.ends(partitions, Isolation::ReadUncommitted, |(_, high)| high),
+            OffsetAt::LatestStable => {
+                self.ends(partitions, Isolation::ReadCommitted, |(_, high)| high)
+            }
+            OffsetAt::TimestampMs(ms) => self.offsets_at_time(partitions, ms),
+        }
+    }
+
+    fn ends(
+        &self,
+        partitions: &[TopicPartition],
+        isolation: Isolation,
+        which: fn((i64, i64)) -> i64,
+    ) -> Result<Vec<Offset>, BusError> {
+        let consumer = match isolation {
+            Isolation::ReadUncommitted => &self.uncommitted,
+            Isolation::ReadCommitted => &self.committed,
+        };
+        partitions
+            .iter()
+            .map(|tp| {
+                consumer
+                    .fetch_watermarks(&tp.topic, tp.partition.0, REQUEST_WAIT_MAX)
+                    .map(|ends| Offset(which(ends)))
+                    .map_err(|e| bus_error(e, &tp.topic))
+            })
+            .collect()
+    }
+
+    fn offsets_at_time(
+        &self,
+        partitions: &[TopicPartition],
+        ms: i64,
+    ) -> Result<Vec<Offset>, BusError> {
+        let list = partition_list(partitions.iter().map(|tp| (tp, KafkaOffset::Offset(ms))))?;
+        let found = self
+            .uncommitted
+            .offsets_for_times(list, REQUEST_WAIT_MAX)
+            .map_err(|e| bus_error(e, "offsets"))?;
+        partitions
+            .iter()
+            .map(|tp| {
+                let element = found.find_partition(&tp.topic, tp.partition.0);
+                if let Some(element) = &element {
+                    element.error().map_err(|e| bus_error(e, &tp.topic))?;
+                }
+                match element.map(|e| e.offset()) {
+                    Some(KafkaOffset::Offset(offset)) => Ok(Offset(offset)),
+                    // None at or after that time: the end.
+                    _ => {
+                        let at = std::slice::from_ref(tp);
+                        let ends = self.offsets(at, OffsetAt::Latest)?;
+                        ends.first()
+                            .copied()
+                            .ok_or_else(|| BusError::UnknownTopic(tp.topic.clone()))
+                    }
+                }
+            })
+            .collect()
+    }
+
+    pub(super) fn committed(
+        &self,
+        group: &str,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<Option<Offset>>, BusError> {
+        // At read_committed librdkafka asks for stable offsets only and waits
+        // while a transaction with offsets of the group is open.
+        let consumer = query_client(&self.options, "read_uncommitted", group)?;
+        let list = partition_list(partitions.iter().map(|tp| (tp, KafkaOffset::Invalid)))?;
+        let found = consumer
+            .committed_offsets(list, REQUEST_WAIT_MAX)
+            .map_err(|e| bus_error(e, group))?;
+        Ok(partitions
+            .iter()
+            .map(|tp| {
+                match found
+                    .find_partition(&tp.topic, tp.partition.0)
+                    .map(|e| e.offset())
+                {
+                    Some(KafkaOffset::Offset(offset)) => Some(Offset(offset)),
+                    _ => None,
+                }
+            })
+            .collect())
+    }
+}
+
+/// A consumer that only asks.
+pub(super) fn query_client(
+    options: &KafkaOptions,
+    isolation: &str,
+    group: &str,
+) -> Result<BaseConsumer, BusError> {
+    options
+        .config(&[
+            ("group.id", group),
+            ("isolation.level", isolation),
+            ("enable.auto.commit", "false"),
+            ("allow.auto.create.topics", "false"),
+        ])
+        .create()
+        .map_err(|e| bus_error(e, group))
+}
+
+fn admin_options() -> AdminOptions {
+    AdminOptions::new()
+        .request_timeout(Some(REQUEST_WAIT_MAX))
+        .operation_timeout(Some(REQUEST_WAIT_MAX))
+}
+
+pub(super) fn partition_list<'a>(
+    partitions: impl Iterator<Item = (&'a TopicPartition, KafkaOffset)>,
+) -> Result<TopicPartitionList, BusError> {
+    let mut list = TopicPartitionList::new();
+    for (tp, offset) in partitions {
+        list.add_partition_offset(&tp.topic, tp.partition.0, offset)
+            .map_err(|e| bus_error(e, &tp.topic))?;
+    }
+    Ok(list)
+}
+
+fn topic_info(topic: &MetadataTopic) -> Result<TopicInfo, BusError> {
+    if let Some(error) = topic.error() {
+        let code = RDKafkaErrorCode::from(error);
+        return Err(code_error(code, topic.name(), code.to_string()));
+    }
+    let partitions = topic.partitions().len();
+    Ok(TopicInfo {
+        name: topic.name().to_owned(),
+        // librdkafka's metadata does not carry topic ids.
+        id: TopicId::nil(),
+        partitions: i32::try_from(partitions).unwrap_or(i32::MAX),
+    })
+}

@@ -1,0 +1,293 @@
+//! Assigned partitions, without a group.
+//!
+//! librdkafka hands out records only; control markers and aborted records
+//! show as gaps. Its *position* does move past markers, and the end-of-
+//! partition event says when to look: that is how a reader learns that it is
+//! at the end of a log whose last entry is a marker.
+
+use super::admin::{Admin, partition_list};
+use super::errors::bus_error;
+use super::{KafkaOptions, blocking};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::FutureExt;
+use millstream_core::ids::{Offset, TopicPartition};
+use millstream_core::ports::{
+    BusError, BusReader, FetchedRecords, Isolation, OffsetAt, Record, RecordHeader,
+};
+use rdkafka::Offset as KafkaOffset;
+use rdkafka::consumer::{Consumer, StreamConsumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Headers, Message};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// Age at which a partition's end is asked for again.
+const END_AGE_MAX: Duration = Duration::from_secs(1);
+
+pub(super) struct KafkaReader {
+    consumer: Arc<StreamConsumer>,
+    admin: Arc<Admin>,
+    isolation: Isolation,
+    partitions: BTreeMap<TopicPartition, Assigned>,
+    /// About the bytes that are buffered in `partitions`.
+    buffered_bytes: usize,
+    ends_at: Instant,
+}
+
+struct Assigned {
+    /// One past what has been buffered.
+    next: Offset,
+    end: Offset,
+    /// Read and not given out yet: kept here so that a dropped poll loses
+    /// nothing.
+    records: Vec<Record>,
+    /// `next` as of the last answer.
+    reported: Offset,
+}
+
+impl KafkaReader {
+    pub(super) async fn new(
+        options: &KafkaOptions,
+        admin: Arc<Admin>,
+        start: &[(TopicPartition, Offset)],
+        isolation: Isolation,
+    ) -> Result<Self, BusError> {
+        let level = match isolation {
+            Isolation::ReadUncommitted => "read_uncommitted",
+            Isolation::ReadCommitted => "read_committed",
+        };
+        let consumer: StreamConsumer = options
+            .config(&[
+                // Nothing is committed; librdkafka wants a name to assign.
+                ("group.id", "millstream-reader"),
+                ("isolation.level", level),
+                ("enable.auto.commit", "false"),
+                ("enable.auto.offset.store", "false"),
+                ("allow.auto.create.topics", "false"),
+                ("auto.offset.reset", "error"),
+                ("enable.partition.eof", "true"),
+                ("fetch.wait.max.ms", "500"),
+                ("fetch.error.backoff.ms", "50"),
+            ])
+            .create()
+            .map_err(|e| bus_error(e, "reader"))?;
+        let partitions = start
+            .iter()
+            .map(|(tp, offset)| (tp.clone(), Assigned::at(*offset)));
+        let mut reader = Self {
+            consumer: Arc::new(consumer),
+            admin,
+            isolation,
+            partitions: partitions.collect(),
+            buffered_bytes: 0,
+            ends_at: Instant::now(),
+        };
+        reader.refresh_ends().await?;
+        reader.check_range().await?;
+        reader.assign().await?;
+        Ok(reader)
+    }
+
+    async fn assign(&self) -> Result<(), BusError> {
+        let list = partition_list(
+            self.partitions
+                .iter()
+                .map(|(tp, a)| (tp, KafkaOffset::Offset(a.next.0))),
+        )?;
+        let consumer = Arc::clone(&self.consumer);
+        blocking(move || consumer.assign(&list).map_err(|e| bus_error(e, "reader"))).await
+    }
+
+    async fn refresh_ends(&mut self) -> Result<(), BusError> {
+        let at = match self.isolation {
+            Isolation::ReadUncommitted => OffsetAt::Latest,
+            Isolation::ReadCommitted => OffsetAt::LatestStable,
+        };
+        let partitions: Vec<TopicPartition> = self.partitions.keys().cloned().collect();
+        let admin = Arc::clone(&self.admin);
+        let ends = blocking(move || admin.offsets(&partitions, at)).await?;
+        for (assigned, end) in self.partitions.values_mut().zip(ends) {
+            assigned.end = assigned.end.max(end);
+        }
+        self.ends_at = Instant::now();
+        Ok(())
+    }
+
+    /// librdkafka does not say which partition was out of range, and at the
+    /// very start only after a fetch: looked up instead.
+    async fn check_range(&self) -> Result<(), BusError> {
+        let partitions: Vec<TopicPartition> = self.partitions.keys().cloned().collect();
+        let admin = Arc::clone(&self.admin);
+        let (starts, ends) = blocking(move || {
+            let starts = admin.offsets(&partitions, OffsetAt::Earliest)?;
+            Ok((starts, admin.offsets(&partitions, OffsetAt::Latest)?))
+        })
+        .await?;
+        for ((tp, assigned), (start, end)) in self.partitions.iter().zip(starts.iter().zip(ends)) {
+            if assigned.next < *start || assigned.next > end {
+                return Err(BusError::OffsetOutOfRange {
+                    topic_partition: tp.clone(),
+                    offset: assigned.next,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the first record or end-of-partition, then takes what is
+    /// there without waiting.
+    async fn fill(&mut self, deadline: Instant, bytes_max: usize) -> Result<(), BusError> {
+        while self.buffered_bytes < bytes_max {
+            let consumer = Arc::clone(&self.consumer);
+            let received = if self.has_news() {
+                match consumer.recv().now_or_never() {
+                    Some(received) => received,
+                    None => return Ok(()),
+                }
+            } else {
+                match timeout_at(deadline, consumer.recv()).await {
+                    Ok(received) => received,
+                    Err(_) => return Ok(()),
+                }
+            };
+            match received {
+                Ok(message) => self.buffer(&message),
+                Err(KafkaError::PartitionEOF(_)) => self.look_at_positions()?,
+                Err(error) => return Err(self.failed(error).await),
+            }
+        }
+        Ok(())
+    }
+
+    fn buffer(&mut self, message: &impl Message) {
+        let tp = TopicPartition::new(message.topic(), message.partition());
+        let Some(assigned) = self.partitions.get_mut(&tp) else {
+            return;
+        };
+        let record = record(message);
+        // What a seek left behind in librdkafka's queue.
+        if record.offset < assigned.next {
+            return;
+        }
+        self.buffered_bytes += record.key.as_ref().map_or(0, |k| k.len());
+        self.buffered_bytes += record.value.as_ref().map_or(0, |v| v.len()) + 1;
+        assigned.next = record.offset.plus(1);
+        assigned.end = assigned.end.max(assigned.next);
+        assigned.records.push(record);
+    }
+
+    fn look_at_positions(&mut self) -> Result<(), BusError> {
+        let positions = self
+            .consumer
+            .position()
+            .map_err(|e| bus_error(e, "reader"))?;
+        for element in positions.elements() {
+            let tp = TopicPartition::new(element.topic(), element.partition());
+            let KafkaOffset::Offset(position) = element.offset() else {
+                continue;
+            };
+            if let Some(assigned) = self.partitions.get_mut(&tp) {
+                assigned.next = assigned.next.max(Offset(position));
+                assigned.end = assigned.end.max(assigned.next);
+            }
+        }
+        Ok(())
+    }
+
+    async fn failed(&self, error: KafkaError) -> BusError {
+        let code = error.rdkafka_error_code();
+        let out_of_range = matches!(
+            code,
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
+        );
+        if out_of_range && let Err(known) = self.check_range().await {
+            return known;
+        }
+        match bus_error(error, "reader") {
+            // The topic may have been deleted or moved: look again.
+            BusError::Fatal(text) if out_of_range => BusError::Retriable(text),
+            other => other,
+        }
+    }
+
+    fn has_news(&self) -> bool {
+        self.partitions.values().any(|a| a.next != a.reported)
+    }
+
+    fn take(&mut self) -> Vec<FetchedRecords> {
+        self.buffered_bytes = 0;
+        self.partitions
+            .iter_mut()
+            .filter(|(_, a)| a.next != a.reported)
+            .map(|(tp, a)| {
+                a.reported = a.next;
+                FetchedRecords {
+                    topic_partition: tp.clone(),
+                    records: std::mem::take(&mut a.records),
+                    next_offset: a.next,
+                    end_offset: a.end,
+                }
+            })
+            .collect()
+    }
+}
+
+impl Assigned {
+    fn at(offset: Offset) -> Self {
+        Self {
+            next: offset,
+            end: offset,
+            records: Vec::new(),
+            reported: offset,
+        }
+    }
+}
+
+#[async_trait]
+impl BusReader for KafkaReader {
+    async fn poll(
+        &mut self,
+        wait_max: Duration,
+        bytes_max: usize,
+    ) -> Result<Vec<FetchedRecords>, BusError> {
+        let deadline = Instant::now() + wait_max;
+        // Ends only say how far behind the reader is; asking costs a request
+        // a partition, so not for each poll.
+        if self.ends_at.elapsed() >= END_AGE_MAX {
+            self.refresh_ends().await?;
+        }
+        self.fill(deadline, bytes_max).await?;
+        Ok(self.take())
+    }
+
+    async fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> Result<(), BusError> {
+        self.partitions
+            .insert(partition.clone(), Assigned::at(offset));
+        self.refresh_ends().await?;
+        // A new assignment drops what librdkafka had queued; what is buffered
+        // here of the other partitions stays.
+        self.assign().await
+    }
+}
+
+fn record(message: &impl Message) -> Record {
+    let headers = message.headers().map_or_else(Vec::new, |headers| {
+        headers
+            .iter()
+            .map(|h| RecordHeader {
+                key: h.key.to_owned(),
+                value: h.value.map(Bytes::copy_from_slice),
+            })
+            .collect()
+    });
+    Record {
+        offset: Offset(message.offset()),
+        timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
+        key: message.key().map(Bytes::copy_from_slice),
+        value: message.payload().map(Bytes::copy_from_slice),
+        headers,
+    }
+}
