@@ -1,0 +1,338 @@
+//! The WebSocket: all of a page's subscriptions over one connection.
+//!
+//! Each subscription is a task that waits for the newest state of what it
+//! follows and hands it to the connection's bounded queue. A client that does
+//! not read holds its own tasks up, nothing else: they wake to the newest
+//! state, never to a backlog.
+
+use crate::messages::{Filter, bus_problem, message};
+use crate::problem::Problem;
+use crate::routes::App;
+use crate::sql::LiveAnswer;
+use axum::extract::ws::{Message, WebSocket};
+use futures::{SinkExt, StreamExt};
+use millstream_core::ports::bus::all_partitions;
+use millstream_core::ports::{BusReader, Isolation, OffsetAt};
+use serde::Deserialize;
+use serde_json::json;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+/// Subscriptions of one connection.
+const SUBSCRIPTIONS_MAX: usize = 64;
+/// Length of one frame from a client, in bytes.
+pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+/// Frames that wait for a client that does not read.
+const QUEUE_FRAMES_MAX: usize = 16;
+/// A client that takes no frame for this long is cut off.
+const WRITE_TIME_MAX: Duration = Duration::from_secs(20);
+/// Messages in one push of a tail.
+const TAIL_MESSAGES_MAX: usize = 200;
+/// Least time between two pushes of a tail.
+const TAIL_PUSH_MIN: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "op", rename_all = "lowercase")]
+enum ClientFrame {
+    Subscribe {
+        id: String,
+        #[serde(flatten)]
+        what: What,
+    },
+    Unsubscribe {
+        id: String,
+    },
+    Ping {
+        t: f64,
+    },
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+enum What {
+    Sql {
+        sql: String,
+    },
+    Tail {
+        topic: String,
+        partition: Option<i32>,
+        contains: Option<String>,
+    },
+    Overview,
+    Topics,
+    Groups,
+    Jobs,
+    Race,
+}
+
+#[derive(Clone)]
+struct Pushes {
+    id: String,
+    queue: mpsc::Sender<String>,
+}
+
+impl Pushes {
+    /// Queues one push; false when the connection has gone. `data` is JSON
+    /// already.
+    async fn data(&self, seq: u64, sent_ms: i64, age_ms: Option<i64>, data: &str) -> bool {
+        let age = age_ms.map_or("null".into(), |a| a.to_string());
+        let id = json!(self.id);
+        let frame = format!(
+            "{{\"id\":{id},\"type\":\"data\",\"seq\":{seq},\"sent_ms\":{sent_ms},\"age_ms\":{age},\"data\":{data}}}"
+        );
+        self.queue.send(frame).await.is_ok()
+    }
+
+    async fn error(&self, problem: &Problem) {
+        let frame = json!({ "id": self.id, "type": "error", "problem": problem });
+        let _ = self.queue.send(frame.to_string()).await;
+    }
+}
+
+/// Serves one connection to its end.
+pub async fn serve(socket: WebSocket, app: Arc<App>) {
+    let (mut sink, mut stream) = socket.split();
+    let (queue, mut frames) = mpsc::channel::<String>(QUEUE_FRAMES_MAX);
+    let stop = app.stop.clone();
+    let writer = tokio::spawn(async move {
+        while let Some(frame) = frames.recv().await {
+            let sent = tokio::time::timeout(WRITE_TIME_MAX, sink.send(Message::Text(frame.into())));
+            if !matches!(sent.await, Ok(Ok(()))) {
+                return;
+            }
+        }
+        let _ = sink.send(Message::Close(None)).await;
+    });
+    let mut connection = Connection {
+        app,
+        queue,
+        subscriptions: HashMap::new(),
+    };
+    loop {
+        let frame = tokio::select! {
+            () = stop.cancelled() => break,
+            frame = stream.next() => frame,
+        };
+        match frame {
+            Some(Ok(Message::Text(text))) => connection.frame(text.as_str()).await,
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(Message::Binary(_) | Message::Close(_)) | Err(_)) | None => break,
+        }
+        if writer.is_finished() {
+            break;
+        }
+    }
+    connection
+        .subscriptions
+        .into_values()
+        .for_each(|task| task.abort());
+    drop(connection.queue);
+    let _ = tokio::time::timeout(Duration::from_secs(1), writer).await;
+}
+
+struct Connection {
+    app: Arc<App>,
+    queue: mpsc::Sender<String>,
+    subscriptions: HashMap<String, AbortHandle>,
+}
+
+impl Connection {
+    async fn frame(&mut self, text: &str) {
+        match serde_json::from_str::<ClientFrame>(text) {
+            Ok(ClientFrame::Subscribe { id, what }) => self.subscribe(id, what).await,
+            Ok(ClientFrame::Unsubscribe { id }) => {
+                if let Some(task) = self.subscriptions.remove(&id) {
+                    task.abort();
+                }
+            }
+            Ok(ClientFrame::Ping { t }) => {
+                let pong = json!({ "type": "pong", "t": t, "server_ms": self.app.clock.now_ms() });
+                // A full queue means that pushes are waiting: they say as much.
+                let _ = self.queue.try_send(pong.to_string());
+            }
+            Err(error) => {
+                let problem =
+                    Problem::bad_request("not a frame of this API").detail(error.to_string());
+                let frame = json!({ "id": null, "type": "error", "problem": problem });
+                let _ = self.queue.try_send(frame.to_string());
+            }
+        }
+    }
+
+    async fn subscribe(&mut self, id: String, what: What) {
+        let pushes = Pushes {
+            id: id.clone(),
+            queue: self.queue.clone(),
+        };
+        self.subscriptions.retain(|_, task| !task.is_finished());
+        if !self.subscriptions.contains_key(&id) && self.subscriptions.len() >= SUBSCRIPTIONS_MAX {
+            let problem = Problem::bad_request(format!(
+                "a connection has at most {SUBSCRIPTIONS_MAX} subscriptions"
+            ));
+            return pushes.error(&problem).await;
+        }
+        let app = self.app.clone();
+        let task = tokio::spawn(async move {
+            let ended = match what {
+                What::Sql { sql } => follow_sql(&app, &pushes, &sql).await,
+                What::Tail {
+                    topic,
+                    partition,
+                    contains,
+                } => follow_topic(&app, &pushes, &topic, partition, contains).await,
+                What::Overview => follow_page(&app, &pushes, Page::Overview).await,
+                What::Topics => follow_page(&app, &pushes, Page::Topics).await,
+                What::Groups => follow_page(&app, &pushes, Page::Groups).await,
+                What::Jobs => follow_page(&app, &pushes, Page::Jobs).await,
+                What::Race => follow_page(&app, &pushes, Page::Race).await,
+            };
+            if let Err(problem) = ended {
+                pushes.error(&problem).await;
+            }
+        });
+        if let Some(before) = self.subscriptions.insert(id, task.abort_handle()) {
+            before.abort();
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Page {
+    Overview,
+    Topics,
+    Groups,
+    Jobs,
+    Race,
+}
+
+async fn follow_page(app: &App, pushes: &Pushes, page: Page) -> Result<(), Problem> {
+    let mut documents = app.documents.clone();
+    let mut seq = 0;
+    loop {
+        let now = documents.borrow_and_update().clone();
+        if let Some(now) = now {
+            let data = match page {
+                Page::Overview => now.overview(&app.cluster),
+                Page::Topics => now.topics(),
+                Page::Groups => now.groups(),
+                Page::Jobs => now.jobs(),
+                Page::Race => now.race(),
+            };
+            seq += 1;
+            let sent_ms = app.clock.now_ms();
+            let age_ms = sent_ms - now.snapshot.now_ms;
+            if !pushes.data(seq, sent_ms, Some(age_ms), &data).await {
+                return Ok(());
+            }
+        }
+        if documents.changed().await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+async fn follow_sql(app: &App, pushes: &Pushes, sql: &str) -> Result<(), Problem> {
+    let mut subscription = app.sql()?.subscribe(sql).await?;
+    let _reads = app.live_reads.note(&subscription.topics);
+    loop {
+        let state: Option<Arc<LiveAnswer>> = subscription.states.borrow_and_update().clone();
+        if let Some(state) = state {
+            let data = state.result.clone()?;
+            let sent_ms = app.clock.now_ms();
+            let age_ms = state
+                .newest_ms
+                .map(|newest| (state.made_ms - newest).max(0) + (sent_ms - state.made_ms).max(0));
+            if !pushes.data(state.seq, sent_ms, age_ms, &data).await {
+                return Ok(());
+            }
+        }
+        if subscription.states.changed().await.is_err() {
+            return Err(Problem::new(
+                axum::http::StatusCode::SERVICE_UNAVAILABLE,
+                "the live query has ended",
+            ));
+        }
+    }
+}
+
+async fn follow_topic(
+    app: &App,
+    pushes: &Pushes,
+    topic: &str,
+    partition: Option<i32>,
+    contains: Option<String>,
+) -> Result<(), Problem> {
+    let info = app.bus.topic(topic).await.map_err(bus_problem)?;
+    let mut partitions = all_partitions(topic, info.partitions);
+    if let Some(wanted) = partition {
+        partitions.retain(|p| p.partition.0 == wanted);
+        if partitions.is_empty() {
+            return Err(Problem::bad_request(format!(
+                "topic {topic} has no partition {wanted}"
+            )));
+        }
+    }
+    let ends = app
+        .bus
+        .offsets(&partitions, OffsetAt::LatestStable)
+        .await
+        .map_err(bus_problem)?;
+    let start: Vec<_> = partitions.into_iter().zip(ends).collect();
+    let mut reader = app
+        .bus
+        .reader(&start, Isolation::ReadCommitted)
+        .await
+        .map_err(bus_problem)?;
+    let filter = Filter::new(contains.as_deref());
+    let mut seq = 0;
+    loop {
+        let (messages, skipped, scanned) = tail_once(&mut *reader, &filter).await?;
+        if scanned == 0 {
+            continue;
+        }
+        seq += 1;
+        let sent_ms = app.clock.now_ms();
+        let newest_ms = messages.iter().map(|m| m.timestamp_ms).max();
+        let data =
+            json!({ "messages": messages, "skipped": skipped, "scanned": scanned }).to_string();
+        if !pushes
+            .data(seq, sent_ms, newest_ms.map(|n| (sent_ms - n).max(0)), &data)
+            .await
+        {
+            return Ok(());
+        }
+        tokio::time::sleep(TAIL_PUSH_MIN).await;
+    }
+}
+
+/// What one poll brought: the newest messages that match, how many more did,
+/// how many were looked at.
+async fn tail_once(
+    reader: &mut dyn BusReader,
+    filter: &Filter,
+) -> Result<(Vec<crate::messages::Message>, usize, usize), Problem> {
+    let fetched = reader
+        .poll(Duration::from_secs(5), 1 << 20)
+        .await
+        .map_err(bus_problem)?;
+    let scanned = fetched.iter().map(|f| f.records.len()).sum();
+    let mut messages: Vec<_> = fetched
+        .iter()
+        .flat_map(|f| {
+            f.records
+                .iter()
+                .map(move |r| (f.topic_partition.partition.0, r))
+        })
+        .filter(|(_, r)| filter.matches(r))
+        .collect();
+    messages.sort_by_key(|(partition, r)| (r.timestamp_ms, *partition, r.offset));
+    let skipped = messages.len().saturating_sub(TAIL_MESSAGES_MAX);
+    let shown = messages
+        .drain(skipped..)
+        .map(|(p, r)| message(p, r))
+        .collect();
+    Ok((shown, skipped, scanned))
+}

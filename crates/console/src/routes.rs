@@ -1,0 +1,315 @@
+//! The API's routes. What each answers is in `docs/reference/http-api.md`.
+
+use crate::documents::{ClusterInfo, Documents};
+use crate::guard::{Guard, guard};
+use crate::messages::{Messages, MessagesQuery, ProduceBody, Produced, bus_problem};
+use crate::problem::Problem;
+use crate::reads::LiveReads;
+use crate::sql::{Answer, SqlPort};
+use crate::{assets, live, messages};
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router, middleware};
+use millstream_cluster::MetadataService;
+use millstream_core::env::Clock;
+use millstream_core::limits::SQL_BYTES_MAX;
+use millstream_core::ports::{Bus, TopicSpec};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Answers a topic's settings with their sources.
+pub type TopicConfigs = Box<dyn Fn(&str) -> Vec<Value> + Send + Sync>;
+
+/// Everything the routes need.
+pub struct App {
+    /// Cluster facts.
+    pub cluster: ClusterInfo,
+    /// The log.
+    pub bus: Arc<dyn Bus>,
+    /// The engine; absent without its role.
+    pub engine: Option<Arc<dyn SqlPort>>,
+    /// Definitions.
+    pub metadata: Arc<MetadataService>,
+    /// The last snapshot's documents; `None` until the first.
+    pub documents: watch::Receiver<Option<Arc<Documents>>>,
+    /// What live queries read.
+    pub live_reads: LiveReads,
+    /// Why clients are not served yet; `None` when they are.
+    pub not_ready: watch::Receiver<Option<String>>,
+    /// Renders `/metrics`.
+    pub metrics: Box<dyn Fn() -> String + Send + Sync>,
+    /// A topic's settings with their sources, for its page.
+    pub topic_configs: TopicConfigs,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Ends live connections.
+    pub stop: CancellationToken,
+    /// Whether the web app is served.
+    pub console: bool,
+}
+
+impl App {
+    /// The engine, or why there is none.
+    pub fn sql(&self) -> Result<&Arc<dyn SqlPort>, Problem> {
+        self.engine.as_ref().ok_or_else(|| {
+            Problem::new(
+                StatusCode::NOT_IMPLEMENTED,
+                "this server runs without the engine",
+            )
+            .hint("start it with the role engine, or ask a server that has it")
+        })
+    }
+
+    fn documents(&self) -> Result<Arc<Documents>, Problem> {
+        self.documents.borrow().clone().ok_or_else(|| {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no reading yet")
+                .hint("try again in a second")
+        })
+    }
+}
+
+/// A JSON body whose errors are problems.
+struct Body<T>(T);
+
+impl<S, T> FromRequest<S> for Body<T>
+where
+    S: Send + Sync,
+    Json<T>: FromRequest<S, Rejection = JsonRejection>,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Problem> {
+        match Json::<T>::from_request(request, state).await {
+            Ok(Json(body)) => Ok(Self(body)),
+            Err(e) => Err(
+                Problem::new(e.status(), "the body is not what this call takes")
+                    .detail(e.body_text()),
+            ),
+        }
+    }
+}
+
+type Shared = State<Arc<App>>;
+type Answered<T> = Result<Json<T>, Problem>;
+
+/// The router.
+pub fn router(app: Arc<App>, names: Guard) -> Router {
+    let api = Router::new()
+        .route("/sql", post(run_sql))
+        .route("/overview", get(overview))
+        .route("/topics", get(topics).post(create_topic))
+        .route("/topics/{name}", get(topic))
+        .route("/topics/{name}/messages", get(topic_messages))
+        .route("/topics/{name}/produce", post(produce))
+        .route("/groups", get(groups))
+        .route("/groups/{id}", get(group))
+        .route("/jobs", get(jobs))
+        .route("/jobs/{id}", get(job))
+        .route("/jobs/{id}/stop", post(stop_job))
+        .route("/tables", get(tables))
+        .route("/dashboards", get(dashboards))
+        .route("/dashboards/{id}", get(dashboard))
+        .route("/live", get(upgrade))
+        .fallback(|| async { Problem::not_found("no such call") });
+    let mut router = Router::new()
+        .nest("/api/v1", api)
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics));
+    if app.console {
+        router = router.fallback(get(assets::serve));
+    }
+    router
+        .layer(DefaultBodyLimit::max(SQL_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(names, guard))
+        .with_state(app)
+}
+
+fn json_text(text: Arc<str>) -> Response {
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        text.to_string(),
+    )
+        .into_response()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SqlBody {
+    sql: String,
+}
+
+async fn run_sql(State(app): Shared, Body(body): Body<SqlBody>) -> Answered<Answer> {
+    Ok(Json(app.sql()?.execute(&body.sql).await?))
+}
+
+async fn overview(State(app): Shared) -> Result<Response, Problem> {
+    Ok(json_text(app.documents()?.overview(&app.cluster)))
+}
+
+#[derive(Deserialize)]
+struct TopicsQuery {
+    #[serde(default)]
+    internal: bool,
+}
+
+async fn topics(
+    State(app): Shared,
+    query: Result<Query<TopicsQuery>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let documents = app.documents()?;
+    if query
+        .map_err(|e| Problem::bad_request(e.body_text()))?
+        .internal
+    {
+        return Ok(Json(documents.make_topics(true)).into_response());
+    }
+    Ok(json_text(documents.topics()))
+}
+
+async fn topic(State(app): Shared, Path(name): Path<String>) -> Answered<Value> {
+    let documents = app.documents()?;
+    let Some(view) = documents.snapshot.topics.iter().find(|t| t.name == name) else {
+        return Err(Problem::not_found(format!("no topic {name}")));
+    };
+    let mut value = json!(view);
+    value["configs"] = json!((app.topic_configs)(&name));
+    Ok(Json(value))
+}
+
+async fn topic_messages(
+    State(app): Shared,
+    Path(name): Path<String>,
+    query: Result<Query<MessagesQuery>, QueryRejection>,
+) -> Answered<Messages> {
+    let Query(query) = query.map_err(|e| Problem::bad_request(e.body_text()))?;
+    Ok(Json(messages::read(&*app.bus, &name, &query).await?))
+}
+
+async fn produce(
+    State(app): Shared,
+    Path(name): Path<String>,
+    Body(body): Body<ProduceBody>,
+) -> Answered<Produced> {
+    Ok(Json(messages::produce(&*app.bus, &name, body).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CreateTopicBody {
+    name: String,
+    #[serde(default = "one")]
+    partitions: i32,
+    #[serde(default)]
+    configs: BTreeMap<String, String>,
+}
+
+fn one() -> i32 {
+    1
+}
+
+async fn create_topic(State(app): Shared, Body(body): Body<CreateTopicBody>) -> Answered<Value> {
+    let spec = TopicSpec {
+        name: body.name,
+        partitions: body.partitions,
+        configs: body.configs,
+    };
+    let info = app.bus.create_topic(spec).await.map_err(bus_problem)?;
+    Ok(Json(
+        json!({ "name": info.name, "id": info.id, "partitions": info.partitions }),
+    ))
+}
+
+async fn groups(State(app): Shared) -> Result<Response, Problem> {
+    Ok(json_text(app.documents()?.groups()))
+}
+
+async fn group(State(app): Shared, Path(id): Path<String>) -> Answered<Value> {
+    let documents = app.documents()?;
+    let snapshot = &documents.snapshot;
+    snapshot
+        .groups
+        .iter()
+        .chain(&snapshot.job_groups)
+        .find(|g| g.group == id)
+        .map(|g| Json(json!(g)))
+        .ok_or_else(|| Problem::not_found(format!("no consumer group {id}")))
+}
+
+async fn jobs(State(app): Shared) -> Answered<Value> {
+    Ok(Json(json!({ "jobs": app.sql()?.jobs() })))
+}
+
+async fn job(State(app): Shared, Path(id): Path<String>) -> Answered<Value> {
+    let jobs = app.sql()?.jobs();
+    jobs.into_iter()
+        .find(|j| j["id"] == id)
+        .map(Json)
+        .ok_or_else(|| Problem::not_found(format!("no job {id}")))
+}
+
+async fn stop_job(State(app): Shared, Path(id): Path<String>) -> Answered<Value> {
+    app.sql()?.stop_job(&id).await?;
+    Ok(Json(json!({ "id": id, "state": "stopped" })))
+}
+
+async fn tables(State(app): Shared) -> Answered<Value> {
+    Ok(Json(json!({ "tables": app.sql()?.tables() })))
+}
+
+async fn dashboards(State(app): Shared) -> Answered<Value> {
+    let image = app.metadata.image();
+    let dashboards: Vec<Value> = image
+        .dashboards()
+        .filter_map(|d| serde_json::from_str::<Value>(&d.json).ok())
+        .map(|d| {
+            json!({
+                "id": d["id"],
+                "title": d["title"],
+                "panels": d["panels"].as_array().map_or(0, Vec::len),
+                "screen": d["screen"].is_object(),
+            })
+        })
+        .collect();
+    Ok(Json(json!({ "dashboards": dashboards })))
+}
+
+async fn dashboard(State(app): Shared, Path(id): Path<String>) -> Result<Response, Problem> {
+    let image = app.metadata.image();
+    let Some(dashboard) = image.dashboard(&id) else {
+        return Err(Problem::not_found(format!("no dashboard {id}")));
+    };
+    Ok(json_text(dashboard.json.as_str().into()))
+}
+
+async fn readyz(State(app): Shared) -> Response {
+    match app.not_ready.borrow().clone() {
+        None => "ready\n".into_response(),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+    }
+}
+
+async fn metrics(State(app): Shared) -> Response {
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        (app.metrics)(),
+    )
+        .into_response()
+}
+
+async fn upgrade(State(app): Shared, upgrade: WebSocketUpgrade) -> Response {
+    upgrade
+        .max_message_size(live::FRAME_BYTES_MAX)
+        .on_upgrade(move |socket| live::serve(socket, app))
+}
