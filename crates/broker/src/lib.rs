@@ -9,13 +9,26 @@
 //! | [`txn`] | transactions |
 //! | [`journal`] | how the two keep their state |
 //! | [`state`] | what handlers work on |
+//! | [`topics`] | creating topics, and their logs on this node |
+//! | `coordination` | what the coordinators need of the broker |
+//! | `fetch` | sessions, and reads that wait |
+//! | `error` | the one place where errors become Kafka's codes |
 //! | [`stats`] | counters |
 
 pub mod api;
 pub mod connection;
+mod coordination;
+pub mod error;
+mod fetch;
 pub mod group;
 pub mod journal;
+pub mod service;
 pub mod state;
 pub mod stats;
 mod task;
+pub mod topics;
 pub mod txn;
+
+pub use service::{Advertised, Broker, BrokerDeps, BrokerError, BrokerHandle, BrokerOptions};
+pub use state::{BrokerState, RequestContext};
+pub use stats::BrokerStats;

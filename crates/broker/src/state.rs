@@ -1,13 +1,19 @@
 //! What handlers work on: the broker's state and the context of one request.
 
 use crate::connection::{Connection, ConnectionLimits};
+use crate::fetch::sessions::FetchSessions;
+use crate::group::GroupCoordinator;
 use crate::stats::Stats;
+use crate::topics::Hosting;
+use crate::txn::TxnCoordinator;
 use millstream_cluster::configs::{BrokerSettings, ConfigView};
 use millstream_cluster::image::ConfigMap;
 use millstream_cluster::{MetadataImage, MetadataService};
 use millstream_core::env::{Clock, Rand};
 use millstream_core::ids::BrokerId;
+use millstream_log::LogManager;
 use parking_lot::Mutex;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +46,12 @@ pub struct BrokerState {
     pub(crate) request_budget: Arc<Semaphore>,
     pub(crate) stopping: CancellationToken,
     pub(crate) settings: Mutex<Option<(u64, Arc<BrokerSettings>)>>,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) hosting: Hosting,
+    pub(crate) fetch_sessions: FetchSessions,
+    pub(crate) fetched_budget: Arc<Semaphore>,
+    pub(crate) groups: GroupCoordinator,
+    pub(crate) transactions: TxnCoordinator,
 }
 
 impl BrokerState {
@@ -105,6 +117,34 @@ impl BrokerState {
                 settings
             }
         }
+    }
+
+    /// Where the partitions are.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// The logs of this node.
+    pub fn logs(&self) -> &Arc<LogManager> {
+        self.hosting.logs()
+    }
+
+    /// The group coordinator.
+    pub fn groups(&self) -> &GroupCoordinator {
+        &self.groups
+    }
+
+    /// The transaction coordinator.
+    pub fn txns(&self) -> &TxnCoordinator {
+        &self.transactions
+    }
+
+    pub(crate) fn fetch_sessions(&self) -> &FetchSessions {
+        &self.fetch_sessions
+    }
+
+    pub(crate) fn fetched_budget(&self) -> &Arc<Semaphore> {
+        &self.fetched_budget
     }
 
     pub(crate) fn request_budget(&self) -> &Arc<Semaphore> {

@@ -14,8 +14,39 @@
 //! A request's byte fields are slices of its frame: copy what is kept for
 //! longer than the request, or it keeps the whole frame in memory.
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 mod api_versions;
+mod create_partitions;
+mod create_topics;
+mod delete_groups;
+mod delete_records;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_groups;
+mod describe_log_dirs;
+mod describe_transactions;
+mod end_txn;
+mod fetch;
+mod find_coordinator;
+mod heartbeat;
+mod incremental_alter_configs;
+mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
+mod list_offsets;
+mod list_transactions;
+mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
+mod offset_for_leader_epoch;
+mod produce;
 mod registry;
+mod sync_group;
+mod txn_offset_commit;
 
 pub(crate) use api_versions::unsupported_version as unsupported_api_versions;
 pub use registry::{Api, Handler};
@@ -27,12 +58,58 @@ use registry::api;
 
 /// Every API that this broker serves, by number.
 pub static APIS: &[Api] = &[
+    api::<produce::Produce>(), // 0
+    api::<fetch::Fetch>(), // 1
+    api::<list_offsets::ListOffsets>(), // 2
+    api::<metadata::Metadata>(), // 3
+    api::<offset_commit::OffsetCommit>(), // 8
+    api::<offset_fetch::OffsetFetch>(), // 9
+    api::<find_coordinator::FindCoordinator>(), // 10
+    api::<join_group::JoinGroup>(), // 11
+    api::<heartbeat::Heartbeat>(), // 12
+    api::<leave_group::LeaveGroup>(), // 13
+    api::<sync_group::SyncGroup>(), // 14
+    api::<describe_groups::DescribeGroups>(), // 15
+    api::<list_groups::ListGroups>(), // 16
     api::<api_versions::ApiVersions>(), // 18
+    api::<create_topics::CreateTopics>(), // 19
+    api::<delete_topics::DeleteTopics>(), // 20
+    api::<delete_records::DeleteRecords>(), // 21
+    api::<init_producer_id::InitProducerId>(), // 22
+    api::<offset_for_leader_epoch::OffsetForLeaderEpoch>(), // 23
+    api::<add_partitions_to_txn::AddPartitionsToTxn>(), // 24
+    api::<add_offsets_to_txn::AddOffsetsToTxn>(), // 25
+    api::<end_txn::EndTxn>(), // 26
+    api::<txn_offset_commit::TxnOffsetCommit>(), // 28
+    api::<describe_configs::DescribeConfigs>(), // 32
+    api::<describe_log_dirs::DescribeLogDirs>(), // 35
+    api::<create_partitions::CreatePartitions>(), // 37
+    api::<delete_groups::DeleteGroups>(), // 42
+    api::<incremental_alter_configs::IncrementalAlterConfigs>(), // 44
+    api::<offset_delete::OffsetDelete>(), // 47
+    api::<describe_cluster::DescribeCluster>(), // 60
+    api::<describe_transactions::DescribeTransactions>(), // 65
+    api::<list_transactions::ListTransactions>(), // 66
 ];
 
 /// The API of this number, if it is served.
 pub fn find(key: ApiKey) -> Option<&'static Api> {
     APIS.iter().find(|api| api.key == key)
+}
+
+/// All that can be done to a topic, as bits (KIP-430): there are no
+/// permissions yet, so everyone may do everything.
+const ALL_TOPIC_OPERATIONS: i32 = operations(&[3, 4, 5, 6, 7, 8, 10, 11]);
+/// All that can be done to the cluster, as bits.
+const ALL_CLUSTER_OPERATIONS: i32 = operations(&[5, 7, 8, 9, 10, 11, 12]);
+
+const fn operations(codes: &[u8]) -> i32 {
+    let (mut bits, mut i) = (0, 0);
+    while i < codes.len() {
+        bits |= 1 << codes[i];
+        i += 1;
+    }
+    bits
 }
 
 /// What a handler gives back.

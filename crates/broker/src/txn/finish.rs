@@ -23,16 +23,14 @@ impl Inner {
         let Some((marker, partitions)) = marker_of(shard, id) else {
             return;
         };
-        join_all(
-            partitions
-                .iter()
-                .map(|partition| self.write_marker(partition, marker)),
-        )
-        .await;
-        while !self.stop.is_cancelled() {
+        let writes = partitions.iter().map(|partition| self.write_marker(partition, marker));
+        if !join_all(writes).await.into_iter().all(|written| written) {
+            return;
+        }
+        loop {
             match self.write_end(shard, id) {
                 Ok(()) => return,
-                Err(TxnError::NotAvailable) => {
+                Err(TxnError::NotAvailable) if !self.stop.is_cancelled() => {
                     tokio::time::sleep(self.config.marker_retry_backoff).await;
                 }
                 Err(error) => {
@@ -45,16 +43,18 @@ impl Inner {
         }
     }
 
-    async fn write_marker(&self, partition: &TopicPartition, marker: Marker) {
+    /// Whether the marker is written, or there is no need of it; not when the
+    /// broker stops.
+    async fn write_marker(&self, partition: &TopicPartition, marker: Marker) -> bool {
         loop {
             match self.markers.write(partition, marker).await {
-                Ok(()) | Err(MarkerError::PartitionGone | MarkerError::Fenced) => return,
+                Ok(()) | Err(MarkerError::PartitionGone | MarkerError::Fenced) => return true,
                 Err(MarkerError::Retriable(reason)) => {
-                    tracing::warn!(%partition, reason, "a marker could not be written, will try again");
+                    tracing::warn!(%partition, reason, "a marker was not written, will try again");
                 }
             }
             tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = self.stop.cancelled() => return false,
                 () = tokio::time::sleep(self.config.marker_retry_backoff) => {}
             }
         }

@@ -1,0 +1,149 @@
+//! CreateTopics (19).
+
+use super::{Answer, Handler};
+use crate::error::ApiError;
+use crate::state::{BrokerState, RequestContext};
+use crate::topics::TopicRequest;
+use millstream_cluster::Topic;
+use millstream_cluster::configs::TOPIC_CONFIGS;
+use millstream_core::ids::BrokerId;
+use millstream_wire::ErrorCode;
+use millstream_wire::messages::create_topics::{
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfigs, CreatableTopicResult,
+    CreateTopicsRequest, CreateTopicsResponse,
+};
+use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+/// CreateTopics.
+pub(super) struct CreateTopics;
+
+impl Handler for CreateTopics {
+    type Request = CreateTopicsRequest;
+    const VERSIONS: RangeInclusive<i16> = 2..=7;
+
+    async fn handle(
+        context: RequestContext,
+        request: CreateTopicsRequest,
+    ) -> Answer<CreateTopicsResponse> {
+        let state = &context.state;
+        let mut named: HashMap<&str, usize> = HashMap::new();
+        for topic in &request.topics {
+            *named.entry(&topic.name).or_default() += 1;
+        }
+        let mut results = Vec::with_capacity(request.topics.len());
+        let mut answered = std::collections::HashSet::new();
+        for topic in &request.topics {
+            if named.get(topic.name.as_str()).is_some_and(|count| *count > 1) {
+                if answered.insert(&topic.name) {
+                    let twice = ApiError::new(
+                        ErrorCode::InvalidRequest,
+                        "the request names this topic more than once",
+                    );
+                    results.push(failed(topic, twice));
+                }
+                continue;
+            }
+            results.push(match create(state, topic, request.validate_only).await {
+                Ok(created) => described(state, &created),
+                Err(error) => failed(topic, error),
+            });
+        }
+        CreateTopicsResponse { topics: results, ..Default::default() }.into()
+    }
+}
+
+async fn create(
+    state: &Arc<BrokerState>,
+    topic: &CreatableTopic,
+    validate_only: bool,
+) -> Result<Arc<Topic>, ApiError> {
+    let mut configs = BTreeMap::new();
+    for config in &topic.configs {
+        let value = config.value.clone().ok_or_else(|| {
+            ApiError::new(ErrorCode::InvalidConfig, format!("'{}' is null", config.name))
+        })?;
+        configs.insert(config.name.clone(), value);
+    }
+    let request = TopicRequest {
+        name: topic.name.clone(),
+        partitions: given(topic.num_partitions),
+        replication_factor: given(topic.replication_factor),
+        assignments: assignments(topic)?,
+        configs,
+        internal: false,
+    };
+    if validate_only { state.validate_topic(request) } else { state.create_topic(request).await }
+}
+
+/// -1 leaves it to the broker's defaults (KIP-464).
+fn given<N: PartialEq + From<i8>>(number: N) -> Option<N> {
+    (number != N::from(-1)).then_some(number)
+}
+
+/// The replicas in order of partition numbers, which must be 0 to n-1.
+fn assignments(topic: &CreatableTopic) -> Result<Option<Vec<Vec<BrokerId>>>, ApiError> {
+    if topic.assignments.is_empty() {
+        return Ok(None);
+    }
+    if topic.num_partitions != -1 || topic.replication_factor != -1 {
+        return Err(ApiError::new(
+            ErrorCode::InvalidRequest,
+            "name either the replicas of each partition, or how many partitions and replicas",
+        ));
+    }
+    let by_partition: BTreeMap<i32, &CreatableReplicaAssignment> =
+        topic.assignments.iter().map(|a| (a.partition_index, a)).collect();
+    let consecutive = by_partition.keys().copied().eq(0..topic.assignments.len() as i32);
+    if !consecutive {
+        return Err(ApiError::new(
+            ErrorCode::InvalidReplicaAssignment,
+            "partitions must be numbered from 0 without a gap",
+        ));
+    }
+    let replicas = by_partition
+        .values()
+        .map(|a| a.broker_ids.iter().map(|id| BrokerId(*id)).collect())
+        .collect();
+    Ok(Some(replicas))
+}
+
+fn described(state: &BrokerState, topic: &Topic) -> CreatableTopicResult {
+    let image = state.image();
+    let view = state.configs(&image);
+    let configs = TOPIC_CONFIGS
+        .iter()
+        .map(|def| {
+            let resolved = view.topic(&topic.configs, def);
+            CreatableTopicConfigs {
+                name: def.name.to_owned(),
+                value: Some(resolved.value().to_owned()),
+                read_only: false,
+                config_source: super::describe_configs::source_code(resolved.source()),
+                is_sensitive: def.sensitive,
+            }
+        })
+        .collect();
+    let replicas = topic.partitions.first().map_or(0, |p| p.replicas.len());
+    CreatableTopicResult {
+        name: topic.name.to_string(),
+        topic_id: topic.id,
+        error_code: ErrorCode::None.into(),
+        error_message: None,
+        num_partitions: topic.partition_count(),
+        replication_factor: i16::try_from(replicas).unwrap_or(i16::MAX),
+        configs: Some(configs),
+        ..Default::default()
+    }
+}
+
+fn failed(topic: &CreatableTopic, error: ApiError) -> CreatableTopicResult {
+    CreatableTopicResult {
+        name: topic.name.clone(),
+        error_code: error.code.into(),
+        error_message: Some(error.message),
+        configs: None,
+        ..Default::default()
+    }
+}

@@ -1,0 +1,29 @@
+//! DeleteGroups (42): deletes groups without members, and their offsets.
+
+use super::{Answer, Handler};
+use crate::group::code_of;
+use crate::state::RequestContext;
+use millstream_wire::messages::delete_groups::{
+    DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse,
+};
+use std::ops::RangeInclusive;
+
+/// DeleteGroups.
+pub(super) struct DeleteGroups;
+
+impl Handler for DeleteGroups {
+    type Request = DeleteGroupsRequest;
+    const VERSIONS: RangeInclusive<i16> = 0..=2;
+
+    async fn handle(
+        context: RequestContext,
+        request: DeleteGroupsRequest,
+    ) -> Answer<DeleteGroupsResponse> {
+        let mut results = Vec::with_capacity(request.groups_names.len());
+        for group_id in request.groups_names {
+            let error_code = code_of(&context.state.groups().delete(&group_id).await);
+            results.push(DeletableGroupResult { group_id, error_code });
+        }
+        DeleteGroupsResponse { results, ..Default::default() }.into()
+    }
+}

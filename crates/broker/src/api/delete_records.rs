@@ -1,0 +1,69 @@
+//! DeleteRecords (21): removes records below an offset.
+
+use super::{Answer, Handler};
+use crate::error::ApiError;
+use crate::state::{BrokerState, RequestContext};
+use millstream_core::ids::Offset;
+use millstream_wire::ErrorCode;
+use millstream_wire::messages::delete_records::{
+    DeleteRecordsPartitionResult, DeleteRecordsRequest, DeleteRecordsResponse,
+    DeleteRecordsTopicResult,
+};
+use std::ops::RangeInclusive;
+
+/// Offset that stands for the high watermark.
+const HIGH_WATERMARK: i64 = -1;
+
+/// DeleteRecords.
+pub(super) struct DeleteRecords;
+
+impl Handler for DeleteRecords {
+    type Request = DeleteRecordsRequest;
+    const VERSIONS: RangeInclusive<i16> = 0..=2;
+
+    async fn handle(
+        context: RequestContext,
+        request: DeleteRecordsRequest,
+    ) -> Answer<DeleteRecordsResponse> {
+        let mut topics = Vec::with_capacity(request.topics.len());
+        for topic in request.topics {
+            let mut partitions = Vec::with_capacity(topic.partitions.len());
+            for partition in topic.partitions {
+                let index = partition.partition_index;
+                let deleted =
+                    delete(&context.state, &topic.name, index, partition.offset).await;
+                let (low_watermark, error_code) = match deleted {
+                    Ok(low_watermark) => (low_watermark.0, 0),
+                    Err(error) => (-1, error.code.into()),
+                };
+                partitions.push(DeleteRecordsPartitionResult {
+                    partition_index: index,
+                    low_watermark,
+                    error_code,
+                });
+            }
+            topics.push(DeleteRecordsTopicResult { name: topic.name, partitions });
+        }
+        DeleteRecordsResponse { topics, ..Default::default() }.into()
+    }
+}
+
+/// Returns the new start of the log.
+pub(crate) async fn delete(
+    state: &BrokerState,
+    topic: &str,
+    partition: i32,
+    before: i64,
+) -> Result<Offset, ApiError> {
+    crate::topics::refuse_internal(topic, "cut")?;
+    let log = state
+        .partition(topic, partition)
+        .map_err(|code| ApiError::new(code, format!("{topic}-{partition}: {}", code.name())))?
+        .log;
+    let before = if before == HIGH_WATERMARK { log.high_watermark() } else { Offset(before) };
+    let deleted = tokio::task::spawn_blocking(move || log.delete_records_before(before)).await;
+    match deleted {
+        Ok(low_watermark) => Ok(low_watermark?),
+        Err(stopped) => Err(ApiError::new(ErrorCode::UnknownServerError, stopped.to_string())),
+    }
+}

@@ -1,0 +1,65 @@
+//! DeleteTopics (20), by name and by id.
+
+use super::{Answer, Handler};
+use crate::error::ApiError;
+use crate::state::{BrokerState, RequestContext};
+use millstream_core::ids::TopicId;
+use millstream_wire::ErrorCode;
+use millstream_wire::messages::delete_topics::{
+    DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
+};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+/// DeleteTopics.
+pub(super) struct DeleteTopics;
+
+impl Handler for DeleteTopics {
+    type Request = DeleteTopicsRequest;
+    const VERSIONS: RangeInclusive<i16> = 1..=6;
+
+    async fn handle(
+        context: RequestContext,
+        request: DeleteTopicsRequest,
+    ) -> Answer<DeleteTopicsResponse> {
+        let by_name = request
+            .topic_names
+            .into_iter()
+            .map(|name| DeleteTopicState { name: Some(name), topic_id: TopicId::nil() });
+        let mut responses = Vec::new();
+        for asked in by_name.chain(request.topics) {
+            responses.push(delete(&context.state, asked).await);
+        }
+        DeleteTopicsResponse { responses, ..Default::default() }.into()
+    }
+}
+
+async fn delete(state: &Arc<BrokerState>, asked: DeleteTopicState) -> DeletableTopicResult {
+    let named = match (&asked.name, asked.topic_id.is_nil()) {
+        (Some(name), true) => Ok(name.clone()),
+        (None, false) => state
+            .image()
+            .topic_by_id(asked.topic_id)
+            .map(|topic| topic.name.to_string())
+            .ok_or_else(|| ApiError::new(ErrorCode::UnknownTopicId, "no topic has this id")),
+        _ => Err(ApiError::new(ErrorCode::InvalidRequest, "name a topic either by name or by id")),
+    };
+    let id = (!asked.topic_id.is_nil()).then_some(asked.topic_id);
+    let deleted = match named {
+        Ok(name) => state.delete_topic(&name, id).await,
+        Err(error) => Err(error),
+    };
+    match deleted {
+        Ok(topic) => DeletableTopicResult {
+            name: Some(topic.name.to_string()),
+            topic_id: topic.id,
+            ..Default::default()
+        },
+        Err(error) => DeletableTopicResult {
+            name: asked.name,
+            topic_id: asked.topic_id,
+            error_code: error.code.into(),
+            error_message: Some(error.message),
+        },
+    }
+}

@@ -1,0 +1,156 @@
+//! DescribeConfigs (32): settings of topics and brokers, with their sources.
+
+use super::{Answer, Handler};
+use crate::error::ApiError;
+use crate::state::{BrokerState, RequestContext};
+use millstream_cluster::configs::{
+    BROKER_CONFIGS, ConfigDef, ConfigSource, ConfigType, ResolvedConfig, TOPIC_CONFIGS,
+};
+use millstream_wire::ErrorCode;
+use millstream_wire::messages::describe_configs::{
+    DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
+    DescribeConfigsResponse, DescribeConfigsResult, DescribeConfigsSynonym,
+};
+use std::ops::RangeInclusive;
+
+/// Resource types of the protocol (`ConfigResource.Type`).
+pub(super) const RESOURCE_TOPIC: i8 = 2;
+pub(super) const RESOURCE_BROKER: i8 = 4;
+
+/// DescribeConfigs.
+pub(super) struct DescribeConfigs;
+
+impl Handler for DescribeConfigs {
+    type Request = DescribeConfigsRequest;
+    const VERSIONS: RangeInclusive<i16> = 1..=4;
+
+    async fn handle(
+        context: RequestContext,
+        request: DescribeConfigsRequest,
+    ) -> Answer<DescribeConfigsResponse> {
+        let wanted = Wanted {
+            synonyms: request.include_synonyms,
+            documentation: request.include_documentation,
+        };
+        let results = request
+            .resources
+            .into_iter()
+            .map(|resource| match describe(&context.state, &resource, wanted) {
+                Ok(configs) => DescribeConfigsResult {
+                    error_code: 0,
+                    error_message: None,
+                    resource_type: resource.resource_type,
+                    resource_name: resource.resource_name,
+                    configs,
+                },
+                Err(error) => DescribeConfigsResult {
+                    error_code: error.code.into(),
+                    error_message: Some(error.message),
+                    resource_type: resource.resource_type,
+                    resource_name: resource.resource_name,
+                    configs: Vec::new(),
+                },
+            })
+            .collect();
+        DescribeConfigsResponse { results, ..Default::default() }.into()
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Wanted {
+    synonyms: bool,
+    documentation: bool,
+}
+
+fn describe(
+    state: &BrokerState,
+    resource: &DescribeConfigsResource,
+    wanted: Wanted,
+) -> Result<Vec<DescribeConfigsResourceResult>, ApiError> {
+    let image = state.image();
+    let view = state.configs(&image);
+    let keys = resource.configuration_keys.as_deref();
+    // Null keys mean all; an empty list is what older clients send for all.
+    let asked = |def: &&'static ConfigDef| {
+        keys.is_none_or(|keys| keys.is_empty() || keys.iter().any(|key| key == def.name))
+    };
+    match resource.resource_type {
+        RESOURCE_TOPIC => {
+            let name = &resource.resource_name;
+            let topic = image.topic(name).ok_or_else(|| ApiError::unknown_topic(name))?;
+            let resolve = |def| result(&view.topic(&topic.configs, def), wanted);
+            Ok(TOPIC_CONFIGS.iter().filter(asked).map(resolve).collect())
+        }
+        RESOURCE_BROKER => {
+            check_broker(state, &resource.resource_name)?;
+            let cluster_only = resource.resource_name.is_empty();
+            let set_for_all = |def: &&'static ConfigDef| {
+                // The empty name is the default of all brokers: only what was
+                // set there, as Kafka answers.
+                !cluster_only || image.cluster_configs().contains_key(def.name)
+            };
+            let resolve = |def| result(&view.broker(def), wanted);
+            Ok(BROKER_CONFIGS.iter().filter(asked).filter(set_for_all).map(resolve).collect())
+        }
+        other => Err(ApiError::new(
+            ErrorCode::InvalidRequest,
+            format!("resource type {other} has no settings here: topics (2) and brokers (4) have"),
+        )),
+    }
+}
+
+/// Only this broker can answer for itself.
+pub(super) fn check_broker(state: &BrokerState, name: &str) -> Result<(), ApiError> {
+    if name.is_empty() || name.parse() == Ok(state.node_id().0) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        ErrorCode::InvalidRequest,
+        format!("this is broker {}, not '{name}'", state.node_id()),
+    ))
+}
+
+fn result(resolved: &ResolvedConfig, wanted: Wanted) -> DescribeConfigsResourceResult {
+    let def = resolved.def;
+    let shown = |value: &str| (!def.sensitive).then(|| value.to_owned());
+    let synonyms = resolved.values.iter().filter(|_| wanted.synonyms).map(|value| {
+        DescribeConfigsSynonym {
+            name: value.name.to_owned(),
+            value: shown(&value.value),
+            source: source_code(value.source),
+        }
+    });
+    DescribeConfigsResourceResult {
+        name: def.name.to_owned(),
+        value: shown(resolved.value()),
+        read_only: !def.dynamic,
+        config_source: source_code(resolved.source()),
+        is_sensitive: def.sensitive,
+        synonyms: synonyms.collect(),
+        config_type: type_code(def.kind),
+        documentation: wanted.documentation.then(|| def.doc.to_owned()),
+    }
+}
+
+/// `DescribeConfigsResponse.ConfigSource` of Kafka.
+pub(super) fn source_code(source: ConfigSource) -> i8 {
+    match source {
+        ConfigSource::DynamicTopic => 1,
+        ConfigSource::DynamicBroker => 2,
+        ConfigSource::DynamicDefaultBroker => 3,
+        ConfigSource::StaticBroker => 4,
+        ConfigSource::Default => 5,
+    }
+}
+
+/// `DescribeConfigsResponse.ConfigType` of Kafka (KIP-569).
+fn type_code(kind: ConfigType) -> i8 {
+    match kind {
+        ConfigType::Boolean => 1,
+        ConfigType::String => 2,
+        ConfigType::Int => 3,
+        ConfigType::Short => 4,
+        ConfigType::Long => 5,
+        ConfigType::List => 7,
+    }
+}

@@ -1,0 +1,75 @@
+//! DescribeGroups (15): classic groups with their members.
+
+use super::{Answer, Handler};
+use crate::group::{GroupDescription, GroupError, GroupState, MemberDescription};
+use crate::state::RequestContext;
+use millstream_wire::messages::describe_groups::{
+    DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedGroupMember,
+};
+use std::ops::RangeInclusive;
+
+/// All operations on a group, as KIP-430 numbers them: read, delete, describe.
+/// There are no ACLs yet, so everybody may do everything.
+const ALL_GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8;
+
+/// DescribeGroups.
+pub(super) struct DescribeGroups;
+
+impl Handler for DescribeGroups {
+    type Request = DescribeGroupsRequest;
+    const VERSIONS: RangeInclusive<i16> = 0..=6;
+
+    async fn handle(
+        context: RequestContext,
+        request: DescribeGroupsRequest,
+    ) -> Answer<DescribeGroupsResponse> {
+        let mut groups = Vec::with_capacity(request.groups.len());
+        for id in request.groups {
+            let mut described = match context.state.groups().describe(&id).await {
+                Ok(description) => group(description),
+                Err(error) => missing(id, error, context.api_version),
+            };
+            if request.include_authorized_operations && described.error_code == 0 {
+                described.authorized_operations = ALL_GROUP_OPERATIONS;
+            }
+            groups.push(described);
+        }
+        DescribeGroupsResponse { groups, ..Default::default() }.into()
+    }
+}
+
+fn group(description: GroupDescription) -> DescribedGroup {
+    DescribedGroup {
+        error_message: None,
+        group_id: description.id,
+        group_state: description.state.name().to_owned(),
+        protocol_type: description.protocol_type,
+        protocol_data: description.protocol,
+        members: description.members.into_iter().map(member).collect(),
+        ..Default::default()
+    }
+}
+
+fn member(description: MemberDescription) -> DescribedGroupMember {
+    DescribedGroupMember {
+        member_id: description.id,
+        group_instance_id: description.instance_id,
+        client_id: description.client_id,
+        client_host: description.client_host,
+        member_metadata: description.metadata,
+        member_assignment: description.assignment,
+    }
+}
+
+fn missing(group_id: String, error: GroupError, version: i16) -> DescribedGroup {
+    // Before KIP-1043 (version 6) a group that does not exist is a dead one.
+    let is_dead = error == GroupError::GroupIdNotFound;
+    let error_code = if is_dead && version < 6 { 0 } else { error.code() };
+    DescribedGroup {
+        error_code,
+        error_message: (version >= 6).then(|| error.to_string()),
+        group_id,
+        group_state: if is_dead { GroupState::Dead.name().to_owned() } else { String::new() },
+        ..Default::default()
+    }
+}

@@ -1,0 +1,128 @@
+//! IncrementalAlterConfigs (44): changes settings of topics and brokers
+//! (KIP-339).
+
+use super::describe_configs::{RESOURCE_BROKER, RESOURCE_TOPIC, check_broker};
+use super::{Answer, Handler};
+use crate::error::ApiError;
+use crate::state::{BrokerState, RequestContext};
+use millstream_cluster::configs::{self, ConfigDef, broker_config, topic_config};
+use millstream_cluster::image::ConfigMap;
+use millstream_cluster::{Command, ConfigChange, ConfigOp, ConfigResource};
+use millstream_wire::ErrorCode;
+use millstream_wire::messages::incremental_alter_configs::{
+    AlterConfigsResource, AlterConfigsResourceResponse, AlterableConfig,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+/// IncrementalAlterConfigs.
+pub(super) struct IncrementalAlterConfigs;
+
+impl Handler for IncrementalAlterConfigs {
+    type Request = IncrementalAlterConfigsRequest;
+    const VERSIONS: RangeInclusive<i16> = 0..=1;
+
+    async fn handle(
+        context: RequestContext,
+        request: IncrementalAlterConfigsRequest,
+    ) -> Answer<IncrementalAlterConfigsResponse> {
+        let mut responses = Vec::with_capacity(request.resources.len());
+        for resource in request.resources {
+            let altered = alter(&context.state, &resource, request.validate_only).await;
+            let (error_code, error_message) = match altered {
+                Ok(()) => (0, None),
+                Err(error) => (error.code.into(), Some(error.message)),
+            };
+            responses.push(AlterConfigsResourceResponse {
+                error_code,
+                error_message,
+                resource_type: resource.resource_type,
+                resource_name: resource.resource_name,
+            });
+        }
+        IncrementalAlterConfigsResponse { responses, ..Default::default() }.into()
+    }
+}
+
+async fn alter(
+    state: &Arc<BrokerState>,
+    resource: &AlterConfigsResource,
+    validate_only: bool,
+) -> Result<(), ApiError> {
+    let changes = resource.configs.iter().map(change).collect::<Result<Vec<_>, _>>()?;
+    let target = target(state, resource)?;
+    // The value after the change is checked here; the machine applies the
+    // change itself, so that of two that race none is lost.
+    let (current, def_of) = current(state, &target)?;
+    let after = configs::preview(&current, &changes, def_of)?;
+    match target {
+        ConfigResource::Topic(_) => configs::check_topic_configs(&after)?,
+        ConfigResource::Broker(_) | ConfigResource::Cluster => {
+            configs::check_broker_configs(&after)?;
+        }
+    }
+    if !validate_only {
+        state.alter(Command::AlterConfigs { resource: target, changes }).await?;
+    }
+    Ok(())
+}
+
+fn target(
+    state: &BrokerState,
+    resource: &AlterConfigsResource,
+) -> Result<ConfigResource, ApiError> {
+    let name = &resource.resource_name;
+    match resource.resource_type {
+        RESOURCE_TOPIC => Ok(ConfigResource::Topic(name.clone())),
+        RESOURCE_BROKER => {
+            check_broker(state, name)?;
+            Ok(if name.is_empty() {
+                ConfigResource::Cluster
+            } else {
+                ConfigResource::Broker(state.node_id())
+            })
+        }
+        other => Err(ApiError::new(
+            ErrorCode::InvalidRequest,
+            format!("resource type {other} has no settings here: topics (2) and brokers (4) have"),
+        )),
+    }
+}
+
+type DefOf = fn(&str) -> Option<&'static ConfigDef>;
+
+fn current(state: &BrokerState, target: &ConfigResource) -> Result<(ConfigMap, DefOf), ApiError> {
+    let image = state.image();
+    Ok(match target {
+        ConfigResource::Topic(name) => {
+            let topic = image.topic(name).ok_or_else(|| ApiError::unknown_topic(name))?;
+            (ConfigMap::clone(&topic.configs), topic_config)
+        }
+        ConfigResource::Broker(id) => {
+            (image.broker_configs(*id).cloned().unwrap_or_default(), broker_config)
+        }
+        ConfigResource::Cluster => (ConfigMap::clone(image.cluster_configs()), broker_config),
+    })
+}
+
+fn change(config: &AlterableConfig) -> Result<ConfigChange, ApiError> {
+    let value = || {
+        config.value.clone().ok_or_else(|| {
+            ApiError::new(ErrorCode::InvalidConfig, format!("'{}' needs a value", config.name))
+        })
+    };
+    let op = match config.config_operation {
+        0 => ConfigOp::Set(value()?),
+        1 => ConfigOp::Delete,
+        2 => ConfigOp::Append(value()?),
+        3 => ConfigOp::Subtract(value()?),
+        other => {
+            return Err(ApiError::new(
+                ErrorCode::InvalidRequest,
+                format!("operation {other}: 0 to 3 (set, delete, append, subtract) are known"),
+            ));
+        }
+    };
+    Ok(ConfigChange { name: config.name.clone(), op })
+}

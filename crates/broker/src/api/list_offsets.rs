@@ -1,0 +1,123 @@
+//! ListOffsets (2): offsets by time, or the ends of a log.
+
+use super::{Answer, Handler};
+use crate::error::ApiError;
+use crate::state::{BrokerState, RequestContext};
+use crate::topics::{HostedPartition, check_leader_epoch};
+use millstream_core::ids::Offset;
+use millstream_log::{PartitionLog, TimestampedOffset, UpTo};
+use millstream_wire::ErrorCode;
+use millstream_wire::messages::list_offsets::{
+    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
+    ListOffsetsTopicResponse,
+};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+/// KIP-734.
+const MAX_TIMESTAMP: i64 = -3;
+/// KIP-405: the first offset that is not only in tiered storage.
+const EARLIEST_LOCAL: i64 = -4;
+/// KIP-1005: the last offset in tiered storage.
+const LATEST_TIERED: i64 = -5;
+/// KIP-1023: the first offset that is not in tiered storage yet.
+const EARLIEST_PENDING_UPLOAD: i64 = -6;
+
+/// ListOffsets.
+pub(super) struct ListOffsets;
+
+impl Handler for ListOffsets {
+    type Request = ListOffsetsRequest;
+    const VERSIONS: RangeInclusive<i16> = 1..=11;
+
+    async fn handle(
+        context: RequestContext,
+        request: ListOffsetsRequest,
+    ) -> Answer<ListOffsetsResponse> {
+        let up_to =
+            if request.isolation_level == 1 { UpTo::LastStable } else { UpTo::HighWatermark };
+        let mut topics = Vec::with_capacity(request.topics.len());
+        for topic in request.topics {
+            let mut partitions = Vec::with_capacity(topic.partitions.len());
+            for asked in topic.partitions {
+                let index = asked.partition_index;
+                let version = context.api_version;
+                let found = find(&context.state, &topic.name, asked, up_to, version).await;
+                partitions.push(match found {
+                    Ok(found) => ListOffsetsPartitionResponse {
+                        partition_index: index,
+                        error_code: 0,
+                        timestamp: found.map_or(-1, |f| f.timestamp_ms),
+                        offset: found.map_or(-1, |f| f.offset.0),
+                        leader_epoch: found.map_or(-1, |f| f.leader_epoch.0),
+                    },
+                    Err(error) => ListOffsetsPartitionResponse {
+                        partition_index: index,
+                        error_code: error.code.into(),
+                        ..Default::default()
+                    },
+                });
+            }
+            topics.push(ListOffsetsTopicResponse { name: topic.name, partitions });
+        }
+        ListOffsetsResponse { topics, ..Default::default() }.into()
+    }
+}
+
+async fn find(
+    state: &BrokerState,
+    topic: &str,
+    asked: ListOffsetsPartition,
+    up_to: UpTo,
+    version: i16,
+) -> Result<Option<TimestampedOffset>, ApiError> {
+    let code = |code: ErrorCode| ApiError::new(code, code.name());
+    let HostedPartition { log, leader_epoch } =
+        state.partition(topic, asked.partition_index).map_err(code)?;
+    check_leader_epoch(asked.current_leader_epoch, leader_epoch).map_err(code)?;
+    let progress = log.progress();
+    match asked.timestamp {
+        LATEST => {
+            let end = match up_to {
+                UpTo::LastStable => progress.last_stable_offset,
+                _ => progress.high_watermark,
+            };
+            Ok(Some(without_time(&log, end)))
+        }
+        EARLIEST => Ok(Some(without_time(&log, progress.log_start_offset))),
+        // All offsets are local while there is no tiered storage.
+        EARLIEST_LOCAL if version >= 8 => Ok(Some(without_time(&log, progress.log_start_offset))),
+        LATEST_TIERED if version >= 9 => Ok(None),
+        EARLIEST_PENDING_UPLOAD if version >= 11 => Ok(None),
+        MAX_TIMESTAMP if version >= 7 => blocking(&log, |log| log.max_timestamp()).await,
+        timestamp_ms if timestamp_ms >= 0 => {
+            blocking(&log, move |log| log.offset_for_timestamp(timestamp_ms, up_to)).await
+        }
+        _ => Err(code(ErrorCode::UnsupportedVersion)),
+    }
+}
+
+/// Searching by time reads files.
+async fn blocking<T: Send + 'static>(
+    log: &Arc<PartitionLog>,
+    search: impl FnOnce(&PartitionLog) -> Result<T, millstream_log::ReadError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let log = Arc::clone(log);
+    match tokio::task::spawn_blocking(move || search(&log)).await {
+        Ok(found) => Ok(found?),
+        Err(stopped) => Err(ApiError::new(ErrorCode::UnknownServerError, stopped.to_string())),
+    }
+}
+
+/// The epoch is that of the record at the offset, or of the last one before
+/// the end of the log.
+fn without_time(log: &PartitionLog, offset: Offset) -> TimestampedOffset {
+    let epoch = log.epoch_at(offset).or_else(|| log.latest_epoch());
+    TimestampedOffset {
+        offset,
+        timestamp_ms: -1,
+        leader_epoch: epoch.unwrap_or(millstream_core::ids::LeaderEpoch(-1)),
+    }
+}

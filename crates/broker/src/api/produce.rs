@@ -1,0 +1,344 @@
+//! Produce (0): appends record batches.
+//!
+//! Appending happens in [`Handler::handle`], so batches of one connection
+//! take their places in request order; waiting for the disk comes later.
+
+use super::{Answer, Handler};
+use crate::error::ApiError;
+use crate::state::{BrokerState, RequestContext};
+use crate::topics::{HostedTopic, INTERNAL_TOPICS};
+use crate::txn::{FencedAs, Producer, TxnError};
+use bytes::Bytes;
+use millstream_core::ids::{Offset, ProducerEpoch, ProducerId, TopicPartition};
+use millstream_log::{AppendOrigin, PartitionLog};
+use millstream_wire::ErrorCode;
+use millstream_wire::batch::{BatchView, split_batches};
+use millstream_wire::compression::Compression;
+use millstream_wire::messages::produce::{
+    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
+    ProduceResponse, TopicProduceData, TopicProduceResponse,
+};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Produce.
+pub(super) struct Produce;
+
+/// From here on the broker adds partitions to the transaction (KIP-890).
+const VERSION_ADDS_TO_TRANSACTION: i16 = 12;
+/// From here on clients know zstd (KIP-110).
+const VERSION_ZSTD: i16 = 7;
+/// Records that one response names as refused.
+const RECORD_ERRORS_MAX: usize = 100;
+
+impl Handler for Produce {
+    type Request = ProduceRequest;
+    // Versions 0 to 2 carry older message formats. They are announced all the
+    // same, because librdkafka gives up compression when they are not
+    // (librdkafka#4956), and refused when used, as Kafka 4 does.
+    const VERSIONS: RangeInclusive<i16> = 3..=13;
+    const ANNOUNCED_FROM: i16 = 0;
+
+    async fn handle(context: RequestContext, request: ProduceRequest) -> Answer<ProduceResponse> {
+        let acks = request.acks;
+        let call = Call {
+            state: &context.state,
+            version: context.api_version,
+            acks,
+            transactional_id: request.transactional_id.as_deref(),
+        };
+        let mut response = ProduceResponse::default();
+        let mut pending = Vec::new();
+        for topic in request.topic_data {
+            let place = response.responses.len();
+            response.responses.push(call.topic(topic, place, &mut pending).await);
+        }
+        match acks {
+            0 => match first_error(&response) {
+                // The only way to tell a client that expects no answer.
+                Some(code) => Answer::Close(format!("produce with acks=0 failed: {code}")),
+                None => Answer::None,
+            },
+            1 => response.into(),
+            _ => {
+                let timeout_ms = u64::try_from(request.timeout_ms).unwrap_or(0);
+                Answer::later(wait_durable(response, pending, Duration::from_millis(timeout_ms)))
+            }
+        }
+    }
+}
+
+fn first_error(response: &ProduceResponse) -> Option<ErrorCode> {
+    let mut partitions = response.responses.iter().flat_map(|t| &t.partition_responses);
+    partitions.find(|p| p.error_code != 0).map(|p| ErrorCode::from(p.error_code))
+}
+
+/// An append that is not yet as durable as asked for.
+struct Pending {
+    topic: usize,
+    partition: usize,
+    log: Arc<PartitionLog>,
+    end_offset: Offset,
+}
+
+/// acks=all: answers when all is committed, or the time is over.
+async fn wait_durable(
+    mut response: ProduceResponse,
+    pending: Vec<Pending>,
+    timeout: Duration,
+) -> ProduceResponse {
+    let deadline = tokio::time::Instant::now() + timeout;
+    for Pending { topic, partition, log, end_offset } in pending {
+        let waited = tokio::time::timeout_at(deadline, log.wait_high_watermark(end_offset)).await;
+        let error = match waited {
+            Ok(Ok(())) => continue,
+            Ok(Err(failure)) => ApiError::new(ErrorCode::KafkaStorageError, failure.to_string()),
+            Err(_) => ApiError::new(
+                ErrorCode::RequestTimedOut,
+                "appended, but not committed within the request's timeout",
+            ),
+        };
+        let topic = response.responses.get_mut(topic);
+        if let Some(place) = topic.and_then(|t| t.partition_responses.get_mut(partition)) {
+            *place = failed(place.index, error, Vec::new());
+        }
+    }
+    response
+}
+
+struct Call<'a> {
+    state: &'a Arc<BrokerState>,
+    version: i16,
+    acks: i16,
+    transactional_id: Option<&'a str>,
+}
+
+impl Call<'_> {
+    async fn topic(
+        &self,
+        topic: TopicProduceData,
+        place: usize,
+        pending: &mut Vec<Pending>,
+    ) -> TopicProduceResponse {
+        let by_id = self.version >= 13;
+        let hosted = if by_id {
+            self.state.hosted_by_id(topic.topic_id)
+        } else {
+            self.state.hosted(&topic.name)
+        };
+        let mut answer = TopicProduceResponse {
+            name: topic.name,
+            topic_id: topic.topic_id,
+            partition_responses: Vec::with_capacity(topic.partition_data.len()),
+        };
+        for data in topic.partition_data {
+            let index = data.index;
+            let appended = match &hosted {
+                Some(hosted) => self.append(hosted, data).await,
+                None if by_id => {
+                    Err(Refused::from(ApiError::new(ErrorCode::UnknownTopicId, "no such topic id")))
+                }
+                None => Err(ApiError::unknown_topic(&answer.name).into()),
+            };
+            answer.partition_responses.push(match appended {
+                Ok(appended) => {
+                    pending.push(Pending {
+                        topic: place,
+                        partition: answer.partition_responses.len(),
+                        log: appended.log,
+                        end_offset: appended.end_offset,
+                    });
+                    appended.response
+                }
+                Err(refused) => {
+                    if let Some(hosted) = &hosted {
+                        hosted.stats.refused();
+                    }
+                    failed(index, refused.error, refused.records)
+                }
+            });
+        }
+        answer
+    }
+
+    async fn append(
+        &self,
+        hosted: &HostedTopic,
+        data: PartitionProduceData,
+    ) -> Result<Appended, Refused> {
+        self.check_topic(hosted, data.index)?;
+        let partition = hosted.partition(data.index).map_err(refuse(hosted, data.index))?;
+        let records = data.records.unwrap_or_default();
+        let batch = self.check_batch(hosted, &records)?;
+        if batch.header().is_transactional() {
+            let partition = TopicPartition::new(&*hosted.topic.name, data.index);
+            self.check_transaction(&batch, partition).await?;
+        }
+        let (count, bytes) = (batch.header().records_count, records.len() as u64);
+        drop(batch);
+        let info = partition
+            .log
+            .append_as_leader(records, AppendOrigin::Client, partition.leader_epoch)
+            .map_err(ApiError::from)?;
+        if !info.duplicate {
+            hosted.stats.appended(u64::try_from(count).unwrap_or(0), bytes);
+        }
+        Ok(Appended {
+            end_offset: info.end_offset(),
+            log: partition.log,
+            response: PartitionProduceResponse {
+                index: data.index,
+                base_offset: info.first_offset.0,
+                log_append_time_ms: info.log_append_time_ms.unwrap_or(-1),
+                log_start_offset: info.log_start_offset.0,
+                ..Default::default()
+            },
+        })
+    }
+
+    fn check_topic(&self, hosted: &HostedTopic, partition: i32) -> Result<(), ApiError> {
+        if !matches!(self.acks, -1..=1) {
+            let message = format!("acks={}: use 0, 1 or -1 (all)", self.acks);
+            return Err(ApiError::new(ErrorCode::InvalidRequiredAcks, message));
+        }
+        let name = &*hosted.topic.name;
+        if INTERNAL_TOPICS.contains(&name) {
+            let message = format!("'{name}' is written by the coordinators only");
+            return Err(ApiError::new(ErrorCode::InvalidTopicException, message));
+        }
+        let (isr, isr_min) = (hosted.isr_count(partition), hosted.settings.min_insync_replicas);
+        if self.acks == -1 && isr > 0 && isr < isr_min {
+            let message = format!("{isr} in-sync replica(s), min.insync.replicas is {isr_min}");
+            return Err(ApiError::new(ErrorCode::NotEnoughReplicas, message));
+        }
+        Ok(())
+    }
+
+    /// Kafka takes exactly one batch of message format 2 per partition.
+    fn check_batch(&self, hosted: &HostedTopic, records: &Bytes) -> Result<BatchView, Refused> {
+        let invalid = |message: &str| ApiError::new(ErrorCode::InvalidRecord, message);
+        let corrupt = |error: millstream_wire::batch::BatchError| match error {
+            millstream_wire::batch::BatchError::UnsupportedMagic(_) => {
+                ApiError::new(ErrorCode::UnsupportedForMessageFormat, error.to_string())
+            }
+            _ => ApiError::new(ErrorCode::CorruptMessage, error.to_string()),
+        };
+        let mut batches = split_batches(records.clone());
+        let batch = batches
+            .next()
+            .ok_or_else(|| invalid("no record batch for this partition"))?
+            .map_err(corrupt)?;
+        if batches.next().is_some() {
+            return Err(invalid("more than one record batch for this partition").into());
+        }
+        let compression = batch.header().compression().map_err(|error| {
+            ApiError::new(ErrorCode::UnsupportedCompressionType, error.to_string())
+        })?;
+        if compression == Compression::Zstd && self.version < VERSION_ZSTD {
+            let message = "zstd needs Produce version 7 or later (KIP-110)";
+            return Err(ApiError::new(ErrorCode::UnsupportedCompressionType, message).into());
+        }
+        if hosted.settings.is_compacted() {
+            check_keys(&batch)?;
+        }
+        Ok(batch)
+    }
+
+    async fn check_transaction(
+        &self,
+        batch: &BatchView,
+        partition: TopicPartition,
+    ) -> Result<(), ApiError> {
+        let id = self.transactional_id.ok_or_else(|| {
+            ApiError::new(
+                ErrorCode::InvalidRequest,
+                "a transactional batch in a request without a transactional id",
+            )
+        })?;
+        let producer = Producer {
+            id: ProducerId(batch.header().producer_id),
+            epoch: ProducerEpoch(batch.header().producer_epoch),
+        };
+        let txns = self.state.txns();
+        let checked = if self.version >= VERSION_ADDS_TO_TRANSACTION {
+            txns.add_partitions(id, producer, vec![partition]).await
+        } else {
+            txns.verify(id, producer, &partition).await
+        };
+        checked.map_err(|error| {
+            let code = match error {
+                // As Kafka's verification does: a code that every version of
+                // every client tries again on.
+                TxnError::ConcurrentTransactions
+                | TxnError::LoadInProgress
+                | TxnError::NotAvailable
+                | TxnError::NotCoordinator
+                | TxnError::TooManyIds => ErrorCode::NotEnoughReplicas,
+                other => other.to_code(FencedAs::InvalidProducerEpoch),
+            };
+            ApiError::new(code, error.to_string())
+        })
+    }
+}
+
+struct Appended {
+    log: Arc<PartitionLog>,
+    end_offset: Offset,
+    response: PartitionProduceResponse,
+}
+
+/// Why a partition's batch was refused, and which records are to blame.
+struct Refused {
+    error: ApiError,
+    records: Vec<BatchIndexAndErrorMessage>,
+}
+
+impl From<ApiError> for Refused {
+    fn from(error: ApiError) -> Self {
+        Self { error, records: Vec::new() }
+    }
+}
+
+fn refuse(hosted: &HostedTopic, partition: i32) -> impl Fn(ErrorCode) -> ApiError + '_ {
+    move |code| ApiError::new(code, format!("{}-{partition}: {}", hosted.topic.name, code.name()))
+}
+
+/// Compaction keeps the last record of each key: without one there is nothing
+/// to keep it by (KIP-467 names the records).
+fn check_keys(batch: &BatchView) -> Result<(), Refused> {
+    let corrupt = |error: millstream_wire::batch::BatchError| {
+        ApiError::new(ErrorCode::CorruptMessage, error.to_string())
+    };
+    let mut keyless = Vec::new();
+    for (index, record) in (0..).zip(batch.records().map_err(corrupt)?) {
+        if record.map_err(corrupt)?.key.is_none() && keyless.len() < RECORD_ERRORS_MAX {
+            keyless.push(BatchIndexAndErrorMessage {
+                batch_index: index,
+                batch_index_error_message: Some(
+                    "a compacted topic cannot take a record without a key".into(),
+                ),
+            });
+        }
+    }
+    if keyless.is_empty() {
+        return Ok(());
+    }
+    let message = "one or more records have been refused, see record_errors";
+    Err(Refused { error: ApiError::new(ErrorCode::InvalidRecord, message), records: keyless })
+}
+
+fn failed(
+    index: i32,
+    error: ApiError,
+    record_errors: Vec<BatchIndexAndErrorMessage>,
+) -> PartitionProduceResponse {
+    PartitionProduceResponse {
+        index,
+        error_code: error.code.into(),
+        base_offset: -1,
+        error_message: Some(error.message),
+        record_errors,
+        ..Default::default()
+    }
+}

@@ -1,0 +1,115 @@
+//! TxnOffsetCommit (28): commits offsets as part of a transaction.
+
+use super::{Answer, Handler};
+use crate::group::{Committer, GroupError, OffsetToCommit};
+use crate::journal::InternalTopic;
+use crate::state::{BrokerState, RequestContext};
+use crate::task::started;
+use crate::txn::{FencedAs, Producer};
+use millstream_core::ids::{PartitionId, ProducerEpoch, ProducerId, TopicPartition};
+use millstream_wire::ErrorCode;
+use millstream_wire::messages::txn_offset_commit::{
+    TxnOffsetCommitRequest, TxnOffsetCommitRequestTopic, TxnOffsetCommitResponse,
+    TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
+};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+/// TxnOffsetCommit.
+pub(super) struct TxnOffsetCommit;
+
+impl Handler for TxnOffsetCommit {
+    type Request = TxnOffsetCommitRequest;
+    // Version 5 is for transaction.version 2, in which the commit itself adds
+    // the group to the transaction.
+    const VERSIONS: RangeInclusive<i16> = 0..=4;
+
+    async fn handle(
+        context: RequestContext,
+        request: TxnOffsetCommitRequest,
+    ) -> Answer<TxnOffsetCommitResponse> {
+        let state = Arc::clone(&context.state);
+        Answer::Later(started(async move { commit(&state, request).await }).await)
+    }
+}
+
+async fn commit(state: &BrokerState, request: TxnOffsetCommitRequest) -> TxnOffsetCommitResponse {
+    let image = state.image();
+    let is_known = |topic: &str, partition: i32| {
+        image.partition(topic, PartitionId(partition)).is_some()
+    };
+    let offsets: Vec<OffsetToCommit> = request
+        .topics
+        .iter()
+        .flat_map(|topic| topic.partitions.iter().map(move |partition| (topic, partition)))
+        .filter(|(topic, partition)| is_known(&topic.name, partition.partition_index))
+        .map(|(topic, partition)| OffsetToCommit {
+            topic: topic.name.clone(),
+            partition: partition.partition_index,
+            offset: partition.committed_offset,
+            leader_epoch: partition.committed_leader_epoch,
+            metadata: partition.committed_metadata.clone().unwrap_or_default(),
+        })
+        .collect();
+    let producer = Producer {
+        id: ProducerId(request.producer_id),
+        epoch: ProducerEpoch(request.producer_epoch),
+    };
+    let who = Committer {
+        member_id: request.member_id,
+        instance_id: request.group_instance_id,
+        generation: request.generation_id_or_member_epoch,
+    };
+    let committed = match verify(state, &request.transactional_id, producer, &request.group_id).await
+    {
+        Ok(()) => state
+            .groups()
+            .commit_offsets_in_transaction(&request.group_id, &who, producer, offsets)
+            .await
+            .map_err(|error| match error {
+                GroupError::GroupIdNotFound => ErrorCode::IllegalGeneration,
+                other => other.into(),
+            }),
+        Err(error) => Err(error),
+    };
+    let (mut results, all) = match committed {
+        Ok(results) => (results.into_iter(), 0),
+        Err(error) => (Vec::new().into_iter(), error.code()),
+    };
+    let mut code = |topic: &str, partition: i32| {
+        if !is_known(topic, partition) {
+            return ErrorCode::UnknownTopicOrPartition.code();
+        }
+        results.next().map_or(all, |result| crate::group::code_of(&result))
+    };
+    let topics = request.topics.into_iter().map(|topic| response(topic, &mut code)).collect();
+    TxnOffsetCommitResponse { topics, ..Default::default() }
+}
+
+/// KIP-890: an offset of a transaction that does not know of it would stay
+/// pending for ever.
+async fn verify(
+    state: &BrokerState,
+    id: &str,
+    producer: Producer,
+    group_id: &str,
+) -> Result<(), ErrorCode> {
+    let partition = state.groups().partition_of(group_id).await.map_err(ErrorCode::from)?;
+    let partition = TopicPartition::new(InternalTopic::ConsumerOffsets.name(), partition);
+    let verified = state.txns().verify(id, producer, &partition).await;
+    verified.map_err(|error| error.to_code(FencedAs::InvalidProducerEpoch))
+}
+
+fn response(
+    topic: TxnOffsetCommitRequestTopic,
+    code: &mut impl FnMut(&str, i32) -> i16,
+) -> TxnOffsetCommitResponseTopic {
+    let mut partitions = Vec::with_capacity(topic.partitions.len());
+    for partition in topic.partitions {
+        partitions.push(TxnOffsetCommitResponsePartition {
+            partition_index: partition.partition_index,
+            error_code: code(&topic.name, partition.partition_index),
+        });
+    }
+    TxnOffsetCommitResponseTopic { name: topic.name, partitions }
+}
