@@ -50,6 +50,12 @@ pub enum ConfigError {
         /// What is accepted.
         expected: String,
     },
+    /// Read once, at start.
+    #[error("'{name}' is read when the broker starts: set it in the configuration file")]
+    NotDynamic {
+        /// The name.
+        name: &'static str,
+    },
     /// APPEND or SUBTRACT on a setting that is no list.
     #[error("'{name}' is not a list: set or delete it")]
     NotAList {

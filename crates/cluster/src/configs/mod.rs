@@ -50,6 +50,9 @@ pub struct ConfigDef {
     pub broker_synonym: Option<&'static str>,
     /// Whether its value is hidden from DescribeConfigs.
     pub sensitive: bool,
+    /// Whether it can be changed while the broker runs; else only its
+    /// configuration file sets it.
+    pub dynamic: bool,
     /// What it does.
     pub doc: &'static str,
 }
@@ -218,6 +221,9 @@ pub fn preview(
     for change in changes {
         let def =
             def_of(&change.name).ok_or_else(|| ConfigError::unknown("resource", &change.name))?;
+        if !def.dynamic {
+            return Err(ConfigError::NotDynamic { name: def.name });
+        }
         let on_list = matches!(change.op, ConfigOp::Append(_) | ConfigOp::Subtract(_));
         if on_list && def.kind != ConfigType::List {
             return Err(ConfigError::NotAList { name: def.name });

@@ -131,7 +131,7 @@ impl BrokerSettings {
             group_initial_rebalance_delay: ms("group.initial.rebalance.delay.ms", 100),
             group_session_timeout_min: ms("group.min.session.timeout.ms", 6_000),
             group_session_timeout_max: ms("group.max.session.timeout.ms", 1_800_000),
-            group_members_max: view.broker_number("group.max.size", usize::MAX),
+            group_members_max: view.broker_number("group.max.size", 10_000),
             offset_metadata_bytes_max: view.broker_number("offset.metadata.max.bytes", 4_096),
             offsets_retention: Duration::from_secs(
                 60 * view.broker_number::<u64>("offsets.retention.minutes", 10_080),

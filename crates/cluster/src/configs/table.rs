@@ -60,6 +60,7 @@ const fn topic(
         check,
         broker_synonym: Some(broker_synonym),
         sensitive: false,
+        dynamic: true,
         doc,
     }
 }
@@ -79,6 +80,7 @@ const fn fixed(
         check,
         broker_synonym: None,
         sensitive: false,
+        dynamic: true,
         doc: why,
     }
 }
@@ -97,7 +99,22 @@ const fn broker(
         check,
         broker_synonym: None,
         sensitive: false,
+        dynamic: true,
         doc,
+    }
+}
+
+/// A setting that is read once, when the broker starts.
+const fn at_start(
+    name: &'static str,
+    kind: ConfigType,
+    default: &'static str,
+    check: Check,
+    doc: &'static str,
+) -> ConfigDef {
+    ConfigDef {
+        dynamic: false,
+        ..broker(name, kind, default, check, doc)
     }
 }
 
@@ -274,28 +291,28 @@ pub static BROKER_CONFIGS: &[ConfigDef] = &[
         },
         "Bytes of records in one fetch response; the first batch is returned whole whatever its size.",
     ),
-    broker(
+    at_start(
         "group.initial.rebalance.delay.ms",
         Int,
         "100",
         INT,
         "How long the first rebalance of an empty group waits for more members; 3000 in Kafka.",
     ),
-    broker(
+    at_start(
         "group.max.session.timeout.ms",
         Int,
         "1800000",
         POSITIVE_INT,
         "Longest session timeout that a member may ask for.",
     ),
-    broker(
+    at_start(
         "group.max.size",
         Int,
-        "2147483647",
+        "10000",
         POSITIVE_INT,
         "Members of one group.",
     ),
-    broker(
+    at_start(
         "group.min.session.timeout.ms",
         Int,
         "6000",
@@ -410,28 +427,28 @@ pub static BROKER_CONFIGS: &[ConfigDef] = &[
         PARTITIONS,
         "Partitions of a topic where a request leaves it open.",
     ),
-    broker(
+    at_start(
         "offset.metadata.max.bytes",
         Int,
         "4096",
         INT,
         "Text that a consumer may store with an offset.",
     ),
-    broker(
+    at_start(
         "offsets.retention.minutes",
         Int,
         "10080",
         POSITIVE_INT,
         "How long a group without members keeps its offsets.",
     ),
-    broker(
+    at_start(
         "offsets.topic.num.partitions",
         Int,
         "50",
         PARTITIONS,
         "Partitions of __consumer_offsets, when it is created.",
     ),
-    broker(
+    at_start(
         "offsets.topic.replication.factor",
         Short,
         "1",
@@ -445,28 +462,28 @@ pub static BROKER_CONFIGS: &[ConfigDef] = &[
         POSITIVE_INT,
         "How long an idempotent producer that is silent is remembered.",
     ),
-    broker(
+    at_start(
         "transaction.max.timeout.ms",
         Int,
         "900000",
         POSITIVE_INT,
         "Longest transaction timeout that a producer may ask for.",
     ),
-    broker(
+    at_start(
         "transaction.state.log.num.partitions",
         Int,
         "50",
         PARTITIONS,
         "Partitions of __transaction_state, when it is created.",
     ),
-    broker(
+    at_start(
         "transaction.state.log.replication.factor",
         Short,
         "1",
         SHORT,
         "Copies of each partition of __transaction_state, when it is created.",
     ),
-    broker(
+    at_start(
         "transactional.id.expiration.ms",
         Int,
         "604800000",

@@ -75,6 +75,13 @@ pub(crate) fn apply(image: &mut MetadataImage, command: Command) -> Result<Reply
     }
 }
 
+impl MetadataImage {
+    /// What a command would do and give back, without proposing it.
+    pub fn preview(&self, command: Command) -> Result<Reply, Refusal> {
+        apply(&mut self.clone(), command)
+    }
+}
+
 fn register_broker(image: &mut MetadataImage, broker: Broker) -> Result<Reply, Refusal> {
     let id = broker.id;
     let previous = image.broker(id);
