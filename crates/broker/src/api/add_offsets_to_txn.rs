@@ -27,7 +27,10 @@ impl Handler for AddOffsetsToTxn {
         let state = Arc::clone(&context.state);
         let answer = started(async move { add(&state, request, fenced).await }).await;
         Answer::later(async move {
-            AddOffsetsToTxnResponse { error_code: answer.await, ..Default::default() }
+            AddOffsetsToTxnResponse {
+                error_code: answer.await,
+                ..Default::default()
+            }
         })
     }
 }
@@ -43,7 +46,8 @@ async fn add(state: &BrokerState, request: AddOffsetsToTxnRequest, fenced: Fence
     };
     let partition = TopicPartition::new(InternalTopic::ConsumerOffsets.name(), partition);
     let transactions = state.txns();
-    let added =
-        transactions.add_partitions(&request.transactional_id, producer, vec![partition]).await;
+    let added = transactions
+        .add_partitions(&request.transactional_id, producer, vec![partition])
+        .await;
     crate::txn::code_of(&added, fenced)
 }

@@ -62,7 +62,10 @@ async fn batched(
     for transaction in transactions {
         results_by_transaction.push(run(&state, transaction, fenced).await);
     }
-    AddPartitionsToTxnResponse { results_by_transaction, ..Default::default() }
+    AddPartitionsToTxnResponse {
+        results_by_transaction,
+        ..Default::default()
+    }
 }
 
 async fn run(
@@ -85,7 +88,10 @@ async fn run(
                 let error = code(verify(TopicPartition::new(&topic.name, partition)).await);
                 results_by_partition.push(result(partition, error));
             }
-            results.push(AddPartitionsToTxnTopicResult { name: topic.name, results_by_partition });
+            results.push(AddPartitionsToTxnTopicResult {
+                name: topic.name,
+                results_by_partition,
+            });
         }
         results
     } else {
@@ -106,7 +112,10 @@ async fn run(
             }),
         }
     };
-    AddPartitionsToTxnResult { transactional_id: id, topic_results }
+    AddPartitionsToTxnResult {
+        transactional_id: id,
+        topic_results,
+    }
 }
 
 async fn verify(
@@ -147,11 +156,17 @@ fn results(
         .map(|topic| {
             let one = |partition: i32| result(partition, error(&topic.name, partition));
             let results_by_partition = topic.partitions.iter().copied().map(one).collect();
-            AddPartitionsToTxnTopicResult { name: topic.name, results_by_partition }
+            AddPartitionsToTxnTopicResult {
+                name: topic.name,
+                results_by_partition,
+            }
         })
         .collect()
 }
 
 fn result(partition_index: i32, partition_error_code: i16) -> AddPartitionsToTxnPartitionResult {
-    AddPartitionsToTxnPartitionResult { partition_index, partition_error_code }
+    AddPartitionsToTxnPartitionResult {
+        partition_index,
+        partition_error_code,
+    }
 }

@@ -22,8 +22,15 @@ impl Handler for DeleteGroups {
         let mut results = Vec::with_capacity(request.groups_names.len());
         for group_id in request.groups_names {
             let error_code = code_of(&context.state.groups().delete(&group_id).await);
-            results.push(DeletableGroupResult { group_id, error_code });
+            results.push(DeletableGroupResult {
+                group_id,
+                error_code,
+            });
         }
-        DeleteGroupsResponse { results, ..Default::default() }.into()
+        DeleteGroupsResponse {
+            results,
+            ..Default::default()
+        }
+        .into()
     }
 }

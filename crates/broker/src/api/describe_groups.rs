@@ -34,7 +34,11 @@ impl Handler for DescribeGroups {
             }
             groups.push(described);
         }
-        DescribeGroupsResponse { groups, ..Default::default() }.into()
+        DescribeGroupsResponse {
+            groups,
+            ..Default::default()
+        }
+        .into()
     }
 }
 
@@ -64,12 +68,20 @@ fn member(description: MemberDescription) -> DescribedGroupMember {
 fn missing(group_id: String, error: GroupError, version: i16) -> DescribedGroup {
     // Before KIP-1043 (version 6) a group that does not exist is a dead one.
     let is_dead = error == GroupError::GroupIdNotFound;
-    let error_code = if is_dead && version < 6 { 0 } else { error.code() };
+    let error_code = if is_dead && version < 6 {
+        0
+    } else {
+        error.code()
+    };
     DescribedGroup {
         error_code,
         error_message: (version >= 6).then(|| error.to_string()),
         group_id,
-        group_state: if is_dead { GroupState::Dead.name().to_owned() } else { String::new() },
+        group_state: if is_dead {
+            GroupState::Dead.name().to_owned()
+        } else {
+            String::new()
+        },
         ..Default::default()
     }
 }

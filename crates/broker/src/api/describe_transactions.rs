@@ -32,7 +32,11 @@ impl Handler for DescribeTransactions {
             };
             transaction_states.push(described);
         }
-        DescribeTransactionsResponse { transaction_states, ..Default::default() }.into()
+        DescribeTransactionsResponse {
+            transaction_states,
+            ..Default::default()
+        }
+        .into()
     }
 }
 
@@ -46,7 +50,10 @@ fn code(error: TxnError) -> ErrorCode {
 fn transaction(id: String, image: TxnImage) -> TransactionState {
     let mut topics: Vec<TopicData> = Vec::new();
     for partition in image.partitions {
-        match topics.last_mut().filter(|last| last.topic == partition.topic) {
+        match topics
+            .last_mut()
+            .filter(|last| last.topic == partition.topic)
+        {
             Some(last) => last.partitions.push(partition.partition.0),
             None => topics.push(TopicData {
                 topic: partition.topic,

@@ -22,13 +22,20 @@ impl Handler for EndTxn {
             id: ProducerId(request.producer_id),
             epoch: ProducerEpoch(request.producer_epoch),
         };
-        let outcome = if request.committed { TxnOutcome::Commit } else { TxnOutcome::Abort };
+        let outcome = if request.committed {
+            TxnOutcome::Commit
+        } else {
+            TxnOutcome::Abort
+        };
         let transactions = context.state.txns().clone();
         let id = request.transactional_id;
         let answer = started(async move { transactions.end(&id, producer, outcome).await }).await;
         Answer::later(async move {
             let error_code = crate::txn::code_of(&answer.await, fenced);
-            EndTxnResponse { error_code, ..Default::default() }
+            EndTxnResponse {
+                error_code,
+                ..Default::default()
+            }
         })
     }
 }

@@ -31,7 +31,11 @@ impl Handler for FindCoordinator {
             for key in request.coordinator_keys {
                 coordinators.push(find(&context.state, key, request.key_type).await);
             }
-            return FindCoordinatorResponse { coordinators, ..Default::default() }.into();
+            return FindCoordinatorResponse {
+                coordinators,
+                ..Default::default()
+            }
+            .into();
         }
         let found = find(&context.state, request.key, request.key_type).await;
         FindCoordinatorResponse {
@@ -50,7 +54,10 @@ async fn find(state: &BrokerState, key: String, key_type: i8) -> Coordinator {
     let partition = match key_type {
         0 => state.groups().partition_of(&key).await.map_err(group_error),
         1 => state.txns().partition_of(&key).await.map_err(txn_error),
-        other => Err((ErrorCode::InvalidRequest, format!("key type {other} is not served"))),
+        other => Err((
+            ErrorCode::InvalidRequest,
+            format!("key type {other} is not served"),
+        )),
     };
     let topic = match key_type {
         0 => InternalTopic::ConsumerOffsets,
@@ -74,7 +81,9 @@ fn leader(
     topic: InternalTopic,
     partition: i32,
 ) -> Result<Coordinator, (ErrorCode, String)> {
-    let leader = image.partition(topic.name(), PartitionId(partition)).and_then(|p| p.leader);
+    let leader = image
+        .partition(topic.name(), PartitionId(partition))
+        .and_then(|p| p.leader);
     let Some(broker) = leader.and_then(|leader| image.broker(leader)) else {
         let message = format!("{topic}-{partition} has no leader");
         return Err((ErrorCode::CoordinatorNotAvailable, message));

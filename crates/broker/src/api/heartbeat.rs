@@ -17,10 +17,21 @@ impl Handler for Heartbeat {
         context: RequestContext,
         request: HeartbeatRequest,
     ) -> Answer<HeartbeatResponse> {
-        let HeartbeatRequest { group_id, generation_id, member_id, group_instance_id } = request;
+        let HeartbeatRequest {
+            group_id,
+            generation_id,
+            member_id,
+            group_instance_id,
+        } = request;
         let groups = context.state.groups();
         let instance = group_instance_id.as_deref();
-        let result = groups.heartbeat(&group_id, &member_id, instance, generation_id).await;
-        HeartbeatResponse { error_code: code_of(&result), ..Default::default() }.into()
+        let result = groups
+            .heartbeat(&group_id, &member_id, instance, generation_id)
+            .await;
+        HeartbeatResponse {
+            error_code: code_of(&result),
+            ..Default::default()
+        }
+        .into()
     }
 }

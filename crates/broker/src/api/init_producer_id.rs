@@ -5,9 +5,7 @@ use crate::state::RequestContext;
 use crate::task::started;
 use crate::txn::{FencedAs, Producer, TxnCoordinator, TxnError};
 use millstream_core::ids::{ProducerEpoch, ProducerId};
-use millstream_wire::messages::init_producer_id::{
-    InitProducerIdRequest, InitProducerIdResponse,
-};
+use millstream_wire::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -51,13 +49,16 @@ async fn init(
         // Without transactions there is nothing to fence: always a new id.
         return transactions.init_idempotent().await;
     };
-    let timeout = u64::try_from(request.transaction_timeout_ms)
-        .map_or(Duration::ZERO, Duration::from_millis);
+    let timeout =
+        u64::try_from(request.transaction_timeout_ms).map_or(Duration::ZERO, Duration::from_millis);
     let expected = match (request.producer_id, request.producer_epoch) {
         (-1, -1) => None,
         // KIP-360: both or none.
         (-1, _) | (_, -1) => return Err(TxnError::InvalidRequest),
-        (id, epoch) => Some(Producer { id: ProducerId(id), epoch: ProducerEpoch(epoch) }),
+        (id, epoch) => Some(Producer {
+            id: ProducerId(id),
+            epoch: ProducerEpoch(epoch),
+        }),
     };
     transactions.init_producer(&id, timeout, expected).await
 }

@@ -48,8 +48,11 @@ fn join_request(context: &RequestContext, request: JoinGroupRequest) -> JoinRequ
         })
         .collect();
     // Before KIP-62 one timeout served for both.
-    let rebalance_timeout_ms =
-        if version == 0 { request.session_timeout_ms } else { request.rebalance_timeout_ms };
+    let rebalance_timeout_ms = if version == 0 {
+        request.session_timeout_ms
+    } else {
+        request.rebalance_timeout_ms
+    };
     JoinRequest {
         member_id: request.member_id,
         instance_id: request.group_instance_id,

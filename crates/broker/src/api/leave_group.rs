@@ -23,18 +23,34 @@ impl Handler for LeaveGroup {
         let leavers: Vec<Leaver> = if is_batched {
             request.members.into_iter().map(leaver).collect()
         } else {
-            vec![Leaver { member_id: request.member_id, instance_id: None }]
+            vec![Leaver {
+                member_id: request.member_id,
+                instance_id: None,
+            }]
         };
-        let results = match context.state.groups().leave(&request.group_id, &leavers).await {
+        let results = match context
+            .state
+            .groups()
+            .leave(&request.group_id, &leavers)
+            .await
+        {
             Ok(results) => results,
             Err(error) => {
                 let error_code = error.code();
-                return LeaveGroupResponse { error_code, ..Default::default() }.into();
+                return LeaveGroupResponse {
+                    error_code,
+                    ..Default::default()
+                }
+                .into();
             }
         };
         if !is_batched {
             let error_code = results.first().map_or(0, code_of);
-            return LeaveGroupResponse { error_code, ..Default::default() }.into();
+            return LeaveGroupResponse {
+                error_code,
+                ..Default::default()
+            }
+            .into();
         }
         let members = leavers
             .into_iter()
@@ -45,10 +61,17 @@ impl Handler for LeaveGroup {
                 error_code: code_of(result),
             })
             .collect();
-        LeaveGroupResponse { members, ..Default::default() }.into()
+        LeaveGroupResponse {
+            members,
+            ..Default::default()
+        }
+        .into()
     }
 }
 
 fn leaver(member: MemberIdentity) -> Leaver {
-    Leaver { member_id: member.member_id, instance_id: member.group_instance_id }
+    Leaver {
+        member_id: member.member_id,
+        instance_id: member.group_instance_id,
+    }
 }

@@ -24,11 +24,18 @@ impl Handler for ListGroups {
             Ok(list) => list,
             Err(error) => {
                 let error_code = error.code();
-                return ListGroupsResponse { error_code, ..Default::default() }.into();
+                return ListGroupsResponse {
+                    error_code,
+                    ..Default::default()
+                }
+                .into();
             }
         };
         let allows = |filter: &[String], value: &str| {
-            filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(value))
+            filter.is_empty()
+                || filter
+                    .iter()
+                    .any(|wanted| wanted.eq_ignore_ascii_case(value))
         };
         let groups = list
             .groups
@@ -38,7 +45,12 @@ impl Handler for ListGroups {
             .map(listed)
             .collect();
         let error_code = list.incomplete.map_or(0, |error| error.code());
-        ListGroupsResponse { groups, error_code, ..Default::default() }.into()
+        ListGroupsResponse {
+            groups,
+            error_code,
+            ..Default::default()
+        }
+        .into()
     }
 }
 

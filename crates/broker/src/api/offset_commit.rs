@@ -33,9 +33,15 @@ impl Handler for OffsetCommit {
             generation: request.generation_id_or_member_epoch,
         };
         // -1 is the broker's own retention; the field went with version 5.
-        let retention = u64::try_from(request.retention_time_ms).ok().map(Duration::from_millis);
+        let retention = u64::try_from(request.retention_time_ms)
+            .ok()
+            .map(Duration::from_millis);
         let mut plan = Plan::of(request.topics, &context.state.image(), version);
-        let commit = Commit { group_id: request.group_id, who, retention };
+        let commit = Commit {
+            group_id: request.group_id,
+            who,
+            retention,
+        };
         let results = started(async move {
             let offsets = std::mem::take(&mut plan.offsets);
             let results = commit.run(&groups, offsets, version).await;
@@ -58,14 +64,21 @@ impl Commit {
         offsets: Vec<OffsetToCommit>,
         version: i16,
     ) -> Result<CommitResults, ErrorCode> {
-        let Self { group_id, who, retention } = self;
-        groups.commit_offsets(&group_id, &who, offsets, retention).await.map_err(|error| {
-            match error {
-                // KIP-848 brought the plainer error.
-                GroupError::GroupIdNotFound if version < 9 => ErrorCode::IllegalGeneration,
-                other => other.into(),
-            }
-        })
+        let Self {
+            group_id,
+            who,
+            retention,
+        } = self;
+        groups
+            .commit_offsets(&group_id, &who, offsets, retention)
+            .await
+            .map_err(|error| {
+                match error {
+                    // KIP-848 brought the plainer error.
+                    GroupError::GroupIdNotFound if version < 9 => ErrorCode::IllegalGeneration,
+                    other => other.into(),
+                }
+            })
     }
 }
 
@@ -77,7 +90,10 @@ struct Plan {
 
 impl Plan {
     fn of(topics: Vec<OffsetCommitRequestTopic>, image: &MetadataImage, version: i16) -> Self {
-        let mut plan = Self { topics: Vec::with_capacity(topics.len()), offsets: Vec::new() };
+        let mut plan = Self {
+            topics: Vec::with_capacity(topics.len()),
+            offsets: Vec::new(),
+        };
         for topic in topics {
             plan.add(topic, image, version);
         }
@@ -103,7 +119,10 @@ impl Plan {
                     0
                 }
             };
-            partitions.push(OffsetCommitResponsePartition { partition_index, error_code });
+            partitions.push(OffsetCommitResponsePartition {
+                partition_index,
+                error_code,
+            });
         }
         self.topics.push(OffsetCommitResponseTopic {
             name: topic.name,
@@ -125,7 +144,10 @@ impl Plan {
                 None => all,
             };
         }
-        OffsetCommitResponse { topics, ..Default::default() }
+        OffsetCommitResponse {
+            topics,
+            ..Default::default()
+        }
     }
 }
 

@@ -28,29 +28,46 @@ impl Handler for OffsetDelete {
             .into_iter()
             .flat_map(|topic| {
                 let name = topic.name;
-                topic.partitions.into_iter().map(move |p| (name.clone(), p.partition_index))
+                topic
+                    .partitions
+                    .into_iter()
+                    .map(move |p| (name.clone(), p.partition_index))
             })
             .collect();
         let groups = context.state.groups();
-        let deleted =
-            groups.delete_offsets(&request.group_id, partitions.clone(), is_subscribed).await;
+        let deleted = groups
+            .delete_offsets(&request.group_id, partitions.clone(), is_subscribed)
+            .await;
         let results = match deleted {
             Ok(results) => results,
             Err(error) => {
                 let error_code = error.code();
-                return OffsetDeleteResponse { error_code, ..Default::default() }.into();
+                return OffsetDeleteResponse {
+                    error_code,
+                    ..Default::default()
+                }
+                .into();
             }
         };
         let mut topics: Vec<OffsetDeleteResponseTopic> = Vec::new();
         for ((name, partition_index), result) in partitions.into_iter().zip(&results) {
-            let one =
-                OffsetDeleteResponsePartition { partition_index, error_code: code_of(result) };
+            let one = OffsetDeleteResponsePartition {
+                partition_index,
+                error_code: code_of(result),
+            };
             match topics.last_mut().filter(|last| last.name == name) {
                 Some(last) => last.partitions.push(one),
-                None => topics.push(OffsetDeleteResponseTopic { name, partitions: vec![one] }),
+                None => topics.push(OffsetDeleteResponseTopic {
+                    name,
+                    partitions: vec![one],
+                }),
             }
         }
-        OffsetDeleteResponse { topics, ..Default::default() }.into()
+        OffsetDeleteResponse {
+            topics,
+            ..Default::default()
+        }
+        .into()
     }
 }
 

@@ -29,28 +29,39 @@ impl Handler for OffsetFetch {
         let version = context.api_version;
         let image = context.state.image();
         let groups = context.state.groups();
-        let stability =
-            if request.require_stable { Stability::Stable } else { Stability::Any };
+        let stability = if request.require_stable {
+            Stability::Stable
+        } else {
+            Stability::Any
+        };
         if version >= 8 {
             let mut answers = Vec::with_capacity(request.groups.len());
             for group in request.groups {
                 answers.push(fetch_group(groups, &image, group, stability, version).await);
             }
-            return OffsetFetchResponse { groups: answers, ..Default::default() }.into();
+            return OffsetFetchResponse {
+                groups: answers,
+                ..Default::default()
+            }
+            .into();
         }
         // One group, before KIP-709: the same in another form.
         let topics = request.topics.map(|topics| {
-            let topic = |topic: millstream_wire::messages::offset_fetch::OffsetFetchRequestTopic| {
-                OffsetFetchRequestTopics {
-                    name: topic.name,
-                    partition_indexes: topic.partition_indexes,
-                    ..Default::default()
-                }
-            };
+            let topic =
+                |topic: millstream_wire::messages::offset_fetch::OffsetFetchRequestTopic| {
+                    OffsetFetchRequestTopics {
+                        name: topic.name,
+                        partition_indexes: topic.partition_indexes,
+                        ..Default::default()
+                    }
+                };
             topics.into_iter().map(topic).collect()
         });
-        let group =
-            OffsetFetchRequestGroup { group_id: request.group_id, topics, ..Default::default() };
+        let group = OffsetFetchRequestGroup {
+            group_id: request.group_id,
+            topics,
+            ..Default::default()
+        };
         let answer = fetch_group(groups, &image, group, stability, version).await;
         single(answer, version).into()
     }
@@ -68,12 +79,19 @@ async fn fetch_group(
         None => OffsetsWanted::All,
         Some(asked) => OffsetsWanted::Partitions(wanted(asked, image, version, &mut topics)),
     };
-    match groups.fetch_offsets(&group.group_id, &wanted, stability).await {
+    match groups
+        .fetch_offsets(&group.group_id, &wanted, stability)
+        .await
+    {
         Ok(fetched) => {
             for one in fetched {
                 add(&mut topics, image, one, version);
             }
-            OffsetFetchResponseGroup { group_id: group.group_id, topics, error_code: 0 }
+            OffsetFetchResponseGroup {
+                group_id: group.group_id,
+                topics,
+                error_code: 0,
+            }
         }
         Err(error) => OffsetFetchResponseGroup {
             group_id: group.group_id,
@@ -94,13 +112,20 @@ fn wanted(
     let mut wanted = Vec::new();
     for topic in asked {
         let name = if version >= 10 {
-            image.topic_by_id(topic.topic_id).map(|found| found.name.to_string())
+            image
+                .topic_by_id(topic.topic_id)
+                .map(|found| found.name.to_string())
         } else {
             Some(topic.name)
         };
         match name {
             Some(name) => {
-                wanted.extend(topic.partition_indexes.into_iter().map(|p| (name.clone(), p)));
+                wanted.extend(
+                    topic
+                        .partition_indexes
+                        .into_iter()
+                        .map(|p| (name.clone(), p)),
+                );
             }
             None => unknown.push(OffsetFetchResponseTopics {
                 topic_id: topic.topic_id,
@@ -173,7 +198,9 @@ fn failed(
     error: GroupError,
     version: i16,
 ) -> Vec<OffsetFetchResponseTopics> {
-    let OffsetsWanted::Partitions(keys) = wanted else { return Vec::new() };
+    let OffsetsWanted::Partitions(keys) = wanted else {
+        return Vec::new();
+    };
     if version >= 2 {
         return Vec::new();
     }
@@ -206,5 +233,9 @@ fn single(answer: OffsetFetchResponseGroup, version: i16) -> OffsetFetchResponse
         })
         .collect();
     let error_code = if version >= 2 { answer.error_code } else { 0 };
-    OffsetFetchResponse { topics, error_code, ..Default::default() }
+    OffsetFetchResponse {
+        topics,
+        error_code,
+        ..Default::default()
+    }
 }

@@ -24,7 +24,11 @@ impl Handler for SyncGroup {
         let is_named = request.protocol_type.is_some() && request.protocol_name.is_some();
         if context.api_version >= 5 && !is_named {
             let error_code = ErrorCode::InconsistentGroupProtocol.code();
-            return SyncGroupResponse { error_code, ..Default::default() }.into();
+            return SyncGroupResponse {
+                error_code,
+                ..Default::default()
+            }
+            .into();
         }
         let groups = context.state.groups().clone();
         let group_id = request.group_id.clone();
@@ -33,7 +37,10 @@ impl Handler for SyncGroup {
         Answer::later(async move {
             match answer.await {
                 Ok(outcome) => accepted(outcome),
-                Err(error) => SyncGroupResponse { error_code: error.code(), ..Default::default() },
+                Err(error) => SyncGroupResponse {
+                    error_code: error.code(),
+                    ..Default::default()
+                },
             }
         })
     }

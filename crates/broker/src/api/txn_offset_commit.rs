@@ -35,13 +35,17 @@ impl Handler for TxnOffsetCommit {
 
 async fn commit(state: &BrokerState, request: TxnOffsetCommitRequest) -> TxnOffsetCommitResponse {
     let image = state.image();
-    let is_known = |topic: &str, partition: i32| {
-        image.partition(topic, PartitionId(partition)).is_some()
-    };
+    let is_known =
+        |topic: &str, partition: i32| image.partition(topic, PartitionId(partition)).is_some();
     let offsets: Vec<OffsetToCommit> = request
         .topics
         .iter()
-        .flat_map(|topic| topic.partitions.iter().map(move |partition| (topic, partition)))
+        .flat_map(|topic| {
+            topic
+                .partitions
+                .iter()
+                .map(move |partition| (topic, partition))
+        })
         .filter(|(topic, partition)| is_known(&topic.name, partition.partition_index))
         .map(|(topic, partition)| OffsetToCommit {
             topic: topic.name.clone(),
@@ -60,7 +64,13 @@ async fn commit(state: &BrokerState, request: TxnOffsetCommitRequest) -> TxnOffs
         instance_id: request.group_instance_id,
         generation: request.generation_id_or_member_epoch,
     };
-    let committed = match verify(state, &request.transactional_id, producer, &request.group_id).await
+    let committed = match verify(
+        state,
+        &request.transactional_id,
+        producer,
+        &request.group_id,
+    )
+    .await
     {
         Ok(()) => state
             .groups()
@@ -80,10 +90,19 @@ async fn commit(state: &BrokerState, request: TxnOffsetCommitRequest) -> TxnOffs
         if !is_known(topic, partition) {
             return ErrorCode::UnknownTopicOrPartition.code();
         }
-        results.next().map_or(all, |result| crate::group::code_of(&result))
+        results
+            .next()
+            .map_or(all, |result| crate::group::code_of(&result))
     };
-    let topics = request.topics.into_iter().map(|topic| response(topic, &mut code)).collect();
-    TxnOffsetCommitResponse { topics, ..Default::default() }
+    let topics = request
+        .topics
+        .into_iter()
+        .map(|topic| response(topic, &mut code))
+        .collect();
+    TxnOffsetCommitResponse {
+        topics,
+        ..Default::default()
+    }
 }
 
 /// KIP-890: an offset of a transaction that does not know of it would stay
@@ -94,7 +113,11 @@ async fn verify(
     producer: Producer,
     group_id: &str,
 ) -> Result<(), ErrorCode> {
-    let partition = state.groups().partition_of(group_id).await.map_err(ErrorCode::from)?;
+    let partition = state
+        .groups()
+        .partition_of(group_id)
+        .await
+        .map_err(ErrorCode::from)?;
     let partition = TopicPartition::new(InternalTopic::ConsumerOffsets.name(), partition);
     let verified = state.txns().verify(id, producer, &partition).await;
     verified.map_err(|error| error.to_code(FencedAs::InvalidProducerEpoch))
@@ -111,5 +134,8 @@ fn response(
             error_code: code(&topic.name, partition.partition_index),
         });
     }
-    TxnOffsetCommitResponseTopic { name: topic.name, partitions }
+    TxnOffsetCommitResponseTopic {
+        name: topic.name,
+        partitions,
+    }
 }

@@ -23,7 +23,9 @@ impl Inner {
         let Some((marker, partitions)) = marker_of(shard, id) else {
             return;
         };
-        let writes = partitions.iter().map(|partition| self.write_marker(partition, marker));
+        let writes = partitions
+            .iter()
+            .map(|partition| self.write_marker(partition, marker));
         if !join_all(writes).await.into_iter().all(|written| written) {
             return;
         }
