@@ -35,6 +35,10 @@ fn options() -> Result<BrokerOptions, Box<dyn Error>> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
     let options = options()?;
     let (fs, rand) = (RealFs::shared(), SystemRand::shared());
     let metadata = MetadataService::start(MetadataOptions::new(

@@ -5,7 +5,7 @@ use crate::state::RequestContext;
 use futures::future::BoxFuture;
 use millstream_wire::codec::{DecodeError, EncodeError};
 use millstream_wire::frame::{Frame, RequestFrame, encode_response};
-use millstream_wire::{ApiKey, Request};
+use millstream_wire::{ApiKey, Message, Request};
 use std::ops::RangeInclusive;
 
 /// One Kafka API: its number and versions are in the type.
@@ -70,10 +70,12 @@ pub(super) const fn api<H: Handler>() -> Api {
 
 async fn call<H: Handler>(
     context: RequestContext,
-    frame: RequestFrame,
+    mut frame: RequestFrame,
 ) -> Result<RawAnswer, CallError> {
     let (version, correlation_id) = (frame.header.api_version, frame.header.correlation_id);
-    let request = frame.decode::<H::Request>()?;
+    // Bytes after the request are let go, as Kafka does: librdkafka sends
+    // three of them behind a Metadata request for all topics.
+    let request = H::Request::decode(version, &mut frame.body)?;
     Ok(match H::handle(context, request).await {
         Answer::Now(response) => {
             RawAnswer::Now(encode_response(&response, version, correlation_id)?)
