@@ -73,3 +73,9 @@ pub use partition::{
     AbortedTransaction, AppendInfo, AppendOrigin, FetchRequest, FetchedBatches, PartitionLog,
     ProducerSummary, Progress, TimestampedOffset, UpTo,
 };
+
+#[cfg(test)]
+mod testing;
+
+#[cfg(test)]
+mod crash_tests;

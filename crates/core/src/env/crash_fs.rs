@@ -88,6 +88,8 @@ struct State {
     ignore: Option<SyncRule>,
     fail_sync: Option<SyncRule>,
     fail_write: Option<WriteRule>,
+    /// Syncs until the power goes.
+    syncs_left: Option<usize>,
 }
 
 /// What a path names.
@@ -219,9 +221,16 @@ impl CrashFs {
         self.shared.lock().fail_write = Some(Box::new(rule));
     }
 
+    /// Has every change fail once `syncs` more syncs were done: the moment at
+    /// which the power goes, to be followed by [`CrashFs::crash`].
+    pub fn power_off_after(&self, syncs: usize) {
+        self.shared.lock().syncs_left = Some(syncs);
+    }
+
     /// Ends all rules.
     pub fn heal(&self) {
         let mut state = self.shared.lock();
+        state.syncs_left = None;
         state.ignore = None;
         state.fail_sync = None;
         state.fail_write = None;
@@ -250,6 +259,16 @@ impl CrashFs {
                 if let Some(byte) = bytes.get_mut(position) {
                     *byte ^= 0x55;
                 }
+            }
+            if let Some(byte) = content
+                .now
+                .get(position)
+                .filter(|_| !content.pending.is_empty())
+            {
+                content.pending.push(ContentChange::Write {
+                    position,
+                    bytes: vec![*byte],
+                });
             }
         }
     }
@@ -385,13 +404,24 @@ impl State {
         })
     }
 
-    fn change_name(&mut self, change: NameChange) {
+    fn change_name(&mut self, change: NameChange) -> io::Result<()> {
+        self.powered()?;
         apply_name(&mut self.names, &change);
         self.pending_names.push(change);
+        Ok(())
+    }
+
+    fn powered(&self) -> io::Result<()> {
+        if self.syncs_left == Some(0) {
+            return Err(io::Error::other("injected: the power is off"));
+        }
+        Ok(())
     }
 
     /// Notes the call; an error when it is to fail, else whether it counts.
     fn sync(&mut self, kind: SyncKind, path: &Path) -> io::Result<bool> {
+        self.powered()?;
+        self.syncs_left = self.syncs_left.map(|left| left - 1);
         let earlier = self.syncs.entry(path.to_owned()).or_default();
         let call = SyncCall {
             kind,
@@ -437,7 +467,7 @@ impl Fs for CrashFs {
                 let id = state.next_id;
                 state.next_id += 1;
                 state.files.insert(id, Content::default());
-                state.change_name(NameChange::Link(path.to_owned(), Node::File(id)));
+                state.change_name(NameChange::Link(path.to_owned(), Node::File(id)))?;
                 id
             }
         };
@@ -455,7 +485,7 @@ impl Fs for CrashFs {
             .collect();
         missing.reverse();
         for folder in missing {
-            state.change_name(NameChange::Link(folder.to_owned(), Node::Folder));
+            state.change_name(NameChange::Link(folder.to_owned(), Node::Folder))?;
         }
         Ok(())
     }
@@ -463,24 +493,21 @@ impl Fs for CrashFs {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.shared.lock();
         state.node(from)?;
-        state.change_name(NameChange::Rename(from.to_owned(), to.to_owned()));
-        Ok(())
+        state.change_name(NameChange::Rename(from.to_owned(), to.to_owned()))
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         let mut state = self.shared.lock();
         match state.node(path)? {
             Node::File(_) => state.change_name(NameChange::Unlink(path.to_owned())),
-            Node::Folder => return Err(io::ErrorKind::IsADirectory.into()),
+            Node::Folder => Err(io::ErrorKind::IsADirectory.into()),
         }
-        Ok(())
     }
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut state = self.shared.lock();
         state.node(path)?;
-        state.change_name(NameChange::Unlink(path.to_owned()));
-        Ok(())
+        state.change_name(NameChange::Unlink(path.to_owned()))
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
@@ -536,6 +563,7 @@ impl FsFile for CrashFile {
 
     fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
         let mut state = self.shared.lock();
+        state.powered()?;
         let position = usize::try_from(position).map_err(io::Error::other)?;
         let path = state.path_of(self.id);
         let full = state.fail_write.as_ref().is_some_and(|rule| rule(&path));
@@ -561,6 +589,7 @@ impl FsFile for CrashFile {
     fn set_size(&self, size: u64) -> io::Result<()> {
         let size = usize::try_from(size).map_err(io::Error::other)?;
         let mut state = self.shared.lock();
+        state.powered()?;
         let content = state.content(self.id)?;
         let change = ContentChange::Resize(size);
         change.apply(&mut content.now);

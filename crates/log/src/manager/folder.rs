@@ -21,6 +21,23 @@ pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> 
     }
 }
 
+/// Creates the data folder and makes its name durable, and those of the
+/// folders above it that were created with it.
+pub(super) fn create_durably(fs: &dyn Fs, data_dir: &Path) -> Result<(), OpenError> {
+    let created: Vec<&Path> = data_dir.ancestors().take_while(|a| !fs.exists(a)).collect();
+    fs.create_dir_all(data_dir)
+        .map_err(io("create", data_dir))?;
+    for parent in created.iter().filter_map(|folder| folder.parent()) {
+        let parent = if parent.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            parent
+        };
+        fs.sync_dir(parent).map_err(io("sync", parent))?;
+    }
+    Ok(())
+}
+
 /// Keeps other processes out while it lives.
 pub(super) struct FolderLock {
     _file: Arc<dyn FsFile>,

@@ -91,8 +91,7 @@ impl LogManager {
     /// opened is left as it is and listed in [`LogManager::offline`].
     pub fn open(options: LogManagerOptions) -> Result<Arc<Self>, OpenError> {
         let LogManagerOptions { data_dir, fs, .. } = &options;
-        fs.create_dir_all(data_dir)
-            .map_err(folder::io("create", data_dir))?;
+        folder::create_durably(fs.as_ref(), data_dir)?;
         let lock = FolderLock::take(fs.as_ref(), data_dir)?;
         folder::check_meta(fs.as_ref(), data_dir, &options.cluster_id, options.node_id)?;
         let stop = folder::take_stop_mark(fs.as_ref(), data_dir, options.boot_id.as_deref())?;

@@ -137,3 +137,16 @@ fn ignored_and_counted_syncs() {
     file.sync_data().unwrap();
     assert_eq!(get(&fs.crash(Keep::Nothing), "/d/a").unwrap(), b"2");
 }
+
+#[test]
+fn after_the_power_is_off_nothing_changes() {
+    let fs = fs();
+    let file = put(&fs, "/d/a", b"1");
+    fs.sync_dir(Path::new("/d")).unwrap();
+    fs.power_off_after(1);
+    file.sync_data().unwrap();
+    assert!(file.write_all_at(b"2", 0).is_err());
+    assert!(fs.rename(Path::new("/d/a"), Path::new("/d/b")).is_err());
+    assert!(file.sync_data().is_err());
+    assert_eq!(get(&fs.crash(Keep::Everything), "/d/a").unwrap(), b"1");
+}

@@ -274,7 +274,7 @@ fn cut(
             segment = %torn.path().display(), position = tear.position, offset = %tear.offset,
             valid_bytes_after, "cutting unsynced records that power loss has torn; a copy is kept beside the log"
         );
-        keep_cut(fs, segments, tear).map_err(io)?;
+        keep_cut(fs, folder, segments, tear).map_err(io)?;
     } else {
         tracing::warn!(
             segment = %torn.path().display(), position = tear.position, offset = %tear.offset,
@@ -305,8 +305,13 @@ fn cut(
     Ok(!doomed.is_empty())
 }
 
-/// Copies what will be cut off.
-fn keep_cut(fs: &Arc<dyn Fs>, segments: &[Arc<Segment>], tear: &Tear) -> io::Result<()> {
+/// Copies what will be cut off, durably.
+fn keep_cut(
+    fs: &Arc<dyn Fs>,
+    folder: &Path,
+    segments: &[Arc<Segment>],
+    tear: &Tear,
+) -> io::Result<()> {
     for (i, segment) in segments.iter().enumerate().skip(tear.segment) {
         let from = if i == tear.segment { tear.position } else { 0 };
         let mut name = segment.path().as_os_str().to_owned();
@@ -322,7 +327,7 @@ fn keep_cut(fs: &Arc<dyn Fs>, segments: &[Arc<Segment>], tear: &Tear) -> io::Res
         }
         copy.sync_data()?;
     }
-    Ok(())
+    fs.sync_dir(folder)
 }
 
 /// Bytes of intact batches beyond the tear, in its segment and in later ones.
