@@ -280,7 +280,8 @@ fn a_builder_keeps_the_gaps_of_compaction() {
 fn record_of_java(i: u32) -> (i64, Option<String>, Option<String>, Vec<RecordHeader>) {
     let timestamp = 1_700_000_000_000 + i64::from(i) * 10 - i64::from(i % 3);
     let key = (!i.is_multiple_of(5)).then(|| format!("key-{i}"));
-    let value = (!i.is_multiple_of(7)).then(|| format!("value-{i}-{}", "x".repeat(i as usize % 300)));
+    let value =
+        (!i.is_multiple_of(7)).then(|| format!("value-{i}-{}", "x".repeat(i as usize % 300)));
     let header = |value| RecordHeader {
         key: Bytes::from_static(b"a"),
         value,
