@@ -37,6 +37,7 @@ export class Shop {
     this.messages = new Map();
     this.listeners = new Set();
     this.version = 0;
+    this.open = [];
     db.run(`
       CREATE TABLE orders (order_id STRING, user_id BIGINT, province STRING, city STRING, region STRING, product STRING, quantity INT, amount REAL, pay_method STRING, status STRING, fail_reason STRING, order_time STRING);
       CREATE TABLE live_orders (order_id STRING, order_time STRING, province STRING, city STRING, product STRING, quantity INT, amount REAL, pay_method STRING, status STRING);
@@ -48,7 +49,7 @@ export class Shop {
     `);
     const now = Math.floor(Date.now() / 1000) * 1000;
     // Ten minutes of past, thinner than the live stream so that start-up is quick.
-    for (let at = now - 600_000; at < now; at += 1_000) this.second(at, 30, 6);
+    for (let at = now - 600_000; at < now; at += 1_000) this.second(at, 44, 5);
   }
 
   order(at) {
@@ -91,8 +92,13 @@ export class Shop {
     const paid = orders.filter((o) => o.status === "paid");
     const sum = (list) => Math.round(list.reduce((all, o) => all + o.amount, 0) * weight * 100) / 100;
     const upsert = (table, span, keys, row) => {
-      const from = sqlTime(Math.floor(start / span) * span);
-      const to = sqlTime(Math.floor(start / span) * span + span);
+      const opened = Math.floor(start / span) * span;
+      // A window is written once, when it closes.
+      this.open.push({ closes: opened + span, write: () => write(opened, table, span, keys, row) });
+    };
+    const write = (opened, table, span, keys, row) => {
+      const from = sqlTime(opened);
+      const to = sqlTime(opened + span);
       const where = ["window_start = ?", ...keys.map(([name]) => `${name} = ?`)].join(" AND ");
       const found = this.db.exec(`SELECT rowid FROM ${table} WHERE ${where}`, [from, ...keys.map(([, value]) => value)]);
       const columns = Object.keys(row);
@@ -104,6 +110,9 @@ export class Shop {
       for (const order of list) groups.set(order[key], [...(groups.get(order[key]) ?? []), order]);
       return groups;
     };
+    const due = this.open.filter((w) => w.closes <= start);
+    this.open = this.open.filter((w) => w.closes > start);
+    for (const window of due) window.write();
     upsert("sales_1s", 1_000, [], { orders: orders.length * weight, paid: paid.length * weight, failed: (orders.length - paid.length) * weight, revenue: sum(paid) });
     for (const [name, list] of group(paid, "region")) upsert("orders_by_region_5s", 5_000, [["region", name]], { orders: list.length * weight, revenue: sum(list) });
     for (const [name, list] of group(paid, "province")) upsert("sales_by_province_10s", 10_000, [["province", name]], { orders: list.length * weight, revenue: sum(list) });

@@ -76,7 +76,7 @@ function optionOf(props: PanelChartProps, tokens: ChartTheme, latest: () => Pane
       type: "value" as const,
       min: kind === "line" ? undefined : 0,
       splitNumber: 3,
-      axisLabel: { ...axisText, formatter: (value: number) => latest().format(value) },
+      axisLabel: { ...axisText, formatter: (value: number) => latest().format(value).replace(/\.0+(?=\D|$)/, "") },
       splitLine: { lineStyle: { color: tokens.grid } },
     },
     tooltip: {
@@ -102,15 +102,16 @@ function optionOf(props: PanelChartProps, tokens: ChartTheme, latest: () => Pane
         type: "line" as const,
         name: props.names[i],
         data,
-        showSymbol: false,
+        // The end of the line is now: only it is marked.
+        showSymbol: true,
+        symbol: "circle",
+        symbolSize: (_value: unknown, point: { dataIndex: number }) => (point.dataIndex === series.values.length - 1 ? (props.large ? 8 : 6) : 0),
         connectNulls: false,
         smooth: false,
         ...(stacked ? { stack: "all" } : {}),
         lineStyle: { color, width: props.large ? 2 : 1.5 },
         itemStyle: { color },
         emphasis: { disabled: true },
-        // The end of the line is now: it is marked.
-        endLabel: { show: false },
         ...fill,
         ...mark,
       };

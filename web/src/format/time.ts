@@ -44,6 +44,12 @@ function pair(big: number, unit: string, alone: string, small: number, smallUnit
   return small === 0 ? part(big, alone) : `${part(big, unit)} ${part(small, smallUnit)}`;
 }
 
+/** Latencies stay in milliseconds below a second: `128 ms`, `1.4 s`. */
+export function latency(ms: number | null | undefined, language: Language): string {
+  if (!known(ms)) return MISSING;
+  return ms < 999.5 ? part(Math.round(Math.max(0, ms)), UNITS[language].ms) : duration(ms, language);
+}
+
 /** Small commit times keep a digit: `2.1 ms`, `62 ms`. */
 export function milliseconds(ms: number | null | undefined, language: Language): string {
   if (!known(ms)) return MISSING;

@@ -51,7 +51,7 @@ export const en = {
     log: "Log",
     process: "Process",
     serve: "Serve",
-    commit: "epoch commit p99 {{p99}}",
+    commit: "commit p99 {{p99}}",
     commitP99: "commit p99",
     aSecondIn: "a second in",
     others_one: "{{count}} more",

@@ -11,6 +11,11 @@ export function useLanguage(): Language {
   return languageOf(i18n.resolvedLanguage ?? i18n.language);
 }
 
+/** Unit after unit: `M CNY`, `亿元`. */
+export function joinUnits(units: string[], language: Language): string {
+  return units.filter(Boolean).join(language === "zh" ? "" : "\u00a0");
+}
+
 /** A dashboard's string in the user's language. */
 export function words(text: Words | undefined, language: Language): string {
   if (text === undefined) return "";

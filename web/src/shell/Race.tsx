@@ -1,19 +1,21 @@
 /** The race: in and out over the last 60 s, at the foot of every page. */
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
-import type { Race as RaceData } from "../api/types";
+import type { Overview, Race as RaceData } from "../api/types";
 import { rate } from "../format/number";
 import { useLive } from "../live/hooks";
 import { sparkPath } from "../ui/spark-path";
 
 const SECONDS = 60;
 
-export function Race({ version }: { version: string | null }) {
+export function Race({ version, past }: { version: string | null; past: Overview["history"] | null }) {
   const { t } = useTranslation();
   const [history, setHistory] = useState<RaceData[]>([]);
   const { push } = useLive<RaceData>({ kind: "race" }, (next) => setHistory((old) => [...old.slice(1 - SECONDS), next.data]));
-  const into = history.map((sample) => sample.in_records_per_s);
-  const out = history.map((sample) => sample.out_records_per_s);
+  // What the server remembers fills the minute before this page was opened.
+  const before = past && past.step_ms === 1_000 ? SECONDS - history.length : 0;
+  const into = [...lastOf(past?.in_records_per_s, before, history.length), ...history.map((sample) => sample.in_records_per_s)];
+  const out = [...lastOf(past?.out_records_per_s, before, history.length), ...history.map((sample) => sample.out_records_per_s)];
   const max = Math.max(1, ...into, ...out);
   return (
     <div className="race">
@@ -35,6 +37,13 @@ export function Race({ version }: { version: string | null }) {
       </div>
     </div>
   );
+}
+
+/** `size` values of the past that come before the newest `skip`. */
+function lastOf(values: number[] | undefined, size: number, skip: number): number[] {
+  if (!values || size <= 0) return [];
+  const end = Math.max(0, values.length - skip);
+  return values.slice(Math.max(0, end - size), end);
 }
 
 /** Values enter at the right and move left a second at a time; both waves share one scale. */

@@ -61,7 +61,7 @@ function Nav({ overview }: { overview: Overview | null }) {
           })}
         </div>
       ))}
-      <Race version={overview?.cluster.version ?? null} />
+      <Race version={overview?.cluster.version ?? null} past={overview?.history ?? null} />
     </nav>
   );
 }

@@ -49,7 +49,7 @@ export function Stream({ overview }: { overview: Overview }) {
   const language = useLanguage();
   const navigate = useNavigate();
   const [ref, width] = useWidth<HTMLDivElement>();
-  const columns = useMemo(() => [150 / width, 0.36, 0.597, Math.max(0.7, 1 - 236 / width)], [width]);
+  const columns = useMemo(() => [196 / width, 0.375, 0.597, Math.max(0.7, 1 - 236 / width)], [width]);
   const layout = useMemo(
     () => (width > 0 ? layoutStream(overview.stream, width, columns, ROOM) : null),
     [overview.stream, width, columns],
@@ -101,7 +101,7 @@ export function Stream({ overview }: { overview: Overview }) {
             {layout.nodes.map((node) => {
               const left = node.layer === "collect";
               const waits = node.state === "warn" || node.state === "critical";
-              const room = left ? 140 : node.layer === "serve" ? width - node.x - 24 : (node.layer === "log" ? 0.237 : 0.2) * width;
+              const room = left ? 190 : node.layer === "serve" ? width - node.x - 24 : (node.layer === "log" ? 0.237 : 0.2) * width;
               const figure = node.records_per_s > 0 || !waits ? short(node.records_per_s) : "";
               const text = middleCut(label(node), Math.max(8, Math.floor((room - 46) / 6.3)));
               const body = (

@@ -9,7 +9,7 @@ import type { Push } from "../../live/client";
 import { Page } from "../../shell/Page";
 import { Icon } from "../../ui/icons";
 import { LiveMark, Loading, ProblemBlock } from "../../ui/parts";
-import { LatencyMark, useLatency } from "./latency";
+import { countedPanels, fresher, LatencyMark, useLatency } from "./latency";
 import { Panel } from "./Panel";
 
 export default function DashboardPage() {
@@ -21,7 +21,7 @@ export default function DashboardPage() {
   const [newest, setNewest] = useState<Push<SqlResult> | null>(null);
   const [onLatency, latency] = useLatency(dashboard);
   const onPush = (panel: PanelFile, push: Push<SqlResult>) => {
-    setNewest(push);
+    setNewest((old) => fresher(old, push));
     onLatency(panel, push);
   };
   return (
@@ -49,11 +49,12 @@ export default function DashboardPage() {
 }
 
 function Canvas({ dashboard, onPush }: { dashboard: Dashboard; onPush: (panel: PanelFile, push: Push<SqlResult>) => void }) {
+  const counted = countedPanels(dashboard);
   const ordered = [...dashboard.panels].sort((a, b) => a.grid.y - b.grid.y || a.grid.x - b.grid.x);
   return (
     <div className="canvas">
       {ordered.map((panel) => (
-        <Panel key={panel.id} panel={panel} onPush={onPush} />
+        <Panel key={panel.id} panel={panel} onPush={onPush} always={panel.type === "list" && counted.has(panel.id)} />
       ))}
     </div>
   );

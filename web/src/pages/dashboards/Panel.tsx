@@ -3,7 +3,7 @@ import { type ReactNode, useMemo } from "react";
 import { useTranslation } from "react-i18next";
 import type { Panel as PanelFile, PanelColumn, SqlResult } from "../../api/types";
 import { PanelChart } from "../../charts/PanelChart";
-import { useLanguage, words } from "../../i18n/language";
+import { joinUnits, useLanguage, words } from "../../i18n/language";
 import type { Push } from "../../live/client";
 import { useConnection, useLive, useOnScreen } from "../../live/hooks";
 import { AgeMark, cx, Empty, Loading, ProblemBlock } from "../../ui/parts";
@@ -41,10 +41,12 @@ export function thresholdOf(panel: PanelFile): number | null {
   return panel.threshold?.warn_above ?? panel.threshold?.warn_below ?? null;
 }
 
-export function Panel({ panel, onPush }: { panel: PanelFile; onPush: OnPush }) {
+/** `always` keeps a panel subscribed off screen: the one that the latency is measured on. */
+export function Panel({ panel, onPush, always }: { panel: PanelFile; onPush: OnPush; always: boolean }) {
   const { t } = useTranslation();
   const language = useLanguage();
-  const [ref, visible] = useOnScreen<HTMLElement>();
+  const [ref, onScreen] = useOnScreen<HTMLElement>();
+  const visible = onScreen || always;
   const { push, result, problem, stale } = usePanel(panel, visible, onPush);
   const { x, y, w, h } = panel.grid;
   return (
@@ -107,7 +109,7 @@ function Stat({ panel, result, stale, visible }: { panel: PanelFile; result: Sql
       <div>
         <div className={cx("big", warn && "warn")} title={value === null ? undefined : String(value)} data-testid={`stat-${panel.id}`}>
           {figure}
-          <small>{[unit, words(panel.unit, language)].filter(Boolean).join("\u00a0")}</small>
+          <small>{joinUnits([unit, words(panel.unit, language)], language)}</small>
         </div>
         {limit !== null && <div className={warn ? "warn small" : "faint small"}>{t("dashboard.target", { value: numberText(limit, panel.format, language) })}</div>}
       </div>
@@ -145,7 +147,7 @@ export function Chart({ panel, result, stale, screen = false }: { panel: PanelFi
         <div className="legend">
           {drawn.series.slice(0, screen ? 8 : LEGEND_MAX).map((series, i) => (
             <span key={series.name} className="st">
-              <i className={`key c${Number(colors[i]) + 1}`} />
+              <i className={`swatch c${Number(colors[i]) + 1}`} />
               {names[i]} <b>{last(series.values)}</b>
             </span>
           ))}

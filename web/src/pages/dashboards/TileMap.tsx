@@ -35,7 +35,7 @@ export function TileMap({ places, format, screen }: { places: Place[]; format: (
             <g key={tile.zh} transform={`translate(${tile.column * w} ${tile.row * h})`} className={at < 0 ? "tile none" : `tile step-${at}`}>
               <title>{`${language === "zh" ? tile.zh : `${tile.en} ${tile.zh}`}  ${value === undefined ? "—" : format(value)}`}</title>
               <rect width={tw} height={th} rx="6" />
-              <text x="10" y={th * 0.42}>{language === "zh" ? tile.zh : tile.en}</text>
+              <text x="10" y={th * 0.42} className={language === "en" && tile.en.length > 11 ? "long" : undefined}>{language === "zh" ? tile.zh : tile.en}</text>
               <text x={tw - 9} y={th * 0.82} textAnchor="end" className="v">{value === undefined ? "—" : format(value)}</text>
               {lead >= 0 && <rect className="lead" x="-3" y="-3" width={tw + 6} height={th + 6} rx="8" strokeOpacity={[1, 0.6, 0.35][lead]} />}
             </g>

@@ -2,7 +2,7 @@
 import { useCallback, useState } from "react";
 import { useTranslation } from "react-i18next";
 import type { Dashboard, Panel, SqlResult } from "../../api/types";
-import { duration } from "../../format/time";
+import { latency } from "../../format/time";
 import { useLanguage } from "../../i18n/language";
 import type { Push } from "../../live/client";
 import { useLiveClient, useNow } from "../../live/hooks";
@@ -17,6 +17,12 @@ import { Icon } from "../../ui/icons";
 export function countedPanels(dashboard: Dashboard): Set<string> {
   const lists = dashboard.panels.filter((panel) => panel.type === "list");
   return new Set((lists.length > 0 ? lists : dashboard.panels).map((panel) => panel.id));
+}
+
+/** Of two pushes the one whose newest record is the younger: a page is as fresh as its freshest panel. */
+export function fresher<T>(old: Push<T> | null, push: Push<T>): Push<T> {
+  const produced = (p: Push<T>): number => p.received_at - (p.age_ms ?? 0);
+  return old === null || produced(push) >= produced(old) ? push : old;
 }
 
 export function useLatency(dashboard: Dashboard | undefined): [(panel: Panel, push: Push<SqlResult>) => void, LatencyWindow] {
@@ -42,7 +48,7 @@ export function LatencyMark({ window }: { window: LatencyWindow }) {
   const language = useLanguage();
   const figures = useLatencyFigures(window);
   if (!figures) return null;
-  const text = { p50: duration(figures.p50, language), p99: duration(figures.p99, language) };
+  const text = { p50: latency(figures.p50, language), p99: latency(figures.p99, language) };
   return (
     <span className="latency" title={t("dashboard.latencyHow", { count: figures.samples })} data-testid="latency" data-p50={figures.p50.toFixed(1)} data-p99={figures.p99.toFixed(1)} data-samples={figures.samples}>
       <span className="desk">{t("dashboard.produced")}</span>

@@ -12,7 +12,7 @@ import { Icon } from "../../ui/icons";
 import { isTyping, useKeys } from "../../ui/keys";
 import { cx, Empty, Kpi, LiveMark, Loading, middleCut, ProblemBlock, Seg } from "../../ui/parts";
 import { Sparkline } from "../../ui/sparkline";
-import { groupHealth, State } from "../../ui/state";
+import { groupHealth, Mark, State } from "../../ui/state";
 import { GroupDetail } from "./GroupDetail";
 import { useGroupWords } from "./words";
 
@@ -136,11 +136,11 @@ function GroupTable({ groups, open, toggle }: { groups: Group[]; open: string | 
           <tr>
             <th className="chev" aria-hidden="true" />
             <th className="name">{t("groups.group")}</th>
-            <th className="state-col">{t("groups.state")}</th>
+            <th className="state-col desk">{t("groups.state")}</th>
             <th className="w7 wide">Kafka</th>
             <th className="r w6 wide">{t("groups.members")}</th>
             <th className="r w6 wide">{t("groups.topics")}</th>
-            <th className="r">{t("groups.records")}</th>
+            <th className="r desk">{t("groups.records")}</th>
             <th className="r">{t("groups.lagTime")}</th>
             <th className="spark-col desk">{t("groups.trend")}</th>
             <th className="r desk">{t("groups.arrives")}</th>
@@ -161,12 +161,12 @@ function GroupTable({ groups, open, toggle }: { groups: Group[]; open: string | 
                       <Icon name={isOpen ? "down" : "right"} small />
                     </button>
                   </td>
-                  <td className="mono name" title={g.group}>{middleCut(g.group, 40)}</td>
-                  <td><State state={health}>{words.state(g)}</State></td>
+                  <td className="mono name" title={g.group}><span className="phone inline"><Mark state={health} /> </span>{middleCut(g.group, 40)}</td>
+                  <td className="desk"><State state={health}>{words.state(g)}</State></td>
                   <td className="muted wide">{g.kafka_state}</td>
                   <td className="r wide">{g.members_count === 0 ? "—" : count(g.members_count)}</td>
                   <td className="r wide">{count(g.topics.length)}</td>
-                  <td className="r strong">{count(g.lag_records)}</td>
+                  <td className="r strong desk">{count(g.lag_records)}</td>
                   <td className={cx("r", "strong", health === "critical" && "critical")}>{duration(g.lag_ms, language)}</td>
                   <td className="desk"><Sparkline values={g.lag_history} state={health} /></td>
                   <td className="r desk">{short(g.arrives_per_s)}</td>

@@ -129,7 +129,7 @@ function EventTime({ job, history }: { job: Job; history: Sample[] }) {
     <section className="cell">
       <header>
         <h2>{t("job.timeBehind")}</h2>
-        <span className="go legend"><span className="st"><i className="key c1" />{t("job.watermark")} <b>{duration(job.watermark_lag_ms, language)}</b></span></span>
+        <span className="go legend"><span className="st"><i className="swatch c1" />{t("job.watermark")} <b>{duration(job.watermark_lag_ms, language)}</b></span></span>
       </header>
       <History history={history} read={(s) => s.watermark} language={language} label={t("job.timeBehind")} />
     </section>

@@ -65,14 +65,14 @@ function Throughput({ overview }: { overview: Overview }) {
         <h2>{t("overview.throughput")}</h2>
         <span className="note desk">{t("overview.recordsASecond")}</span>
         <span className="go legend">
-          <span className="st"><i className="key c1" />{t("race.in")} <b data-testid="rate-in">{short(into)}</b></span>
-          <span className="st"><i className="key c3" />{t("race.out")} <b>{short(out)}</b></span>
+          <span className="st"><i className="swatch c1" />{t("race.in")} <b data-testid="rate-in">{short(into)}</b></span>
+          <span className="st"><i className="swatch c3" />{t("race.out")} <b>{short(out)}</b></span>
         </span>
       </header>
       <TimeChart
         label={t("overview.throughputLabel", { in: rate(into), out: rate(out) })}
         times={times}
-        height={190}
+        height={168}
         onHover={setHover}
         series={[
           { values: history.in_records_per_s, color: 0, fill: true },
@@ -97,7 +97,7 @@ function Brokers({ brokers }: { brokers: Broker[] }) {
           <tr>
             <th className="broker-name">{t("overview.broker")}</th>
             <th className="r">{t("overview.leaders")}</th>
-            <th className="r desk">{t("overview.memory")}</th>
+            <th className="r desk mem-col">{t("overview.memory")}</th>
             <th className="r">{t("overview.cpu")}</th>
             <th className="r">{t("overview.disk")}</th>
             <th className="meter-col" aria-hidden="true" />
@@ -213,7 +213,7 @@ function Groups({ groups, total }: { groups: Group[]; total: number }) {
             <tr>
               <th className="name">{t("groups.group")}</th>
               <th className="desk state-col">{t("groups.state")}</th>
-              <th className="r desk">{t("groups.records")}</th>
+              <th className="r desk rec-col">{t("groups.records")}</th>
               <th className="r lag-col">{t("groups.lag")}</th>
               <th className="desk spark-col">{t("groups.trend")}</th>
               <th className="r">{t("groups.clears")}</th>

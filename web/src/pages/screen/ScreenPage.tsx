@@ -6,14 +6,14 @@ import { useNavigate, useParams } from "react-router";
 import { api, problemOf } from "../../api/client";
 import type { Dashboard, Panel, Slot, SqlResult } from "../../api/types";
 import type { Language } from "../../format/language";
-import { age, duration, timeOfDay } from "../../format/time";
+import { age, latency as latencyText, timeOfDay } from "../../format/time";
 import { useLanguage, words } from "../../i18n/language";
 import type { Push } from "../../live/client";
 import { useNow } from "../../live/hooks";
 import { setScreenTheme } from "../../shell/theme";
 import { useKeys } from "../../ui/keys";
 import { Button, Loading, ProblemBlock, useAge } from "../../ui/parts";
-import { useLatency, useLatencyFigures } from "../dashboards/latency";
+import { fresher, useLatency, useLatencyFigures } from "../dashboards/latency";
 import type { OnPush } from "../dashboards/Panel";
 import type { LatencyWindow } from "../../live/latency";
 import { Figures, Hero, MapBlock, ScreenBlock } from "./blocks";
@@ -62,7 +62,7 @@ function Screen({ dashboard, title }: { dashboard: Dashboard; title: string }) {
   const [newest, setNewest] = useState<Push<SqlResult> | null>(null);
   const [onLatency, latency] = useLatency(dashboard);
   const onPush: OnPush = (panel, push) => {
-    setNewest((old) => (old === null || push.age_ms === null || freshness(push) >= freshness(old) ? push : old));
+    setNewest((old) => fresher(old, push));
     onLatency(panel, push);
   };
   const inSlot = (slot: Slot): Panel[] => {
@@ -93,11 +93,6 @@ function Screen({ dashboard, title }: { dashboard: Dashboard; title: string }) {
   );
 }
 
-/** When the newest record of a push was produced, on the monotonic clock. */
-function freshness(push: Push): number {
-  return push.received_at - (push.age_ms ?? 0);
-}
-
 function Head({ title, newest, latency, id }: { title: string; newest: Push | null; latency: LatencyWindow; id: string }) {
   const { t } = useTranslation();
   const language = useLanguage();
@@ -125,7 +120,7 @@ function Head({ title, newest, latency, id }: { title: string; newest: Push | nu
       <div className="screen-right">
         {figures && (
           <span className="screen-latency" title={t("dashboard.latencyHow", { count: figures.samples })} data-testid="latency" data-p50={figures.p50.toFixed(1)} data-p99={figures.p99.toFixed(1)} data-samples={figures.samples}>
-            {t("dashboard.produced")} p50 <b>{duration(figures.p50, language)}</b> p99 <b>{duration(figures.p99, language)}</b>
+            {t("dashboard.produced")} p50 <b>{latencyText(figures.p50, language)}</b> p99 <b>{latencyText(figures.p99, language)}</b>
           </span>
         )}
         {cut ? (

@@ -1,9 +1,9 @@
 /** The blocks of the big screen: hero, figures, map, and the panels at the sides. */
 import { useMemo, useRef } from "react";
 import { useTranslation } from "react-i18next";
-import type { Panel, PanelColumn, Slot, SqlResult } from "../../api/types";
-import { count } from "../../format/number";
-import { useLanguage, words } from "../../i18n/language";
+import type { Cell, Panel, PanelColumn, Slot, SqlResult } from "../../api/types";
+import { count, money, toNumber } from "../../format/number";
+import { joinUnits, useLanguage, words } from "../../i18n/language";
 import { cx, Loading, ProblemBlock } from "../../ui/parts";
 import { cellOf, columnIndex, figureOf, isRight, numberText, ranked, single } from "../dashboards/data";
 import { Chart, isOverThreshold, type OnPush, thresholdOf, usePanel } from "../dashboards/Panel";
@@ -64,7 +64,7 @@ function FigureBlock({ panel, onPush }: { panel: Panel; onPush: OnPush }) {
       <small className="ell">{words(panel.title, language)}</small>
       <b className={warn ? "warn" : undefined}>{panel.format === "percent" ? `${figure}\u202f%` : figure}</b>
       <em>
-        {[panel.format === "percent" ? "" : unit, words(panel.unit, language)].filter(Boolean).join(" ")}
+        {joinUnits([panel.format === "percent" ? "" : unit, words(panel.unit, language)], language)}
         {limit !== null && ` ${t("dashboard.target", { value: numberText(limit, panel.format, language) })}`}
       </em>
     </div>
@@ -168,6 +168,12 @@ function ScreenRanking({ panel, result }: { panel: Panel; result: SqlResult }) {
   );
 }
 
+/** From six metres cents are noise. */
+function wholeYuan(cell: Cell | undefined): number | null {
+  const value = toNumber(cell);
+  return value === null ? null : Math.round(value);
+}
+
 const LIST_MAX = 11;
 /** The last rows fade out; new ones come at the top. */
 const FADE = [1, 1, 1, 1, 1, 1, 1, 1, 0.8, 0.55, 0.3];
@@ -179,14 +185,14 @@ function ScreenList({ panel, result }: { panel: Panel; result: SqlResult }) {
     return { ...column, at, right: isRight(column.format, result.columns[at]?.type ?? "") };
   });
   const firstText = columns.findIndex((column) => !column.right && column.format !== "time");
-  const template = columns.map((column, i) => (column.format === "time" ? "82px" : column.format === "money" ? "92px" : i === firstText ? "64px" : i === columns.length - 1 ? "72px" : "minmax(0, 1fr)")).join(" ");
+  const template = columns.map((column, i) => (column.format === "time" ? "82px" : column.format === "money" ? "80px" : i === firstText ? "70px" : i === columns.length - 1 ? "72px" : "minmax(0, 1fr)")).join(" ");
   return (
     <div className="od-list">
       {result.rows.slice(0, LIST_MAX).map((row, i) => (
         <div key={i} className={cx("od", i === 0 && "new")} style={{ gridTemplateColumns: template, opacity: FADE[i] ?? 1 }}>
           {columns.map((column, j) => (
             <span key={column.name} className={cx("ell", column.right && "r", column.format === "time" && "tm", column.format === "money" && "gold", j === firstText && "strong", j === columns.length - 1 && !column.right && "last")}>
-              {cellOf(row[column.at], column.format, language)}
+              {column.format === "money" ? money(wholeYuan(row[column.at])) : cellOf(row[column.at], column.format, language)}
             </span>
           ))}
         </div>

@@ -113,7 +113,7 @@ export function Messages({ topic }: { topic: Topic }) {
                 <tr>
                   <th className="time">{t("messages.time")} <span className="faint">{zone()}</span></th>
                   <th className="r p">P</th>
-                  <th className="r off">{t("messages.offset")}</th>
+                  <th className="r off desk">{t("messages.offset")}</th>
                   <th className="key desk">{t("messages.key")}</th>
                   <th>{t("messages.value")}</th>
                   <th className="r size desk">{t("topics.size")}</th>
@@ -151,7 +151,7 @@ const MessageRow = memo(function MessageRow({ message, selected, select }: { mes
     <tr className={cx("click", selected && "sel")} onClick={() => select(key)} data-testid="message">
       <td title={dateTime(message.timestamp_ms, true)}>{timeOfDay(message.timestamp_ms, true)}</td>
       <td className="r">{message.partition}</td>
-      <td className="r">{count(message.offset)}</td>
+      <td className="r desk">{count(message.offset)}</td>
       <td className="desk" title={message.key ?? ""}>{message.key === null ? <span className="faint">null</span> : middleCut(message.key, 24)}</td>
       <td className="val">
         {message.value === null ? <span className="faint">null</span> : message.value_encoding === "json" ? <JsonInline text={message.value} /> : <span className={message.value_encoding === "binary" ? "faint" : ""}>{message.value.slice(0, 220)}</span>}
