@@ -13,7 +13,9 @@ set -euo pipefail
 clients=${CLIENTS:-java python}
 
 run_java() {
-  mvn -B -ntp -f "$repo/tests/clients/java/pom.xml" surefire:test | { grep -vE "^\[INFO\] *(-*|--- .*|Scanning.*|BUILD.*|Results:|Building.*|Finished.*|Total time.*)$" || true; }
+  # Without -q for Surefire's closing line; without what Maven says about itself.
+  mvn -B -ntp -Dstyle.color=never -f "$repo/tests/clients/java/pom.xml" surefire:test |
+    { grep -E '^\[(INFO|ERROR|WARNING)\] (Tests run|Running| *[A-Z][A-Za-z]*Test[.:]|dev\.)|^[a-zA-Z\t ]' || true; }
 }
 
 run_python() {

@@ -100,6 +100,7 @@ class Server:
     """A server process of one kind; `start`, `stop` and `kill` may alternate."""
 
     kind = "?"
+    stop_signal = signal.SIGTERM
 
     def __init__(self, data_dir: Path, log_name: str | None = None):
         self.data_dir = Path(data_dir)
@@ -170,15 +171,15 @@ class Server:
         return self.process is not None and self.process.poll() is None
 
     def stop(self, timeout_s: float = 60.0) -> int:
-        """SIGTERM, and the exit code; a server that does not stop is an error."""
+        """Asks it to stop, and answers the exit code; a server that does not stop is an error."""
         if not self.is_running():
             return self.process.returncode if self.process else 0
-        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(self.stop_signal)
         try:
             return self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise ServerError(f"{self.kind} did not stop within {timeout_s:.0f} s of SIGTERM\n{self.log_tail()}")
+            raise ServerError(f"{self.kind} did not stop within {timeout_s:.0f} s of {self.stop_signal.name}\n{self.log_tail()}")
 
     def kill(self):
         """SIGKILL: no chance to flush or say goodbye."""
@@ -238,6 +239,27 @@ class Millstream(Server):
         if not found:
             raise ServerError(f"no partition folder below {self.data_dir}")
         return found[0].parent.parent
+
+
+class BrokerExample(Millstream):
+    """The broker alone: `cargo build -p millstream-broker --example broker`.
+
+    For work on the broker without the rest; no HTTP and no SQL.
+    """
+
+    kind = "broker"
+    stop_signal = signal.SIGINT
+
+    def __init__(self, data_dir: Path):
+        target = Path(os.environ.get("CARGO_TARGET_DIR", REPO / "target"))
+        super().__init__(data_dir, binary=target / "debug" / "examples" / "broker")
+
+    @property
+    def http(self) -> None:
+        return None
+
+    def command(self) -> list[str]:
+        return [str(self.binary), "--data-dir", str(self.data_dir), "--listen", self.bootstrap]
 
 
 class ApacheKafka(Server):
@@ -321,7 +343,9 @@ def make(kind: str, data_dir: Path, config: str | None = None) -> Server:
         return ApacheKafka(data_dir)
     if kind == "millstream":
         return Millstream(data_dir, config)
-    raise ServerError(f"unknown kind of server {kind!r}: kafka or millstream")
+    if kind == "broker":
+        return BrokerExample(data_dir)
+    raise ServerError(f"unknown kind of server {kind!r}: millstream, kafka or broker")
 
 
 def http_json(method: str, url: str, body: dict | None = None, timeout_s: float = 60.0):
@@ -363,7 +387,7 @@ def run(arguments) -> int:
                 code = code or 1
             stopped = server.stop()
             if server.kind == "millstream" and stopped != 0:
-                print(f"{server.kind} exited with {stopped} on SIGTERM\n{server.log_tail()}", flush=True)
+                print(f"{server.kind} exited with {stopped} when asked to stop\n{server.log_tail()}", flush=True)
                 return code or 1
             return code
     finally:

@@ -38,6 +38,10 @@ class ProduceTest {
                 assertEquals(i, sends.get(i).get().offset());
             }
         }
+        if (acks.equals("1")) {
+            // acks=1 may be answered before the record is durable, and only then is it readable.
+            Broker.waitUntil("1000 records", () -> Broker.readAll(topic, "read_uncommitted").size() == 1000);
+        }
         List<ConsumerRecord<String, String>> read = Broker.readAll(topic, "read_uncommitted");
         assertEquals(1000, read.size());
         for (int i = 0; i < read.size(); i++) {
