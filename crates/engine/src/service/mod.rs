@@ -1,0 +1,297 @@
+//! The engine as a service: statements in, results and running jobs out.
+//!
+//! | module | what |
+//! |---|---|
+//! | `catalog` | tables, from the statements that the metadata keeps |
+//! | `definitions` | CREATE, DROP, INSERT |
+//! | `jobs` | which jobs run |
+//! | `show` | SHOW, DESCRIBE, EXPLAIN |
+//! | `error` | what a call can end with |
+
+mod catalog;
+mod definitions;
+mod error;
+mod jobs;
+mod show;
+#[cfg(test)]
+mod tests;
+
+pub use error::EngineError;
+pub use show::{TableColumn, TableInfo};
+
+use crate::job::{JobInfo, JobOptions};
+use crate::live::{LiveOptions, LiveQueries};
+use crate::query::scan::{Scanned, scan};
+use crate::query::values::ValueFormat;
+use crate::query::{self, QueryLimits, QueryResult};
+use catalog::TableCache;
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::MemTable;
+use jobs::Slot;
+use millstream_cluster::{MetadataService, SqlObjectKind};
+use millstream_core::env::{Clock, Rand, SystemRand};
+use millstream_core::ports::Bus;
+use millstream_sql::catalog::TableDef;
+use millstream_sql::planner::{plan_bounded, source_node};
+use millstream_sql::session::Session;
+use millstream_sql::statement::{Query, Statement, StatementKind};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// How the engine runs.
+#[derive(Debug, Clone, Default)]
+pub struct EngineOptions {
+    /// Every job's settings, where its session does not say otherwise.
+    pub job: JobOptions,
+    /// What one ad-hoc query may take.
+    pub query: QueryLimits,
+    /// Live queries.
+    pub live: LiveOptions,
+}
+
+/// Starts engines.
+pub struct Engine;
+
+impl Engine {
+    /// Starts the engine on the current runtime, and with it all jobs that
+    /// should be running.
+    pub async fn start(
+        options: EngineOptions,
+        bus: Arc<dyn Bus>,
+        metadata: Arc<MetadataService>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<EngineHandle, EngineError> {
+        let live = LiveQueries::new(
+            options.live.clone(),
+            options.query.clone(),
+            Arc::clone(&bus),
+            Arc::clone(&clock),
+        );
+        let inner = Inner {
+            tables: TableCache::new(Arc::clone(&clock)),
+            slots: Mutex::default(),
+            rand: SystemRand::shared(),
+            live,
+            options,
+            bus,
+            metadata,
+            clock,
+        };
+        inner.resume().await?;
+        Ok(EngineHandle {
+            inner: Arc::new(inner),
+        })
+    }
+}
+
+pub(super) struct Inner {
+    options: EngineOptions,
+    bus: Arc<dyn Bus>,
+    metadata: Arc<MetadataService>,
+    clock: Arc<dyn Clock>,
+    rand: Arc<dyn Rand>,
+    tables: TableCache,
+    slots: Mutex<HashMap<String, Slot>>,
+    live: LiveQueries,
+}
+
+/// A running engine; clones share it.
+#[derive(Clone)]
+pub struct EngineHandle {
+    inner: Arc<Inner>,
+}
+
+impl EngineHandle {
+    /// A session with the defaults, for one connection or request.
+    pub fn session(&self) -> Session {
+        Session::new(Arc::clone(&self.inner.clock))
+    }
+
+    /// Runs the statements of a text in order and answers for the last one
+    /// that returns rows, else for the last. Stops at the first error; what
+    /// ran before it stays done.
+    pub async fn execute(
+        &self,
+        text: &str,
+        session: &mut Session,
+    ) -> Result<QueryResult, EngineError> {
+        let began = self.inner.clock.monotonic();
+        let mut answer: Option<(bool, QueryResult)> = None;
+        for statement in millstream_sql::parser::parse(text)? {
+            let has_rows = returns_rows(&statement.kind);
+            let result = self.inner.run(&statement, session).await?;
+            if has_rows || !answer.as_ref().is_some_and(|(rows, _)| *rows) {
+                answer = Some((has_rows, result));
+            }
+        }
+        let (_, mut result) = answer.ok_or(EngineError::Empty)?;
+        let took = self.inner.clock.monotonic().saturating_sub(began);
+        result.elapsed_ms = took.as_secs_f64() * 1_000.0;
+        Ok(result)
+    }
+
+    /// All jobs, by id.
+    pub fn jobs(&self) -> Vec<JobInfo> {
+        self.inner.infos()
+    }
+
+    /// One job.
+    pub fn job(&self, id: &str) -> Option<JobInfo> {
+        let image = self.inner.metadata.image();
+        image.job(id).map(|job| self.inner.info(job))
+    }
+
+    /// Stops a job for good, until [`EngineHandle::start_job`]; its state
+    /// stays in its changelog topic.
+    pub async fn stop_job(&self, id: &str) -> Result<(), EngineError> {
+        self.inner.stop(id).await
+    }
+
+    /// Starts a stopped or failed job where it was.
+    pub async fn start_job(&self, id: &str) -> Result<(), EngineError> {
+        self.inner.start(id).await
+    }
+
+    /// All tables, by name.
+    pub fn tables(&self) -> Vec<TableInfo> {
+        self.inner.table_infos()
+    }
+
+    /// Subscribes to a `SELECT` that is run again whenever its tables change.
+    pub fn subscribe(&self, sql: &str) -> Result<crate::live::LiveSubscription, EngineError> {
+        let session = self.session();
+        self.inner
+            .live
+            .subscribe(sql, &self.inner.catalog(), &session)
+    }
+
+    /// Ends all jobs after their current epochs, for a clean shutdown; they
+    /// run again at the next start.
+    pub async fn shutdown(&self) {
+        let handles: Vec<_> = self
+            .inner
+            .slots
+            .lock()
+            .values()
+            .filter_map(|slot| match slot {
+                Slot::Task(handle) => Some(Arc::clone(handle)),
+                Slot::Broken(_) => None,
+            })
+            .collect();
+        futures::future::join_all(handles.iter().map(|handle| handle.stop())).await;
+        self.inner.live.shutdown();
+    }
+}
+
+fn returns_rows(kind: &StatementKind) -> bool {
+    match kind {
+        StatementKind::Query(_)
+        | StatementKind::ShowTables
+        | StatementKind::ShowJobs
+        | StatementKind::ShowFunctions
+        | StatementKind::ShowCreateTable(_)
+        | StatementKind::Describe(_)
+        | StatementKind::Explain(_)
+        | StatementKind::Insert(_)
+        | StatementKind::CreateMaterializedTable(_) => true,
+        StatementKind::Set(set) => set.is_none(),
+        StatementKind::CreateTable(_)
+        | StatementKind::DropTable(_)
+        | StatementKind::DropMaterializedTable(_)
+        | StatementKind::StopJob(_)
+        | StatementKind::Reset(_) => false,
+    }
+}
+
+impl Inner {
+    async fn run(
+        &self,
+        statement: &Statement,
+        session: &mut Session,
+    ) -> Result<QueryResult, EngineError> {
+        match &statement.kind {
+            StatementKind::CreateTable(create) => {
+                let name = &create.name.value;
+                self.create_table(statement, name, create.if_not_exists, session)
+                    .await
+            }
+            StatementKind::CreateMaterializedTable(create) => {
+                self.create_materialized(statement, create, session).await
+            }
+            StatementKind::DropTable(drop) => self.drop_table(drop, SqlObjectKind::Table).await,
+            StatementKind::DropMaterializedTable(drop) => {
+                self.drop_table(drop, SqlObjectKind::MaterializedTable)
+                    .await
+            }
+            StatementKind::Insert(insert) => self.insert(statement, insert, session).await,
+            StatementKind::Query(query) => self.query(query, session).await,
+            StatementKind::ShowTables => Ok(self.show_tables()),
+            StatementKind::ShowJobs => Ok(self.show_jobs()),
+            StatementKind::ShowFunctions => Ok(show::functions()),
+            StatementKind::ShowCreateTable(name) => self.show_create(name),
+            StatementKind::Describe(name) => self.describe(name),
+            StatementKind::Explain(explained) => self.explain(explained, session),
+            StatementKind::StopJob(id) => {
+                self.stop(&id.value).await?;
+                Ok(QueryResult::ok())
+            }
+            StatementKind::Set(None) => Ok(show::settings(session)),
+            StatementKind::Set(Some((key, value))) => {
+                session.set(&key.value, Some(value), key.position)?;
+                Ok(QueryResult::ok())
+            }
+            StatementKind::Reset(Some(key)) => {
+                session.set(&key.value, None, key.position)?;
+                Ok(QueryResult::ok())
+            }
+            StatementKind::Reset(None) => {
+                let keys: Vec<&str> = session.settings().iter().map(|(key, ..)| *key).collect();
+                for key in keys {
+                    session.set(key, None, statement.position)?;
+                }
+                Ok(QueryResult::ok())
+            }
+        }
+    }
+
+    async fn query(&self, query: &Query, session: &Session) -> Result<QueryResult, EngineError> {
+        let plan = plan_bounded(query, &self.catalog(), session)?;
+        let columns = query::columns(&plan);
+        let format = ValueFormat {
+            time_zone: session.time_zone,
+            types: columns.iter().map(|c| c.type_name.clone()).collect(),
+        };
+        let limits = &self.options.query;
+        let mut scanned = Scanned::default();
+        let read = self.read_tables(&plan.tables, session, &mut scanned);
+        let tables = tokio::time::timeout(limits.time_max, read)
+            .await
+            .unwrap_or(Err(query::QueryError::Timeout(limits.time_max).into()))?;
+        let rows = query::run(&plan, &tables, &format, limits).await?;
+        Ok(QueryResult {
+            columns,
+            rows: rows.rows,
+            truncated: rows.truncated,
+            elapsed_ms: 0.0,
+            skipped_records: scanned.skipped,
+        })
+    }
+
+    async fn read_tables(
+        &self,
+        tables: &[Arc<TableDef>],
+        session: &Session,
+        scanned: &mut Scanned,
+    ) -> Result<HashMap<String, Arc<dyn TableProvider>>, EngineError> {
+        let mut providers: HashMap<String, Arc<dyn TableProvider>> = HashMap::new();
+        for table in tables {
+            let node = source_node(table, session)?;
+            let rows = scan(self.bus.as_ref(), &node, &self.options.query, scanned).await?;
+            let provider = MemTable::try_new(node.schema.clone(), vec![rows])
+                .map_err(query::QueryError::from)?;
+            providers.insert(table.name.clone(), Arc::new(provider));
+        }
+        Ok(providers)
+    }
+}
