@@ -24,7 +24,14 @@ pub struct Stats {
     pub(crate) connections: ConnectionStats,
     apis: BTreeMap<i16, Arc<ApiStats>>,
     topics: RwLock<BTreeMap<Arc<str>, Arc<TopicStats>>>,
+    producers: RwLock<BTreeMap<(Arc<str>, Arc<str>), Arc<AtomicU64>>>,
 }
+
+/// Pairs of producing client and topic that are told apart; what comes later
+/// counts under the client id [`OTHER_CLIENTS`].
+const PRODUCERS_MAX: usize = 1_024;
+/// Client id of all producers beyond [`PRODUCERS_MAX`].
+pub const OTHER_CLIENTS: &str = "other clients";
 
 /// Counters of connections.
 #[derive(Debug, Default)]
@@ -50,6 +57,7 @@ pub(crate) struct TopicStats {
     bytes_in: AtomicU64,
     messages_in: AtomicU64,
     bytes_out: AtomicU64,
+    messages_out: AtomicU64,
     produce_failures: AtomicU64,
 }
 
@@ -93,6 +101,8 @@ pub struct TopicSnapshot {
     pub messages_in: u64,
     /// Bytes of record batches fetched.
     pub bytes_out: u64,
+    /// Offsets fetched: records, and what compaction and markers left out.
+    pub messages_out: u64,
     /// Batches that were refused.
     pub produce_failures: u64,
 }
@@ -107,6 +117,7 @@ impl Default for Stats {
             connections: ConnectionStats::default(),
             apis,
             topics: RwLock::default(),
+            producers: RwLock::default(),
         }
     }
 }
@@ -133,9 +144,35 @@ impl Stats {
         Arc::clone(self.topics.write().entry(Arc::clone(name)).or_default())
     }
 
+    /// Counts records that a client has appended.
+    pub(crate) fn produced(&self, client_id: &Arc<str>, topic: &Arc<str>, records: u64) {
+        let key = (Arc::clone(client_id), Arc::clone(topic));
+        if let Some(count) = self.producers.read().get(&key) {
+            count.fetch_add(records, Relaxed);
+            return;
+        }
+        let mut producers = self.producers.write();
+        let key = if producers.len() < PRODUCERS_MAX {
+            key
+        } else {
+            (Arc::from(OTHER_CLIENTS), Arc::clone(topic))
+        };
+        producers.entry(key).or_default().fetch_add(records, Relaxed);
+    }
+
+    /// Records appended so far, by client id and topic.
+    pub fn producers(&self) -> Vec<(Arc<str>, Arc<str>, u64)> {
+        let producers = self.producers.read();
+        producers
+            .iter()
+            .map(|((client, topic), n)| (Arc::clone(client), Arc::clone(topic), n.load(Relaxed)))
+            .collect()
+    }
+
     /// Forgets a topic that was deleted.
     pub(crate) fn forget_topic(&self, name: &str) {
         self.topics.write().remove(name);
+        self.producers.write().retain(|(_, topic), _| &**topic != name);
     }
 
     /// All counters now.
@@ -196,7 +233,8 @@ impl TopicStats {
         self.produce_failures.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn fetched(&self, bytes: u64) {
+    pub(crate) fn fetched(&self, records: u64, bytes: u64) {
+        self.messages_out.fetch_add(records, Relaxed);
         self.bytes_out.fetch_add(bytes, Relaxed);
     }
 
@@ -205,6 +243,7 @@ impl TopicStats {
             bytes_in: self.bytes_in.load(Relaxed),
             messages_in: self.messages_in.load(Relaxed),
             bytes_out: self.bytes_out.load(Relaxed),
+            messages_out: self.messages_out.load(Relaxed),
             produce_failures: self.produce_failures.load(Relaxed),
         }
     }

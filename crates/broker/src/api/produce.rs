@@ -47,6 +47,7 @@ impl Handler for Produce {
             version: context.api_version,
             acks,
             transactional_id: request.transactional_id.as_deref(),
+            client_id: &context.client_id,
         };
         let mut response = ProduceResponse::default();
         let mut pending = Vec::new();
@@ -112,6 +113,7 @@ struct Call<'a> {
     version: i16,
     acks: i16,
     transactional_id: Option<&'a str>,
+    client_id: &'a Arc<str>,
 }
 
 impl Call<'_> {
@@ -182,7 +184,9 @@ impl Call<'_> {
             .append_as_leader(records, AppendOrigin::Client, partition.leader_epoch)
             .map_err(ApiError::from)?;
         if !info.duplicate {
-            hosted.stats.appended(u64::try_from(count).unwrap_or(0), bytes);
+            let count = u64::try_from(count).unwrap_or(0);
+            hosted.stats.appended(count, bytes);
+            self.state.stats().produced(self.client_id, &hosted.topic.name, count);
         }
         Ok(Appended {
             end_offset: info.end_offset(),

@@ -84,7 +84,10 @@ impl Reading {
         }
         for (target, read) in self.targets.iter().zip(&read) {
             if let (Ok(source), Ok(batches)) = (&target.source, &read.result) {
-                source.stats.fetched(batches.batches.len() as u64);
+                let records = batches.next_offset.0.saturating_sub(target.wanted.offset);
+                source
+                    .stats
+                    .fetched(u64::try_from(records).unwrap_or(0), batches.batches.len() as u64);
             }
         }
         Some(read)
