@@ -99,6 +99,21 @@ impl Journal for CoordinatorPorts {
         Ok(self.partition(topic, partition)?.log.log_start_offset().0)
     }
 
+    async fn trim(
+        &self,
+        topic: InternalTopic,
+        partition: i32,
+        before: i64,
+    ) -> Result<(), JournalError> {
+        let log = self.partition(topic, partition)?.log;
+        let trim = move || log.delete_records_before(Offset(before));
+        match tokio::task::spawn_blocking(trim).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(JournalError::Failed(error.to_string())),
+            Err(error) => Err(JournalError::Failed(error.to_string())),
+        }
+    }
+
     async fn read(
         &self,
         topic: InternalTopic,

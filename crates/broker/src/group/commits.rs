@@ -6,8 +6,7 @@ use super::liveness::{CommitIdentity, CommitKind};
 use super::machine::{GroupState, Now};
 use super::offsets::{CommittedOffset, PartitionKey};
 use super::records::GroupRecord;
-use super::shard::{Shard, storage_error};
-use crate::journal::Appended;
+use super::shard::{Group, Shard, Written};
 use crate::task::detached;
 use crate::txn::Producer;
 use millstream_core::ids::ProducerId;
@@ -134,7 +133,9 @@ impl GroupCoordinator {
     /// before anybody is told that the transaction has ended.
     pub fn end_transaction(&self, partition: i32, producer: ProducerId, committed: bool) {
         if let Some(shard) = self.inner.shard(partition) {
-            shard.state.lock().end_transaction(producer, committed);
+            let mut state = shard.state.lock();
+            state.end_transaction(producer, committed);
+            self.inner.rewrite_if_due(shard, &mut state);
         }
     }
 
@@ -222,18 +223,20 @@ impl Inner {
             .filter(|(_, result)| result.is_ok())
             .map(|(offset, _)| offset)
             .collect();
-        let written = self.append_commit(&shard, group_id, who, accepted, commit)?;
-        let Some((values, appended)) = written else {
+        let appended = self.append_commit(&shard, group_id, who, accepted, commit)?;
+        let Some((values, written)) = appended else {
             return Ok(results);
         };
         let (inner, group_id) = (Arc::clone(self), group_id.to_owned());
         // Detached: the commit must be settled even if the client goes away.
         let settled = detached(async move {
-            let outcome = appended
-                .durable
-                .await
-                .map_err(|error| storage_error(&error));
-            inner.settle_commit(&shard, &group_id, values, commit, outcome);
+            let (outcome, in_flight) = written.durable().await;
+            let mut state = shard.state.lock();
+            drop(in_flight);
+            if let Some(group) = state.groups.get_mut(&group_id) {
+                settle_commit(group, values, commit, outcome);
+            }
+            inner.rewrite_if_due(&shard, &mut state);
             outcome
         });
         settled.await.unwrap_or(Err(GroupError::NotAvailable))?;
@@ -256,7 +259,7 @@ impl Inner {
         who: &Committer,
         offsets: Vec<OffsetToCommit>,
         commit: Commit,
-    ) -> Result<Option<(Vec<(PartitionKey, CommittedOffset)>, Appended)>, GroupError> {
+    ) -> Result<Option<(Vec<(PartitionKey, CommittedOffset)>, Written)>, GroupError> {
         let mut state = shard.state.lock();
         state.check_ready()?;
         if !state.groups.contains_key(group_id) && who.generation >= 0 {
@@ -282,8 +285,8 @@ impl Inner {
                 value: Some(value.clone()),
             })
             .collect();
-        let appended = self.append(shard, &records, commit.producer)?;
-        for (value, journal_offset) in values.iter_mut().zip(appended.base_offset..) {
+        let written = self.append(shard, &records, commit.producer)?;
+        for (value, journal_offset) in values.iter_mut().zip(written.base_offset()..) {
             value.1.journal_offset = journal_offset;
         }
         if let Some(producer) = commit.producer {
@@ -300,39 +303,33 @@ impl Inner {
         } else {
             group.offsets.begin_commit();
         }
-        Ok(Some((values, appended)))
+        Ok(Some((values, written)))
     }
+}
 
-    fn settle_commit(
-        &self,
-        shard: &Shard,
-        group_id: &str,
-        values: Vec<(PartitionKey, CommittedOffset)>,
-        commit: Commit,
-        outcome: Result<(), GroupError>,
-    ) {
-        let mut state = shard.state.lock();
-        let Some(group) = state.groups.get_mut(group_id) else {
-            return;
-        };
-        match commit.producer {
-            None => {
-                group.offsets.settle();
-                if outcome.is_ok() {
-                    for (key, value) in values {
-                        group.offsets.apply(key, value);
-                    }
-                }
-            }
-            Some(producer) if outcome.is_err() => {
+fn settle_commit(
+    group: &mut Group,
+    values: Vec<(PartitionKey, CommittedOffset)>,
+    commit: Commit,
+    outcome: Result<(), GroupError>,
+) {
+    match commit.producer {
+        None => {
+            group.offsets.settle();
+            if outcome.is_ok() {
                 for (key, value) in values {
-                    group
-                        .offsets
-                        .release(producer.id, &key, value.journal_offset);
+                    group.offsets.apply(key, value);
                 }
             }
-            Some(_) => {}
         }
+        Some(producer) if outcome.is_err() => {
+            for (key, value) in values {
+                group
+                    .offsets
+                    .release(producer.id, &key, value.journal_offset);
+            }
+        }
+        Some(_) => {}
     }
 }
 

@@ -41,6 +41,10 @@ pub struct GroupConfig {
     /// `offsets.topic.num.partitions`, 50: partitions of
     /// `__consumer_offsets` when it is created.
     pub offsets_topic_partitions: i32,
+    /// Bytes that a partition of `__consumer_offsets` may hold before its
+    /// living records are written anew and the rest is dropped. Kafka has a
+    /// cleaner for that.
+    pub rewrite_bytes_min: u64,
 }
 
 impl Default for GroupConfig {
@@ -57,6 +61,7 @@ impl Default for GroupConfig {
             offsets_retention: Duration::from_secs(7 * 24 * 60 * 60),
             offsets_retention_check_interval: Duration::from_secs(10 * 60),
             offsets_topic_partitions: 50,
+            rewrite_bytes_min: 8 * 1024 * 1024,
         }
     }
 }

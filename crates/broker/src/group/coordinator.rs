@@ -251,7 +251,9 @@ impl Inner {
         } else {
             ShardStatus::Loading
         };
-        let shards: Vec<Arc<Shard>> = (0..count).map(|p| Shard::new(p, status)).collect();
+        let shards: Vec<Arc<Shard>> = (0..count)
+            .map(|p| Shard::new(p, status, &self.config))
+            .collect();
         if !is_new {
             let (inner, loading) = (Arc::clone(self), shards.clone());
             tokio::spawn(async move {

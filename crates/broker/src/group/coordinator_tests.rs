@@ -23,6 +23,7 @@ async fn coordinator_on(journal: Arc<MemoryJournal>, clock: Arc<dyn Clock>) -> G
             session_timeout_min: Duration::from_millis(10),
             offsets_topic_partitions: 4,
             groups_max: 8,
+            rewrite_bytes_min: 4_000,
             ..GroupConfig::default()
         },
         journal,
@@ -567,4 +568,78 @@ async fn stopping_answers_everything_that_waits() {
     assert_eq!(waiting.await.unwrap_err().error, GroupError::NotAvailable);
     let late = coordinator.heartbeat("g", &leader, None, 1).await;
     assert_eq!(late, Err(GroupError::NotAvailable));
+}
+
+#[tokio::test]
+async fn a_partition_is_rewritten_to_what_lives_and_nothing_is_lost() {
+    let journal = MemoryJournal::shared();
+    let before = coordinator(&journal).await;
+    let member = before.join("g", join_request("")).await.unwrap().member_id;
+    before
+        .sync("g", sync_request(&member, 1, &[(&member, "all")]))
+        .await
+        .unwrap();
+    commit(&before, "other", 1).await;
+    let who = Committer {
+        member_id: member.clone(),
+        instance_id: None,
+        generation: 1,
+    };
+    for at in 0..1_000 {
+        before
+            .commit_offsets("g", &who, vec![offset(0, at)], None)
+            .await
+            .unwrap();
+        if at % 10 == 0 {
+            let offsets = vec![offset(1, at)];
+            before
+                .commit_offsets_in_transaction("g", &who, producer(0), offsets)
+                .await
+                .unwrap();
+            end_transaction(&journal, &before, "g", ControlKind::Commit).await;
+        }
+    }
+    assert!(
+        journal.batches(TOPIC) < 200,
+        "{} batches are left",
+        journal.batches(TOPIC)
+    );
+    let after = coordinator(&journal).await;
+    assert_eq!(after.describe("g").await, before.describe("g").await);
+    assert_eq!(committed(&after, "g").await, Some(999));
+    assert_eq!(committed(&after, "other").await, Some(1));
+    let all = after
+        .fetch_offsets("g", &OffsetsWanted::All, Stability::Any)
+        .await
+        .unwrap();
+    assert_eq!(all.len(), 2);
+    assert_eq!(all[1].committed.clone().unwrap().unwrap().offset, 990);
+}
+
+#[tokio::test]
+async fn an_open_transaction_puts_a_rewrite_off() {
+    let journal = MemoryJournal::shared();
+    let before = coordinator(&journal).await;
+    commit(&before, "g", 1).await;
+    commit_in_transaction(&before, "g", 500).await;
+    for _ in 0..100 {
+        commit_in_transaction(&before, "g", 500).await;
+    }
+    assert_eq!(journal.batches(TOPIC), 102);
+    let after = coordinator(&journal).await;
+    end_transaction(&journal, &after, "g", ControlKind::Commit).await;
+    assert_eq!(committed(&after, "g").await, Some(500));
+    commit(&after, "g", 501).await;
+    let trimmed = async {
+        while journal.batches(TOPIC) > 10 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, trimmed)
+        .await
+        .expect("it was never rewritten");
+    assert_eq!(
+        committed(&coordinator(&journal).await, "g").await,
+        Some(501)
+    );
 }

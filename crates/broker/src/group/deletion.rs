@@ -5,8 +5,7 @@ use super::error::GroupError;
 use super::machine::{GroupState, Now};
 use super::offsets::PartitionKey;
 use super::records::GroupRecord;
-use super::shard::{Group, Shard, ShardState, storage_error};
-use crate::journal::Appended;
+use super::shard::{Group, Shard, ShardState, Written};
 use crate::task::detached;
 use std::sync::Arc;
 
@@ -18,17 +17,18 @@ impl GroupCoordinator {
             return Err(GroupError::GroupIdNotFound);
         }
         let shard = self.inner.shard_of_any(group_id).await?;
-        let appended = self.inner.append_group_deletion(&shard, group_id)?;
+        let written = self.inner.append_group_deletion(&shard, group_id)?;
         let (inner, group_id) = (Arc::clone(&self.inner), group_id.to_owned());
         let deleted = detached(async move {
-            let outcome = match appended {
-                Some(appended) => appended
-                    .durable
-                    .await
-                    .map_err(|error| storage_error(&error)),
-                None => Ok(()),
+            let (outcome, in_flight) = match written {
+                Some(written) => {
+                    let (outcome, in_flight) = written.durable().await;
+                    (outcome, Some(in_flight))
+                }
+                None => (Ok(()), None),
             };
             let mut state = shard.state.lock();
+            drop(in_flight);
             match outcome {
                 Ok(()) => inner.forget_group(&mut state, &group_id),
                 Err(_) => {
@@ -71,9 +71,9 @@ impl GroupCoordinator {
                 self.inner.append_tombstones(&shard, group_id, doomed)?,
             )
         };
-        if let Some((keys, appended)) = doomed {
+        if let Some((keys, written)) = doomed {
             self.inner
-                .remove_when_durable(&shard, group_id, keys, appended)
+                .remove_when_durable(&shard, group_id, keys, written)
                 .await?;
         }
         Ok(results)
@@ -83,9 +83,9 @@ impl GroupCoordinator {
     pub async fn topic_deleted(&self, topic: &str) -> Result<(), GroupError> {
         for shard in self.inner.existing_shards().await? {
             let doomed = self.inner.append_topic_deletion(shard, topic)?;
-            for (group_id, keys, appended) in doomed {
+            for (group_id, keys, written) in doomed {
                 self.inner
-                    .remove_when_durable(shard, &group_id, keys, appended)
+                    .remove_when_durable(shard, &group_id, keys, written)
                     .await?;
             }
         }
@@ -130,7 +130,7 @@ impl Inner {
         &self,
         shard: &Shard,
         group_id: &str,
-    ) -> Result<Option<Appended>, GroupError> {
+    ) -> Result<Option<Written>, GroupError> {
         let mut state = shard.state.lock();
         let now = Now::of(&*self.clock);
         let group = state.group(group_id)?.ok_or(GroupError::GroupIdNotFound)?;
@@ -151,7 +151,7 @@ impl Inner {
                 value: None,
             })
             .collect();
-        if group.is_recorded {
+        if group.recorded.is_some() {
             records.push(GroupRecord::Group {
                 group: group_id.to_owned(),
                 value: None,
@@ -161,7 +161,7 @@ impl Inner {
             return Ok(None);
         }
         match self.append(shard, &records, None) {
-            Ok(appended) => Ok(Some(appended)),
+            Ok(written) => Ok(Some(written)),
             Err(error) => {
                 group.machine.revive(now);
                 Err(error)
@@ -174,7 +174,7 @@ impl Inner {
         shard: &Shard,
         group_id: &str,
         keys: Vec<PartitionKey>,
-    ) -> Result<Option<(Vec<PartitionKey>, Appended)>, GroupError> {
+    ) -> Result<Option<(Vec<PartitionKey>, Written)>, GroupError> {
         if keys.is_empty() {
             return Ok(None);
         }
@@ -185,8 +185,8 @@ impl Inner {
             value: None,
         };
         let records: Vec<GroupRecord> = keys.iter().map(tombstone).collect();
-        let appended = self.append(shard, &records, None)?;
-        Ok(Some((keys, appended)))
+        let written = self.append(shard, &records, None)?;
+        Ok(Some((keys, written)))
     }
 
     #[allow(clippy::type_complexity)]
@@ -194,7 +194,7 @@ impl Inner {
         &self,
         shard: &Shard,
         topic: &str,
-    ) -> Result<Vec<(String, Vec<PartitionKey>, Appended)>, GroupError> {
+    ) -> Result<Vec<(String, Vec<PartitionKey>, Written)>, GroupError> {
         let state = shard.state.lock();
         let mut doomed = Vec::new();
         for (id, group) in &state.groups {
@@ -204,8 +204,8 @@ impl Inner {
                 .map(|(key, _)| key)
                 .filter(|key| key.0 == topic);
             let keys: Vec<PartitionKey> = keys.cloned().collect();
-            if let Some((keys, appended)) = self.append_tombstones(shard, id, keys)? {
-                doomed.push((id.clone(), keys, appended));
+            if let Some((keys, written)) = self.append_tombstones(shard, id, keys)? {
+                doomed.push((id.clone(), keys, written));
             }
         }
         Ok(doomed)
@@ -216,21 +216,22 @@ impl Inner {
         shard: &Arc<Shard>,
         group_id: &str,
         keys: Vec<PartitionKey>,
-        appended: Appended,
+        written: Written,
     ) -> Result<(), GroupError> {
         let (shard, group_id) = (Arc::clone(shard), group_id.to_owned());
+        let inner = Arc::clone(self);
         let removed = detached(async move {
-            appended
-                .durable
-                .await
-                .map_err(|error| storage_error(&error))?;
+            let base_offset = written.base_offset();
+            let (outcome, in_flight) = written.durable().await;
             let mut state = shard.state.lock();
-            if let Some(group) = state.groups.get_mut(&group_id) {
-                for (key, journal_offset) in keys.iter().zip(appended.base_offset..) {
+            drop(in_flight);
+            if let Some(group) = state.groups.get_mut(&group_id).filter(|_| outcome.is_ok()) {
+                for (key, journal_offset) in keys.iter().zip(base_offset..) {
                     group.offsets.remove(key, journal_offset);
                 }
             }
-            Ok(())
+            inner.rewrite_if_due(&shard, &mut state);
+            outcome
         });
         removed.await.unwrap_or(Err(GroupError::NotAvailable))
     }
@@ -253,9 +254,9 @@ impl Inner {
     pub(super) async fn expire_offsets(self: &Arc<Self>) -> Result<(), GroupError> {
         for shard in self.existing_shards().await?.to_vec() {
             let doomed = self.append_expired(&shard)?;
-            for (group_id, keys, appended) in doomed {
+            for (group_id, keys, written) in doomed {
                 tracing::info!(group = %group_id, offsets = keys.len(), "offsets expired");
-                self.remove_when_durable(&shard, &group_id, keys, appended)
+                self.remove_when_durable(&shard, &group_id, keys, written)
                     .await?;
             }
             let unused: Vec<String> = unused_groups(&shard.state.lock());
@@ -277,7 +278,7 @@ impl Inner {
     fn append_expired(
         &self,
         shard: &Shard,
-    ) -> Result<Vec<(String, Vec<PartitionKey>, Appended)>, GroupError> {
+    ) -> Result<Vec<(String, Vec<PartitionKey>, Written)>, GroupError> {
         let state = shard.state.lock();
         if state.check_ready().is_err() {
             return Ok(Vec::new());
@@ -293,8 +294,8 @@ impl Inner {
             let is_managed = group.machine.protocol_type().is_some();
             let idle_since_ms = is_managed.then(|| group.machine.state_timestamp_ms());
             let keys = group.offsets.expired(now_ms, retention_ms, idle_since_ms);
-            if let Some((keys, appended)) = self.append_tombstones(shard, id, keys)? {
-                doomed.push((id.clone(), keys, appended));
+            if let Some((keys, written)) = self.append_tombstones(shard, id, keys)? {
+                doomed.push((id.clone(), keys, written));
             }
         }
         Ok(doomed)

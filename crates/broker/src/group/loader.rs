@@ -28,6 +28,7 @@ struct Replay {
     offsets: HashMap<String, OffsetTable>,
     transactions: HashMap<ProducerId, BTreeSet<String>>,
     skipped: usize,
+    bytes: usize,
 }
 
 impl Inner {
@@ -66,6 +67,7 @@ impl Inner {
             if chunk.batches.is_empty() {
                 break;
             }
+            replay.bytes += chunk.batches.len();
             for batch in split_batches(chunk.batches) {
                 replay.take_batch(&batch?)?;
             }
@@ -83,11 +85,13 @@ impl Inner {
 
     fn install(&self, shard: &Shard, replay: Replay) {
         let now = Now::of(&*self.clock);
+        shard.rewrite.grew(replay.bytes);
         let mut state = shard.state.lock();
         for (id, snapshot) in replay.snapshots {
+            let recorded = Some(snapshot.clone());
             let machine = ClassicGroup::restore(Arc::clone(&self.config), snapshot, now);
             let mut group = Group::new(machine, self.next_ticket().0);
-            group.is_recorded = true;
+            group.recorded = recorded;
             state.groups.insert(id, group);
         }
         for (id, offsets) in replay.offsets {

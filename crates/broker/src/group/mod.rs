@@ -9,6 +9,7 @@
 //! | [`shard`] | the groups of one partition; carries out what the machines decide |
 //! | [`coordinator`], [`commits`], [`views`], [`deletion`] | what others call |
 //! | [`loader`] | reading a partition back after a start |
+//! | [`rewrite`] | writing a partition's living records anew |
 //!
 //! A group lives in one partition of `__consumer_offsets`; whoever leads that
 //! partition coordinates it. Nothing is believed before it is durable:
@@ -30,6 +31,7 @@ mod machine;
 mod member;
 mod offsets;
 mod records;
+mod rewrite;
 mod shard;
 mod sync;
 mod timers;

@@ -101,6 +101,17 @@ impl OffsetTable {
         }
     }
 
+    /// Notes that a partition's offset has been written anew.
+    pub fn rewritten(&mut self, key: &PartitionKey, journal_offset: i64) {
+        if let Some(current) = self.committed.get_mut(key) {
+            debug_assert!(
+                current.journal_offset < journal_offset,
+                "a rewrite comes later"
+            );
+            current.journal_offset = journal_offset;
+        }
+    }
+
     /// Removes a partition's offset, as its tombstone at `journal_offset`
     /// does in the log.
     pub fn remove(&mut self, key: &PartitionKey, journal_offset: i64) {

@@ -6,12 +6,16 @@
 //! durability is awaited by a task of its own, which no client that goes away
 //! can cancel.
 
+use super::config::GroupConfig;
 use super::coordinator::Inner;
 use super::error::GroupError;
-use super::machine::{ClassicGroup, Effect, JoinOutcome, JoinRefusal, Now, PersistId, SyncOutcome};
+use super::machine::{
+    ClassicGroup, Effect, GroupSnapshot, JoinOutcome, JoinRefusal, Now, PersistId, SyncOutcome,
+};
 use super::member::Ticket;
 use super::offsets::OffsetTable;
 use super::records::{GroupRecord, batch_of};
+use crate::journal::rewrite::{InFlight, Rewrite};
 use crate::journal::{Appended, InternalTopic, JournalError};
 use millstream_core::ids::ProducerId;
 use parking_lot::Mutex;
@@ -50,9 +54,9 @@ pub(super) struct Group {
     pub(super) offsets: OffsetTable,
     /// The deadline that the timer knows of.
     pub(super) scheduled: Option<Duration>,
-    /// Whether the log has a record of the group itself, which then needs a
-    /// tombstone when it goes.
-    pub(super) is_recorded: bool,
+    /// The group's own record that was appended last; it needs a tombstone
+    /// when the group goes.
+    pub(super) recorded: Option<GroupSnapshot>,
     /// Tells this group from an earlier one of the same id, for which a
     /// record may still be on its way.
     pub(super) incarnation: u64,
@@ -64,9 +68,32 @@ impl Group {
             machine,
             offsets: OffsetTable::default(),
             scheduled: None,
-            is_recorded: false,
+            recorded: None,
             incarnation,
         }
+    }
+}
+
+/// Records that have their place in the log and are on their way to the disk.
+pub(super) struct Written {
+    appended: Appended,
+    in_flight: InFlight,
+}
+
+impl Written {
+    /// Offset of the first record.
+    pub(super) fn base_offset(&self) -> i64 {
+        self.appended.base_offset
+    }
+
+    /// Waits for the disk. The guard is to be dropped under the shard's lock,
+    /// in one go with what the records say.
+    pub(super) async fn durable(self) -> (Result<(), GroupError>, InFlight) {
+        let result = self.appended.durable.await;
+        (
+            result.map_err(|error| storage_error(&error)),
+            self.in_flight,
+        )
     }
 }
 
@@ -75,6 +102,7 @@ impl Group {
 pub(super) struct Shard {
     pub(super) partition: i32,
     pub(super) state: Mutex<ShardState>,
+    pub(super) rewrite: Arc<Rewrite>,
 }
 
 /// What a shard holds.
@@ -91,7 +119,7 @@ pub(super) struct ShardState {
 }
 
 impl Shard {
-    pub(super) fn new(partition: i32, status: ShardStatus) -> Arc<Self> {
+    pub(super) fn new(partition: i32, status: ShardStatus, config: &GroupConfig) -> Arc<Self> {
         let state = ShardState {
             status,
             groups: HashMap::new(),
@@ -102,6 +130,7 @@ impl Shard {
         Arc::new(Self {
             partition,
             state: Mutex::new(state),
+            rewrite: Arc::new(Rewrite::new(config.rewrite_bytes_min)),
         })
     }
 }
@@ -170,12 +199,12 @@ impl Inner {
                 };
                 let record = GroupRecord::Group {
                     group: group_id.to_owned(),
-                    value: Some(snapshot),
+                    value: Some(snapshot.clone()),
                 };
                 match self.append(shard, &[record], None) {
                     Ok(appended) => {
                         if let Some(group) = state.groups.get_mut(group_id) {
-                            group.is_recorded = true;
+                            group.recorded = Some(snapshot);
                             let incarnation = group.incarnation;
                             self.persist_later(shard, group_id, (incarnation, id), appended);
                         }
@@ -198,23 +227,19 @@ impl Inner {
         shard: &Arc<Shard>,
         group_id: &str,
         (incarnation, id): (u64, PersistId),
-        appended: Appended,
+        written: Written,
     ) {
         let (inner, shard, group_id) = (Arc::clone(self), Arc::clone(shard), group_id.to_owned());
         tokio::spawn(async move {
-            let result = appended
-                .durable
-                .await
-                .map_err(|error| storage_error(&error));
+            let (result, in_flight) = written.durable().await;
             let mut state = shard.state.lock();
-            let Some(group) = state.groups.get_mut(&group_id) else {
-                return;
-            };
-            if group.incarnation != incarnation {
-                return;
+            drop(in_flight);
+            let group = state.groups.get_mut(&group_id);
+            if let Some(group) = group.filter(|group| group.incarnation == incarnation) {
+                let effects = group.machine.persisted(id, result, Now::of(&*inner.clock));
+                inner.carry_out(&shard, &mut state, &group_id, effects);
             }
-            let effects = group.machine.persisted(id, result, Now::of(&*inner.clock));
-            inner.carry_out(&shard, &mut state, &group_id, effects);
+            inner.rewrite_if_due(&shard, &mut state);
         });
     }
 
@@ -224,11 +249,17 @@ impl Inner {
         shard: &Shard,
         records: &[GroupRecord],
         producer: Option<crate::txn::Producer>,
-    ) -> Result<Appended, GroupError> {
+    ) -> Result<Written, GroupError> {
         let batch = batch_of(records, producer, self.clock.now_ms())?;
-        self.journal
+        shard.rewrite.grew(batch.len());
+        let appended = self
+            .journal
             .append(InternalTopic::ConsumerOffsets, shard.partition, batch)
-            .map_err(|error| storage_error(&error))
+            .map_err(|error| storage_error(&error))?;
+        Ok(Written {
+            appended,
+            in_flight: shard.rewrite.in_flight(),
+        })
     }
 
     /// Tells the timer when the group wants to be looked at next.

@@ -116,8 +116,29 @@ impl Journal for MemoryJournal {
         })
     }
 
-    fn start_offset(&self, _: InternalTopic, _: i32) -> Result<i64, JournalError> {
-        Ok(0)
+    fn start_offset(&self, topic: InternalTopic, partition: i32) -> Result<i64, JournalError> {
+        let topics = self.topics.lock();
+        let log = topics
+            .get(&topic)
+            .and_then(|logs| logs.get(partition as usize));
+        let first = log.ok_or(JournalError::NotLeader)?.first();
+        let base_offset = |batch: &Bytes| BatchHeader::parse(batch).map(|h| h.base_offset);
+        Ok(first.map_or(0, |(_, batch)| base_offset(batch).expect("our own batch")))
+    }
+
+    async fn trim(
+        &self,
+        topic: InternalTopic,
+        partition: i32,
+        before: i64,
+    ) -> Result<(), JournalError> {
+        let mut topics = self.topics.lock();
+        let log = topics
+            .get_mut(&topic)
+            .and_then(|logs| logs.get_mut(partition as usize));
+        log.ok_or(JournalError::NotLeader)?
+            .retain(|(next, _)| *next > before);
+        Ok(())
     }
 
     async fn read(

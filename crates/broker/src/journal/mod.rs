@@ -13,6 +13,7 @@
 
 #[cfg(test)]
 pub mod memory;
+pub(crate) mod rewrite;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -111,6 +112,15 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Offset of the first record that is still there.
     fn start_offset(&self, topic: InternalTopic, partition: i32) -> Result<i64, JournalError>;
+
+    /// Drops the records below `before`, all of which have newer ones;
+    /// returns when that is durable.
+    async fn trim(
+        &self,
+        topic: InternalTopic,
+        partition: i32,
+        before: i64,
+    ) -> Result<(), JournalError>;
 
     /// Reads batches at and after `offset`, up to the end of the log.
     async fn read(

@@ -37,6 +37,10 @@ pub struct TxnConfig {
     /// (`CONCURRENT_TRANSACTIONS`). Kafka answers at once; a client then
     /// sleeps 20 to 100 ms for what usually takes one.
     pub concurrent_wait_max: Duration,
+    /// Bytes that a partition of `__transaction_state` may hold before its
+    /// living records are written anew and the rest is dropped. Kafka has a
+    /// cleaner for that.
+    pub rewrite_bytes_min: u64,
 }
 
 impl Default for TxnConfig {
@@ -51,6 +55,7 @@ impl Default for TxnConfig {
             partitions_max: 20_000,
             marker_retry_backoff: Duration::from_millis(50),
             concurrent_wait_max: Duration::from_millis(500),
+            rewrite_bytes_min: 8 * 1024 * 1024,
         }
     }
 }

@@ -388,7 +388,11 @@ impl Inner {
         id: &str,
         transit: &Transit,
     ) -> Result<Appended, TxnError> {
-        let appended = shard.append(&*self.journal, id, Some(&transit.next), self.clock.now_ms());
+        let appended = shard.append(
+            &*self.journal,
+            &[(id, Some(&transit.next))],
+            self.clock.now_ms(),
+        );
         if appended.is_err() {
             entry.machine.cancel();
         }
@@ -397,8 +401,8 @@ impl Inner {
 
     /// Awaits a transit's record and lets the transit take effect.
     pub(super) async fn settle(
-        &self,
-        shard: &Shard,
+        self: &Arc<Self>,
+        shard: &Arc<Shard>,
         id: &str,
         transit: Transit,
         appended: Appended,
@@ -414,6 +418,7 @@ impl Inner {
             Err(_) => entry.machine.cancel(),
         }
         entry.notify();
+        self.rewrite_if_due(shard, &mut state);
         outcome
     }
 
@@ -465,7 +470,9 @@ impl Inner {
         } else {
             ShardStatus::Loading
         };
-        let shards: Vec<Arc<Shard>> = (0..count).map(|p| Shard::new(p, status)).collect();
+        let shards: Vec<Arc<Shard>> = (0..count)
+            .map(|p| Shard::new(p, status, &self.config))
+            .collect();
         if !is_new {
             let (inner, loading) = (Arc::clone(self), shards.clone());
             tokio::spawn(async move {

@@ -96,6 +96,7 @@ impl House {
                 state_topic_partitions: 4,
                 ids_max: 3,
                 partitions_max: 5,
+                rewrite_bytes_min: 4_000,
                 marker_retry_backoff: Duration::from_millis(1),
                 concurrent_wait_max: Duration::from_millis(300),
                 ..TxnConfig::default()
@@ -443,4 +444,29 @@ async fn asking_creates_no_topic() {
         crate::journal::Journal::partitions(&*house.journal, TOPIC),
         None
     );
+}
+
+#[tokio::test]
+async fn a_partition_is_rewritten_to_what_lives_and_nothing_is_lost() {
+    let house = House::new();
+    let before = house.coordinator().await;
+    let producer = begin(&before, "t", 2).await;
+    begin(&before, "open", 3).await;
+    for _ in 0..200 {
+        before.end("t", producer, TxnOutcome::Commit).await.unwrap();
+        before
+            .add_partitions("t", producer, vec![partition(0)])
+            .await
+            .unwrap();
+    }
+    assert!(
+        house.journal.batches(TOPIC) < 200,
+        "{} are left",
+        house.journal.batches(TOPIC)
+    );
+    let after = house.coordinator().await;
+    for id in ["t", "open"] {
+        assert_eq!(after.describe(id).await, before.describe(id).await);
+    }
+    after.end("t", producer, TxnOutcome::Abort).await.unwrap();
 }

@@ -180,7 +180,7 @@ impl Inner {
             if entry.machine.begin_forgetting().is_err() {
                 continue;
             }
-            match shard.append(&*self.journal, id, None, now_ms) {
+            match shard.append(&*self.journal, &[(id, None)], now_ms) {
                 Ok(appended) => forgotten.push((id.clone(), appended)),
                 Err(_) => entry.machine.cancel(),
             }

@@ -25,7 +25,7 @@ impl Inner {
     /// Reads a partition; afterwards its shard answers, and transactions that
     /// had been decided are finished.
     pub(super) async fn load(self: &Arc<Self>, shard: &Arc<Shard>) {
-        let images = match self.replay(shard.partition).await {
+        let images = match self.replay(shard).await {
             Ok(images) => images,
             Err(error) => {
                 tracing::error!(partition = shard.partition, %error, "transactions cannot be loaded");
@@ -56,8 +56,8 @@ impl Inner {
         }
     }
 
-    async fn replay(&self, partition: i32) -> Result<Images, LoadError> {
-        let topic = InternalTopic::TransactionState;
+    async fn replay(&self, shard: &Shard) -> Result<Images, LoadError> {
+        let (topic, partition) = (InternalTopic::TransactionState, shard.partition);
         let mut images = Images::new();
         let mut offset = self.journal.start_offset(topic, partition)?;
         loop {
@@ -65,6 +65,7 @@ impl Inner {
             if chunk.batches.is_empty() {
                 return Ok(images);
             }
+            shard.rewrite.grew(chunk.batches.len());
             for batch in split_batches(chunk.batches) {
                 take_batch(&mut images, &batch?)?;
             }

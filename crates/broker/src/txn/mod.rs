@@ -10,6 +10,7 @@
 //! | [`finish`] | markers, the record of the end, timeouts, expiry |
 //! | [`markers`] | what the coordinator needs from the rest of the broker |
 //! | [`loader`] | reading a partition back after a start |
+//! | [`rewrite`] | writing a partition's living records anew |
 //!
 //! Served is `transaction.version` 1: partitions are added by the client
 //! before it writes to them, and the epoch is bumped by InitProducerId, by a
@@ -25,6 +26,7 @@ mod loader;
 mod machine;
 mod markers;
 mod records;
+mod rewrite;
 mod shard;
 mod views;
 

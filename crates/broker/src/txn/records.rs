@@ -27,18 +27,22 @@ pub enum TxnRecordError {
     UnknownState(i8),
 }
 
-/// A batch of one record about a transactional id; no image is a tombstone.
-pub(super) fn batch_of(id: &str, image: Option<&TxnImage>, now_ms: i64) -> Result<Bytes, TxnError> {
-    let encoded = encode(id, image).map_err(|error| {
-        tracing::warn!(%error, "a transaction's record cannot be encoded");
-        TxnError::InvalidRequest
-    });
-    let (key, value) = encoded?;
+/// A batch of records about transactional ids; no image is a tombstone.
+pub(super) fn batch_of(
+    records: &[(&str, Option<&TxnImage>)],
+    now_ms: i64,
+) -> Result<Bytes, TxnError> {
     let mut builder = BatchBuilder::new(BatchOptions::default());
-    builder
-        .append(now_ms, Some(&key), value.as_deref(), &[])
-        .and_then(|()| builder.build())
-        .map_err(|_| TxnError::InvalidRequest)
+    for (id, image) in records {
+        let (key, value) = encode(id, *image).map_err(|error| {
+            tracing::warn!(%error, "a transaction's record cannot be encoded");
+            TxnError::InvalidRequest
+        })?;
+        builder
+            .append(now_ms, Some(&key), value.as_deref(), &[])
+            .map_err(|_| TxnError::InvalidRequest)?;
+    }
+    builder.build().map_err(|_| TxnError::InvalidRequest)
 }
 
 fn encode(id: &str, image: Option<&TxnImage>) -> Result<(Bytes, Option<Bytes>), EncodeError> {

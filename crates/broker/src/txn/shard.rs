@@ -4,9 +4,11 @@
 //! the order in the log is the order of the decisions; nothing waits under
 //! the lock.
 
+use super::config::TxnConfig;
 use super::error::TxnError;
 use super::machine::{TxnImage, TxnMachine};
 use super::records::batch_of;
+use crate::journal::rewrite::Rewrite;
 use crate::journal::{Appended, InternalTopic, Journal, JournalError};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -56,6 +58,7 @@ impl Entry {
 pub(super) struct Shard {
     pub(super) partition: i32,
     pub(super) state: Mutex<ShardState>,
+    pub(super) rewrite: Rewrite,
 }
 
 /// What a shard holds.
@@ -66,25 +69,28 @@ pub(super) struct ShardState {
 }
 
 impl Shard {
-    pub(super) fn new(partition: i32, status: ShardStatus) -> Arc<Self> {
+    pub(super) fn new(partition: i32, status: ShardStatus, config: &TxnConfig) -> Arc<Self> {
+        let state = ShardState {
+            status,
+            ids: HashMap::new(),
+        };
         Arc::new(Self {
             partition,
-            state: Mutex::new(ShardState {
-                status,
-                ids: HashMap::new(),
-            }),
+            state: Mutex::new(state),
+            rewrite: Rewrite::new(config.rewrite_bytes_min),
         })
     }
 
-    /// Appends a record about a transactional id; no image is a tombstone.
+    /// Appends records about transactional ids as one batch; no image is a
+    /// tombstone.
     pub(super) fn append(
         &self,
         journal: &dyn Journal,
-        id: &str,
-        image: Option<&TxnImage>,
+        records: &[(&str, Option<&TxnImage>)],
         now_ms: i64,
     ) -> Result<Appended, TxnError> {
-        let batch = batch_of(id, image, now_ms)?;
+        let batch = batch_of(records, now_ms)?;
+        self.rewrite.grew(batch.len());
         journal
             .append(InternalTopic::TransactionState, self.partition, batch)
             .map_err(|error| storage_error(&error))
