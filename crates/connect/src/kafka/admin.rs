@@ -13,8 +13,8 @@ use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Pause between looks at whether a new topic has its leaders.
-const LEADER_POLL: Duration = Duration::from_millis(20);
+/// Pause before asking the same again.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 pub(super) struct Admin {
     options: KafkaOptions,
@@ -109,7 +109,7 @@ impl Admin {
                 }
                 Err(error) => return Err(error),
             }
-            std::thread::sleep(LEADER_POLL);
+            std::thread::sleep(RETRY_PAUSE);
         }
     }
 
@@ -181,10 +181,13 @@ impl Admin {
         partitions
             .iter()
             .map(|tp| {
-                consumer
-                    .fetch_watermarks(&tp.topic, tp.partition.0, REQUEST_WAIT_MAX)
-                    .map(|ends| Offset(which(ends)))
-                    .map_err(|e| bus_error(e, &tp.topic))
+                // A new leader answers a moment after the metadata names it.
+                patiently(|| {
+                    consumer
+                        .fetch_watermarks(&tp.topic, tp.partition.0, REQUEST_WAIT_MAX)
+                        .map(|ends| Offset(which(ends)))
+                        .map_err(|e| bus_error(e, &tp.topic))
+                })
             })
             .collect()
     }
@@ -245,6 +248,19 @@ impl Admin {
                 }
             })
             .collect())
+    }
+}
+
+/// Asks again while the answer is that it may be asked again. Blocks.
+fn patiently<T>(mut ask: impl FnMut() -> Result<T, BusError>) -> Result<T, BusError> {
+    let began = Instant::now();
+    loop {
+        match ask() {
+            Err(BusError::Retriable(_)) if began.elapsed() < REQUEST_WAIT_MAX => {
+                std::thread::sleep(RETRY_PAUSE);
+            }
+            answer => return answer,
+        }
     }
 }
 
