@@ -4,6 +4,7 @@ use futures::future::BoxFuture;
 use std::future::{Future, ready};
 use std::pin::Pin;
 use std::task::Poll;
+use tokio::runtime::Handle;
 
 /// Runs `work` up to its first wait and gives the rest. Requests of one
 /// connection take effect in their order this way, though their answers are
@@ -19,14 +20,16 @@ pub(crate) async fn started<T: Send + 'static>(
 }
 
 /// Runs `work` to its end even if the caller is dropped; up to its first wait
-/// at once, so that order is kept. None when the work panicked.
+/// at once, so that order is kept, then on `runtime`: the caller's own may be
+/// the engine's, which ends before the broker's. None when the work panicked.
 pub(crate) async fn detached<T: Send + 'static>(
+    runtime: &Handle,
     work: impl Future<Output = T> + Send + 'static,
 ) -> Option<T> {
     let mut work: BoxFuture<'static, T> = Box::pin(work);
     match poll_once(&mut work).await {
         Poll::Ready(value) => Some(value),
-        Poll::Pending => tokio::spawn(work).await.ok(),
+        Poll::Pending => runtime.spawn(work).await.ok(),
     }
 }
 
@@ -60,10 +63,11 @@ mod tests {
     async fn detached_work_ends_though_its_caller_is_dropped() {
         let (tell, told) = oneshot::channel::<()>();
         let (done, is_done) = oneshot::channel::<()>();
-        let caller = tokio::spawn(detached(async move {
+        let work = async move {
             told.await.unwrap();
             done.send(()).unwrap();
-        }));
+        };
+        let caller = tokio::spawn(async move { detached(&Handle::current(), work).await });
         tokio::task::yield_now().await;
         caller.abort();
         let _ = caller.await;

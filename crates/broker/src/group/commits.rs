@@ -229,7 +229,7 @@ impl Inner {
         };
         let (inner, group_id) = (Arc::clone(self), group_id.to_owned());
         // Detached: the commit must be settled even if the client goes away.
-        let settled = detached(async move {
+        let settled = detached(&self.runtime, async move {
             let (outcome, in_flight) = written.durable().await;
             let mut state = shard.state.lock();
             drop(in_flight);

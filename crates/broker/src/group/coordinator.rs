@@ -15,6 +15,7 @@ use crate::journal::{InternalTopic, Journal, partition_for};
 use millstream_core::env::{Clock, Rand};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -51,6 +52,8 @@ pub(super) struct Inner {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rand: Arc<dyn Rand>,
     pub(super) timers: Timers,
+    /// Whose tasks finish what callers began, wherever those run.
+    pub(super) runtime: Handle,
     pub(super) stop: CancellationToken,
     shards: OnceCell<Vec<Arc<Shard>>>,
     tickets: AtomicU64,
@@ -58,7 +61,8 @@ pub(super) struct Inner {
 }
 
 impl GroupCoordinator {
-    /// A coordinator that has not read anything yet; see
+    /// A coordinator that has not read anything yet; to be called within the
+    /// broker's runtime, which all its tasks run on. See
     /// [`GroupCoordinator::start`].
     pub fn new(services: GroupServices) -> Self {
         let inner = Inner {
@@ -67,6 +71,7 @@ impl GroupCoordinator {
             clock: services.clock,
             rand: services.rand,
             timers: Timers::default(),
+            runtime: Handle::current(),
             stop: CancellationToken::new(),
             shards: OnceCell::new(),
             tickets: AtomicU64::new(0),
@@ -78,8 +83,7 @@ impl GroupCoordinator {
     }
 
     /// Begins to read what is in `__consumer_offsets` (meanwhile the answer
-    /// is `COORDINATOR_LOAD_IN_PROGRESS`) and to watch sessions. Must be
-    /// called within the broker's runtime.
+    /// is `COORDINATOR_LOAD_IN_PROGRESS`) and to watch sessions.
     pub async fn start(&self) {
         if self
             .inner
@@ -91,9 +95,13 @@ impl GroupCoordinator {
             tracing::error!(%error, "the group coordinator cannot start");
         }
         let inner = Arc::clone(&self.inner);
-        tokio::spawn(async move { inner.watch_sessions().await });
+        self.inner
+            .runtime
+            .spawn(async move { inner.watch_sessions().await });
         let inner = Arc::clone(&self.inner);
-        tokio::spawn(async move { inner.watch_retention().await });
+        self.inner
+            .runtime
+            .spawn(async move { inner.watch_retention().await });
     }
 
     /// Ends the watching and answers every request that waits.
@@ -256,7 +264,7 @@ impl Inner {
             .collect();
         if !is_new {
             let (inner, loading) = (Arc::clone(self), shards.clone());
-            tokio::spawn(async move {
+            self.runtime.spawn(async move {
                 for shard in loading {
                     inner.load(&shard).await;
                 }

@@ -19,7 +19,7 @@ impl GroupCoordinator {
         let shard = self.inner.shard_of_any(group_id).await?;
         let written = self.inner.append_group_deletion(&shard, group_id)?;
         let (inner, group_id) = (Arc::clone(&self.inner), group_id.to_owned());
-        let deleted = detached(async move {
+        let deleted = detached(&self.inner.runtime, async move {
             let (outcome, in_flight) = match written {
                 Some(written) => {
                     let (outcome, in_flight) = written.durable().await;
@@ -220,7 +220,7 @@ impl Inner {
     ) -> Result<(), GroupError> {
         let (shard, group_id) = (Arc::clone(shard), group_id.to_owned());
         let inner = Arc::clone(self);
-        let removed = detached(async move {
+        let removed = detached(&self.runtime, async move {
             let base_offset = written.base_offset();
             let (outcome, in_flight) = written.durable().await;
             let mut state = shard.state.lock();

@@ -66,7 +66,7 @@ impl Inner {
         last: Written,
     ) {
         let (inner, shard) = (Arc::clone(self), Arc::clone(shard));
-        tokio::spawn(async move {
+        self.runtime.spawn(async move {
             // What is durable is a prefix: the last append stands for all.
             let (outcome, in_flight) = last.durable().await;
             drop(in_flight);

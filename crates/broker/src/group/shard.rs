@@ -230,7 +230,7 @@ impl Inner {
         written: Written,
     ) {
         let (inner, shard, group_id) = (Arc::clone(self), Arc::clone(shard), group_id.to_owned());
-        tokio::spawn(async move {
+        self.runtime.spawn(async move {
             let (result, in_flight) = written.durable().await;
             let mut state = shard.state.lock();
             drop(in_flight);

@@ -42,6 +42,7 @@ use millstream_core::ids::{ProducerEpoch, ProducerId, TopicPartition};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 use tokio::sync::futures::OwnedNotified;
 use tokio_util::sync::CancellationToken;
@@ -74,6 +75,8 @@ pub(super) struct Inner {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) markers: Arc<dyn MarkerWriter>,
     pub(super) clock: Arc<dyn Clock>,
+    /// Whose tasks finish what callers began, wherever those run.
+    pub(super) runtime: Handle,
     pub(super) stop: CancellationToken,
     producer_ids: ProducerIds,
     shards: OnceCell<Vec<Arc<Shard>>>,
@@ -81,7 +84,8 @@ pub(super) struct Inner {
 }
 
 impl TxnCoordinator {
-    /// A coordinator that has not read anything yet; see
+    /// A coordinator that has not read anything yet; to be called within the
+    /// broker's runtime, which all its tasks run on. See
     /// [`TxnCoordinator::start`].
     pub fn new(services: TxnServices) -> Self {
         let inner = Inner {
@@ -89,6 +93,7 @@ impl TxnCoordinator {
             journal: services.journal,
             markers: services.markers,
             clock: services.clock,
+            runtime: Handle::current(),
             stop: CancellationToken::new(),
             producer_ids: ProducerIds::new(services.producer_ids),
             shards: OnceCell::new(),
@@ -102,7 +107,7 @@ impl TxnCoordinator {
     /// Begins to read what is in `__transaction_state` (meanwhile the answer
     /// is `COORDINATOR_LOAD_IN_PROGRESS`), finishes what a crash left
     /// undecided or half done, and watches timeouts. To be called after the
-    /// group coordinator has been started, within the broker's runtime.
+    /// group coordinator has been started.
     pub async fn start(&self) {
         if self
             .inner
@@ -114,9 +119,13 @@ impl TxnCoordinator {
             tracing::error!(%error, "the transaction coordinator cannot start");
         }
         let inner = Arc::clone(&self.inner);
-        tokio::spawn(async move { inner.watch_timeouts().await });
+        self.inner
+            .runtime
+            .spawn(async move { inner.watch_timeouts().await });
         let inner = Arc::clone(&self.inner);
-        tokio::spawn(async move { inner.watch_expiration().await });
+        self.inner
+            .runtime
+            .spawn(async move { inner.watch_expiration().await });
     }
 
     /// Ends the watching; nothing new begins.
@@ -160,7 +169,9 @@ impl TxnCoordinator {
         }
         let shard = self.inner.shard_of(id).await?;
         let (inner, id) = (Arc::clone(&self.inner), id.to_owned());
-        let work = detached(async move { inner.init(&shard, &id, timeout, expected).await });
+        let work = detached(&self.inner.runtime, async move {
+            inner.init(&shard, &id, timeout, expected).await
+        });
         work.await.unwrap_or(Err(TxnError::NotAvailable))
     }
 
@@ -173,7 +184,9 @@ impl TxnCoordinator {
     ) -> Result<(), TxnError> {
         let shard = self.inner.shard_of(id).await?;
         let (inner, id) = (Arc::clone(&self.inner), id.to_owned());
-        let work = detached(async move { inner.add(&shard, &id, producer, &partitions).await });
+        let work = detached(&self.inner.runtime, async move {
+            inner.add(&shard, &id, producer, &partitions).await
+        });
         work.await.unwrap_or(Err(TxnError::NotAvailable))
     }
 
@@ -200,7 +213,9 @@ impl TxnCoordinator {
     ) -> Result<(), TxnError> {
         let shard = self.inner.shard_of(id).await?;
         let (inner, id) = (Arc::clone(&self.inner), id.to_owned());
-        let work = detached(async move { inner.end(&shard, &id, producer, outcome).await });
+        let work = detached(&self.inner.runtime, async move {
+            inner.end(&shard, &id, producer, outcome).await
+        });
         work.await.unwrap_or(Err(TxnError::NotAvailable))
     }
 }
@@ -282,7 +297,7 @@ impl Inner {
             Ok(InitDecision::AbortFirst(transit)) => {
                 let appended = self.append(shard, entry, id, &transit)?;
                 let (inner, shard, id) = (Arc::clone(self), Arc::clone(shard), id.to_owned());
-                tokio::spawn(async move {
+                self.runtime.spawn(async move {
                     let ended = inner.carry_through(&shard, &id, transit, appended).await;
                     if let Err(error) = ended {
                         tracing::warn!(%error, id, "a fenced instance's transaction is still open");
@@ -432,7 +447,9 @@ impl Inner {
     ) -> Result<(), TxnError> {
         self.settle(shard, id, transit, appended).await?;
         let (inner, shard, id) = (Arc::clone(self), Arc::clone(shard), id.to_owned());
-        let finishing = tokio::spawn(async move { inner.finish(&shard, &id).await });
+        let finishing = self
+            .runtime
+            .spawn(async move { inner.finish(&shard, &id).await });
         // Answered without the markers if they take too long; the task goes on.
         let _ = tokio::time::timeout(ANSWER_WAIT_MAX, finishing).await;
         Ok(())
@@ -475,7 +492,7 @@ impl Inner {
             .collect();
         if !is_new {
             let (inner, loading) = (Arc::clone(self), shards.clone());
-            tokio::spawn(async move {
+            self.runtime.spawn(async move {
                 for shard in loading {
                     inner.load(&shard).await;
                 }

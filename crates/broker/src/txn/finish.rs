@@ -10,6 +10,7 @@ use crate::journal::Appended;
 use futures::future::join_all;
 use millstream_core::ids::TopicPartition;
 use std::sync::Arc;
+use tokio::runtime::Handle;
 
 /// Epoch of the coordinator in its markers: a cluster of one never has
 /// another one.
@@ -73,7 +74,7 @@ impl Inner {
                 // documentation of the coordinator.
                 entry.machine.complete(transit);
                 entry.notify();
-                watch_end(id.to_owned(), appended);
+                watch_end(&self.runtime, id.to_owned(), appended);
                 Ok(())
             }
             Err(error) => {
@@ -103,7 +104,7 @@ impl Inner {
             for (id, transit, appended) in self.decide_timed_out(shard) {
                 tracing::info!(id, "transaction timed out, aborting it");
                 let (inner, shard) = (Arc::clone(self), Arc::clone(shard));
-                tokio::spawn(async move {
+                self.runtime.spawn(async move {
                     if let Err(error) = inner.carry_through(&shard, &id, transit, appended).await {
                         tracing::warn!(%error, id, "a timed-out transaction was not aborted yet");
                     }
@@ -204,8 +205,8 @@ fn marker_of(shard: &Shard, id: &str) -> Option<(Marker, Vec<TopicPartition>)> {
     ))
 }
 
-fn watch_end(id: String, appended: Appended) {
-    tokio::spawn(async move {
+fn watch_end(runtime: &Handle, id: String, appended: Appended) {
+    runtime.spawn(async move {
         if let Err(error) = appended.durable.await {
             tracing::error!(%error, id, "the end of a transaction is not durable");
         }

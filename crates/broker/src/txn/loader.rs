@@ -52,7 +52,8 @@ impl Inner {
         for id in decided {
             tracing::info!(id, "finishing a transaction that had been decided");
             let (inner, shard) = (Arc::clone(self), Arc::clone(shard));
-            tokio::spawn(async move { inner.finish(&shard, &id).await });
+            self.runtime
+                .spawn(async move { inner.finish(&shard, &id).await });
         }
     }
 

@@ -75,7 +75,7 @@ impl Inner {
         last: Appended,
     ) {
         let (inner, shard) = (Arc::clone(self), Arc::clone(shard));
-        tokio::spawn(async move {
+        self.runtime.spawn(async move {
             // What is durable is a prefix: the last append stands for all.
             if last.durable.await.is_ok() {
                 let topic = InternalTopic::TransactionState;
