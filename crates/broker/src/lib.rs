@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`service`] | options, handle, errors: starts and stops a broker |
+//! | [`bus`] | the engine's port, in process |
 //! | [`connection`] | sockets, framing, the request pipeline |
 //! | [`api`] | one file per Kafka API, and the one list of them |
 //! | [`group`] | consumer groups and their offsets |
@@ -16,6 +17,7 @@
 //! | [`stats`] | counters |
 
 pub mod api;
+pub mod bus;
 pub mod connection;
 mod coordination;
 pub mod error;
@@ -29,6 +31,7 @@ mod task;
 pub mod topics;
 pub mod txn;
 
+pub use bus::EmbeddedBus;
 pub use service::{Advertised, Broker, BrokerDeps, BrokerError, BrokerHandle, BrokerOptions};
 pub use state::{BrokerState, RequestContext};
 pub use stats::BrokerStats;

@@ -20,7 +20,7 @@ mod api_versions;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
-mod delete_records;
+pub(crate) mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
