@@ -150,6 +150,7 @@ function connected(socket) {
     for (const [, sub] of subscriptions) {
       if (sub.kind !== "tail" || sub.topic !== topic) continue;
       if (sub.partition !== undefined && sub.partition !== message.partition) continue;
+      sub.scanned = (sub.scanned ?? 0) + 1;
       if (sub.contains && !`${message.key ?? ""}${message.value ?? ""}`.includes(sub.contains)) continue;
       sub.waiting.push(message);
     }
@@ -165,7 +166,8 @@ function connected(socket) {
         if (sub.kind === "sql") sqlPush(id, sub);
         if (sub.kind === "tail" && sub.waiting.length > 0) {
           const messages = sub.waiting.splice(0);
-          push(id, sub, { messages: messages.slice(-200), skipped: Math.max(0, messages.length - 200) }, 20);
+          push(id, sub, { messages: messages.slice(-200), skipped: Math.max(0, messages.length - 200), scanned: sub.scanned }, 20);
+          sub.scanned = 0;
         }
       }
     }, 250),

@@ -236,6 +236,13 @@ export interface ProblemDocument {
   column?: number | null;
 }
 
+/** A push of a `tail` subscription. */
+export interface TailPush {
+  messages: Message[];
+  skipped?: number;
+  scanned?: number;
+}
+
 export interface Race {
   in_records_per_s: number;
   out_records_per_s: number;
@@ -286,6 +293,8 @@ export type Slot =
 export interface Dashboard {
   id: string;
   title: Words;
+  /** The zone that the panels' times are written in; absent: shown as SQL prints them. */
+  time_zone?: "UTC";
   panels: Panel[];
   screen?: { title?: Words; blocks: { slot: Slot; panel: string | string[] }[] };
 }

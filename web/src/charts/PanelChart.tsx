@@ -2,7 +2,7 @@
 import type { EChartsType } from "echarts/core";
 import { useEffect, useRef } from "react";
 import type { Plot } from "../pages/dashboards/data";
-import { wallTimeOfDay } from "../format/time";
+import { chartTimeOfDay } from "../format/time";
 import { useTheme } from "../shell/theme";
 import { init } from "./echarts";
 import { type ChartTheme, readChartTheme, withAlpha } from "./theme";
@@ -18,6 +18,7 @@ export interface PanelChartProps {
   label: string;
   stale: boolean;
   threshold: number | null;
+  times: "wall" | "local";
   /** The big screen is read from six metres. */
   large?: boolean;
 }
@@ -64,11 +65,11 @@ function optionOf(props: PanelChartProps, tokens: ChartTheme, latest: () => Pane
   };
   const axisText = { color: tokens.axis, fontSize: size, fontFamily: tokens.font };
   const x = plot.time
-    ? { type: "time" as const, axisLabel: { ...axisText, hideOverlap: true, formatter: (value: number) => wallTimeOfDay(value).slice(0, 5 + secondsShown(plot)) }, splitNumber: props.large ? 5 : 4 }
+    ? { type: "time" as const, axisLabel: { ...axisText, hideOverlap: true, formatter: (value: number) => chartTimeOfDay(value, props.times).slice(0, 5 + secondsShown(plot)) }, splitNumber: props.large ? 5 : 4 }
     : { type: "category" as const, data: plot.x as string[], axisLabel: axisText };
   return {
     animation: false,
-    useUTC: true,
+    useUTC: props.times === "wall",
     grid: { left: 4, right: 12, top: props.large ? 12 : 10, bottom: 2, containLabel: true },
     textStyle: { fontFamily: tokens.font },
     xAxis: { ...x, boundaryGap: kind === "bar" ? ["2%", "2%"] : false, axisLine: { show: false }, axisTick: { show: false }, splitLine: { show: false } },
@@ -150,7 +151,7 @@ function tooltip(points: TooltipPoint[], props: PanelChartProps): HTMLElement {
   const head = document.createElement("div");
   head.className = "tip-head";
   const at = points[0]?.axisValue;
-  head.textContent = props.plot.time && typeof at === "number" ? wallTimeOfDay(at) : String(at ?? "");
+  head.textContent = props.plot.time && typeof at === "number" ? chartTimeOfDay(at, props.times) : String(at ?? "");
   box.append(head);
   // Sorted as drawn: the top band first.
   const ordered = props.stacked ? [...points].reverse() : [...points].sort((a, b) => valueOf(b) - valueOf(a));

@@ -113,15 +113,14 @@ export function parseSqlTime(text: unknown): number | null {
   return Number.isNaN(parsed) ? null : parsed;
 }
 
-/** `20:41:05` of a SQL time. */
-export function sqlTimeOfDay(text: unknown, withMillis = false): string {
-  if (typeof text !== "string") return MISSING;
-  const match = /(\d{2}:\d{2}:\d{2})(\.\d{1,3})?/.exec(text);
-  if (!match) return text;
-  return withMillis ? `${match[1] ?? ""}${(match[2] ?? ".000").padEnd(4, "0")}` : (match[1] ?? "");
+/** `20:41:05` of an instant made by parseSqlTime: as SQL printed it, or in the viewer's zone. */
+export function chartTimeOfDay(ms: number, mode: "wall" | "local"): string {
+  return mode === "local" ? timeOfDay(ms) : new Date(ms).toISOString().slice(11, 19);
 }
 
-/** `20:41:05` of a wall-clock instant made by parseSqlTime. */
-export function wallTimeOfDay(wallMs: number): string {
-  return new Date(wallMs).toISOString().slice(11, 19);
+/** `20:41:05` of a SQL time; what is none is shown as it is. */
+export function sqlTimeOfDay(text: unknown, mode: "wall" | "local"): string {
+  const ms = parseSqlTime(text);
+  if (ms === null) return typeof text === "string" ? text : MISSING;
+  return chartTimeOfDay(ms, mode);
 }

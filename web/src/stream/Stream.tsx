@@ -4,7 +4,7 @@ import { useTranslation } from "react-i18next";
 import { Link, useNavigate } from "react-router";
 import type { Overview } from "../api/types";
 import { rate, byteRate, short } from "../format/number";
-import { milliseconds } from "../format/time";
+import { duration, milliseconds } from "../format/time";
 import { useLanguage } from "../i18n/language";
 import { middleCut } from "../ui/parts";
 import { LAYERS, layoutStream, NODE_WIDTH, type PlacedNode } from "./layout";
@@ -62,7 +62,16 @@ export function Stream({ overview }: { overview: Overview }) {
     serve: facts.serve,
   };
   const height = Math.max(ROOM, layout?.height ?? 0) + TOP + 6;
-  const label = (node: PlacedNode): string => (node.stands_for > 1 ? t("stream.others", { count: node.stands_for }) : node.label);
+  const label = (node: PlacedNode): string => {
+    if (node.stands_for > 1) return t("stream.others", { count: node.stands_for });
+    if (node.label === "") return t("stream.rest");
+    return node.id === "s:dashboards" ? t("stream.dashboards") : node.label;
+  };
+  // The server's note of a group is its lag, "41 s".
+  const note = (node: PlacedNode): string | null => {
+    const seconds = /^(\d+) s$/.exec(node.note ?? "")?.[1];
+    return seconds === undefined ? node.note : t("stream.behind", { time: duration(Number(seconds) * 1000, language) });
+  };
   return (
     <div ref={ref} className="stream">
       {layout && (
@@ -108,8 +117,8 @@ export function Stream({ overview }: { overview: Overview }) {
                 <>
                   <rect x={node.x} y={node.y} width={NODE_WIDTH} height={node.height} rx="2" fill={waits ? "var(--warn-mark)" : node.state === "idle" ? "var(--line-strong)" : "var(--c1)"} />
                   <text x={left ? node.x - 11 : node.x + 22} y={node.y + node.height / 2 + 4} textAnchor={left ? "end" : "start"} className="t halo">
-                    {text} <tspan className={waits ? "tw" : "t2"}>{node.note && waits ? node.note : figure}</tspan>
-                    <title>{`${label(node)}  ${rate(node.records_per_s)}${node.note ? `  ${node.note}` : ""}`}</title>
+                    {text} <tspan className={waits ? "tw" : "t2"}>{node.note && waits ? note(node) : figure}</tspan>
+                    <title>{`${label(node)}  ${rate(node.records_per_s)}${node.note ? `  ${note(node)}` : ""}`}</title>
                   </text>
                 </>
               );

@@ -11,6 +11,7 @@ import { Icon } from "../../ui/icons";
 import { LiveMark, Loading, ProblemBlock } from "../../ui/parts";
 import { countedPanels, fresher, LatencyMark, useLatency } from "./latency";
 import { Panel } from "./Panel";
+import { TimesContext, timesOf } from "./times";
 
 export default function DashboardPage() {
   const { t } = useTranslation();
@@ -43,7 +44,7 @@ export default function DashboardPage() {
       }
     >
       {!dashboard && (file.isError ? <div className="cell"><ProblemBlock problem={problemOf(file.error)} retry={() => void file.refetch()} /></div> : <div className="cell"><Loading rows={10} /></div>)}
-      {dashboard && <Canvas dashboard={dashboard} onPush={onPush} />}
+      {dashboard && <TimesContext value={timesOf(dashboard)}><Canvas dashboard={dashboard} onPush={onPush} /></TimesContext>}
     </Page>
   );
 }

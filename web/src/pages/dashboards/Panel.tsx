@@ -10,6 +10,7 @@ import { AgeMark, cx, Empty, Loading, ProblemBlock } from "../../ui/parts";
 import { Sparkline } from "../../ui/sparkline";
 import { cellOf, colorBook, columnIndex, figureOf, isRight, numberText, OTHER, plot, ranked, single } from "./data";
 import { TileMap, TileScale } from "./TileMap";
+import { useTimes } from "./times";
 
 export type OnPush = (panel: PanelFile, push: Push<SqlResult>) => void;
 
@@ -138,6 +139,7 @@ const LEGEND_MAX = 4;
 
 export function Chart({ panel, result, stale, screen = false }: { panel: PanelFile; result: SqlResult; stale: boolean; screen?: boolean }) {
   const { t } = useTranslation();
+  const times = useTimes();
   const { drawn, names, colors, stacked, language } = useChart(panel, result, screen);
   const format = (value: number): string => numberText(value, panel.format, language);
   const last = (values: (number | null)[]): string => numberText(values[values.length - 1] ?? null, panel.format, language);
@@ -154,7 +156,7 @@ export function Chart({ panel, result, stale, screen = false }: { panel: PanelFi
           {!screen && drawn.series.length > LEGEND_MAX && <span className="faint">{t("dashboard.moreSeries", { count: drawn.series.length - LEGEND_MAX })}</span>}
         </div>
       )}
-      <PanelChart plot={drawn} kind={panel.type as "line" | "area" | "bar"} stacked={stacked} colors={colors} names={names} format={format} label={`${words(panel.title, language)}: ${drawn.series.map((s, i) => `${names[i]} ${last(s.values)}`).join(", ")}`} stale={stale} threshold={thresholdOf(panel)} large={screen} />
+      <PanelChart plot={drawn} kind={panel.type as "line" | "area" | "bar"} stacked={stacked} colors={colors} names={names} format={format} label={`${words(panel.title, language)}: ${drawn.series.map((s, i) => `${names[i]} ${last(s.values)}`).join(", ")}`} stale={stale} threshold={thresholdOf(panel)} times={times} large={screen} />
     </>
   );
 }
@@ -178,6 +180,7 @@ function Ranking({ panel, result }: { panel: PanelFile; result: SqlResult }) {
 }
 
 function Rows({ panel, result }: { panel: PanelFile; result: SqlResult }) {
+  const times = useTimes();
   const language = useLanguage();
   const columns = (panel.columns ?? result.columns.map((column): PanelColumn => ({ name: column.name }))).map((column) => {
     const at = columnIndex(result, column.name);
@@ -197,7 +200,7 @@ function Rows({ panel, result }: { panel: PanelFile; result: SqlResult }) {
           {result.rows.map((row, i) => (
             <tr key={i}>
               {columns.map((column) => (
-                <td key={column.name} className={cx(column.right && "r", column.format === "time" && "faint")}>{cellOf(row[column.at], column.format, language)}</td>
+                <td key={column.name} className={cx(column.right && "r", column.format === "time" && "faint")}>{cellOf(row[column.at], column.format, language, times)}</td>
               ))}
             </tr>
           ))}

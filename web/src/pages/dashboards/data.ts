@@ -109,11 +109,11 @@ export function numberText(value: number | null, format: Format | undefined, lan
 }
 
 /** A cell of a table or list. */
-export function cellOf(cell: Cell | undefined, format: Format | undefined, language: Language): string {
+export function cellOf(cell: Cell | undefined, format: Format | undefined, language: Language, times: "wall" | "local" = "wall"): string {
   if (cell === null || cell === undefined) return MISSING;
   switch (format) {
     case "time":
-      return sqlTimeOfDay(cell);
+      return sqlTimeOfDay(cell, times);
     case "money":
       return money(toNumber(cell));
     case "percent": {

@@ -17,6 +17,7 @@ const KINDS = {
   job_restarting: "none",
   dead_letters: "count",
   late_records: "count",
+  watermark_behind: "seconds",
   watermark_stalled: "seconds",
   disk: "percent",
   disk_usage: "percent",

@@ -16,6 +16,7 @@ import { Button, Loading, ProblemBlock, useAge } from "../../ui/parts";
 import { fresher, useLatency, useLatencyFigures } from "../dashboards/latency";
 import type { OnPush } from "../dashboards/Panel";
 import type { LatencyWindow } from "../../live/latency";
+import { TimesContext, timesOf } from "../dashboards/times";
 import { Figures, Hero, MapBlock, ScreenBlock } from "./blocks";
 
 const WIDTH = 1920;
@@ -52,7 +53,7 @@ export default function ScreenPage() {
     <div className="screen-stage">
       <div className="screen" style={{ transform: `translate(-50%, -50%) scale(${scale})` }}>
         {!dashboard && (file.isError ? <div className="screen-wait"><ProblemBlock problem={problemOf(file.error)} /></div> : <div className="screen-wait"><Loading /></div>)}
-        {dashboard && <Screen dashboard={dashboard} title={title} />}
+        {dashboard && <TimesContext value={timesOf(dashboard)}><Screen dashboard={dashboard} title={title} /></TimesContext>}
       </div>
     </div>
   );

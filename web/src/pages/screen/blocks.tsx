@@ -8,6 +8,7 @@ import { cx, Loading, ProblemBlock } from "../../ui/parts";
 import { cellOf, columnIndex, figureOf, isRight, numberText, ranked, single } from "../dashboards/data";
 import { Chart, isOverThreshold, type OnPush, thresholdOf, usePanel } from "../dashboards/Panel";
 import { TileMap, TileScale } from "../dashboards/TileMap";
+import { useTimes } from "../dashboards/times";
 import { flips } from "./flip";
 
 /** The one large figure. Only the digits that change flip. */
@@ -179,6 +180,7 @@ const LIST_MAX = 11;
 const FADE = [1, 1, 1, 1, 1, 1, 1, 1, 0.8, 0.55, 0.3];
 
 function ScreenList({ panel, result }: { panel: Panel; result: SqlResult }) {
+  const times = useTimes();
   const language = useLanguage();
   const columns = (panel.columns ?? result.columns.map((column): PanelColumn => ({ name: column.name }))).map((column) => {
     const at = columnIndex(result, column.name);
@@ -192,7 +194,7 @@ function ScreenList({ panel, result }: { panel: Panel; result: SqlResult }) {
         <div key={i} className={cx("od", i === 0 && "new")} style={{ gridTemplateColumns: template, opacity: FADE[i] ?? 1 }}>
           {columns.map((column, j) => (
             <span key={column.name} className={cx("ell", column.right && "r", column.format === "time" && "tm", column.format === "money" && "gold", j === firstText && "strong", j === columns.length - 1 && !column.right && "last")}>
-              {column.format === "money" ? money(wholeYuan(row[column.at])) : cellOf(row[column.at], column.format, language)}
+              {column.format === "money" ? money(wholeYuan(row[column.at])) : cellOf(row[column.at], column.format, language, times)}
             </span>
           ))}
         </div>

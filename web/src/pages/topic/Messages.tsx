@@ -4,7 +4,7 @@ import { memo, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { useSearchParams } from "react-router";
 import { api, type MessageQuery, problemOf } from "../../api/client";
-import type { Message, Topic } from "../../api/types";
+import type { Message, TailPush, Topic } from "../../api/types";
 import { bytes, count } from "../../format/number";
 import { dateTime, timeOfDay, zone } from "../../format/time";
 import { useLive } from "../../live/hooks";
@@ -13,7 +13,7 @@ import { JsonInline } from "../../ui/JsonView";
 import { isTyping, useKeys } from "../../ui/keys";
 import { Button, cx, Empty, Loading, middleCut, ProblemBlock, Seg } from "../../ui/parts";
 import { RecordDrawer } from "./RecordDrawer";
-import { EMPTY_TAIL, messageKey, push as pushTail, release, tick, type Tail } from "./tail";
+import { type Arrivals, before as withPast, EMPTY_TAIL, messageKey, push as pushTail, release, tick, type Tail } from "./tail";
 
 const MODES = ["live", "newest", "oldest", "offset", "time"] as const;
 type Mode = (typeof MODES)[number];
@@ -176,19 +176,32 @@ function EmptyMessages({ loading, filtered, total }: { loading: boolean; filtere
 /** How much came in, second by second: the pulse of the tail. */
 function TailStrip({ tail, filtered }: { tail: Tail; filtered: boolean }) {
   const { t } = useTranslation();
-  const max = Math.max(1, ...tail.bars);
+  const max = Math.max(1, ...tail.bars.map((bar) => bar.scanned));
   return (
     <div className="tail-strip desk">
       <div className="flex">
-        <span><b>{count(tail.matched)}</b> {filtered ? t("messages.matched") : t("messages.came")}</span>
+        <span><b>{count(tail.matched)}</b> {filtered ? t("messages.matchedOf", { n: count(tail.scanned) }) : t("messages.came")}</span>
         {tail.skipped > 0 && <span className="faint">{t("messages.skipped", { n: count(tail.skipped) })}</span>}
         <span className="grow" />
+        {filtered && (
+          <>
+            <span className="faint st"><i className="swatch block c1" />{t("messages.legendMatched")}</span>
+            <span className="faint st"><i className="swatch block scanned" />{t("messages.legendScanned")}</span>
+          </>
+        )}
         <span className="faint">{t("messages.bars")}</span>
       </div>
       <svg viewBox="0 0 1200 30" height="30" preserveAspectRatio="none" aria-hidden="true">
-        {tail.bars.map((value, i) => (
-          <rect key={i} x={i * 10 + 1} width="8" y={30 - Math.max(1, (value / max) * 29)} height={Math.max(1, (value / max) * 29)} className={value > 0 ? "on" : ""} />
-        ))}
+        {tail.bars.map((bar, i) => {
+          const scanned = Math.max(1, (bar.scanned / max) * 29);
+          const matched = (bar.matched / max) * 29;
+          return (
+            <g key={i}>
+              <rect x={i * 10 + 1} width="8" y={30 - scanned} height={scanned} />
+              {bar.matched > 0 && <rect x={i * 10 + 1} width="8" y={30 - matched} height={matched} className="on" />}
+            </g>
+          );
+        })}
       </svg>
     </div>
   );
@@ -196,7 +209,7 @@ function TailStrip({ tail, filtered }: { tail: Tail; filtered: boolean }) {
 
 function useTail(topic: string, enabled: boolean, partition: string | null, contains: string, held: boolean) {
   const [state, setState] = useState<Tail>(EMPTY_TAIL);
-  const waiting = useRef<{ messages: Message[]; skipped: number }>({ messages: [], skipped: 0 });
+  const waiting = useRef<Arrivals>({ messages: [], skipped: 0, scanned: 0 });
   const isHeld = useRef(held);
   useEffect(() => {
     isHeld.current = held;
@@ -220,12 +233,13 @@ function useTail(topic: string, enabled: boolean, partition: string | null, cont
     setState(EMPTY_TAIL);
   }
   useEffect(() => {
-    if (before.data) setState((old) => pushTail(old, before.data.messages, 0, false, false));
+    if (before.data) setState((old) => withPast(old, before.data.messages));
   }, [before.data, loadedFor]);
 
-  const live = useLive<{ messages: Message[]; skipped?: number }>(request, (next) => {
+  const live = useLive<TailPush>(request, (next) => {
     waiting.current.messages.push(...next.data.messages);
     waiting.current.skipped += next.data.skipped ?? 0;
+    waiting.current.scanned += next.data.scanned ?? next.data.messages.length;
     // A push every few milliseconds must not grow the queue between two paints.
     if (waiting.current.messages.length > 1_000) {
       waiting.current.skipped += waiting.current.messages.length - 1_000;
@@ -234,12 +248,12 @@ function useTail(topic: string, enabled: boolean, partition: string | null, cont
   });
   useEffect(() => {
     if (!enabled) return;
-    waiting.current = { messages: [], skipped: 0 };
+    waiting.current = { messages: [], skipped: 0, scanned: 0 };
     const paint = window.setInterval(() => {
-      const { messages, skipped } = waiting.current;
-      if (messages.length === 0 && skipped === 0) return;
-      waiting.current = { messages: [], skipped: 0 };
-      setState((old) => pushTail(old, messages, skipped, isHeld.current));
+      const arrived = waiting.current;
+      if (arrived.messages.length === 0 && arrived.scanned === 0) return;
+      waiting.current = { messages: [], skipped: 0, scanned: 0 };
+      setState((old) => pushTail(old, arrived, isHeld.current));
     }, PAINT_MS);
     const second = window.setInterval(() => setState(tick), 1_000);
     return () => {

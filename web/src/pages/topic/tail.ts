@@ -9,6 +9,7 @@ export const ROWS_MAX = 300;
 /** While the view is held this many new records are kept to be shown at once. */
 export const HELD_MAX = 300;
 const BARS = 120;
+const NO_BAR = { matched: 0, scanned: 0 };
 
 export interface Tail {
   rows: Message[];
@@ -17,11 +18,12 @@ export interface Tail {
   heldCount: number;
   matched: number;
   skipped: number;
-  /** Records per second, oldest first. */
-  bars: number[];
+  scanned: number;
+  /** Records that matched and that were looked at, second by second, oldest first. */
+  bars: { matched: number; scanned: number }[];
 }
 
-export const EMPTY_TAIL: Tail = { rows: [], held: [], heldCount: 0, matched: 0, skipped: 0, bars: Array.from({ length: BARS }, () => 0) };
+export const EMPTY_TAIL: Tail = { rows: [], held: [], heldCount: 0, matched: 0, skipped: 0, scanned: 0, bars: Array.from({ length: BARS }, () => NO_BAR) };
 
 export const messageKey = (message: Message): string => `${message.partition}:${message.offset}`;
 
@@ -37,13 +39,27 @@ function unique(messages: Message[]): Message[] {
   });
 }
 
-export function push(tail: Tail, messages: Message[], skipped: number, held: boolean, counted = true): Tail {
+export interface Arrivals {
+  messages: Message[];
+  /** Matched too, but more than a push holds. */
+  skipped: number;
+  scanned: number;
+}
+
+/** What was in the log before the tail began: shown, but not counted as new. */
+export function before(tail: Tail, messages: Message[]): Tail {
+  return { ...tail, rows: unique([...tail.rows, ...[...messages].sort(newestFirst)]).slice(0, ROWS_MAX) };
+}
+
+export function push(tail: Tail, { messages, skipped, scanned }: Arrivals, held: boolean): Tail {
+  const matched = messages.length + skipped;
   const bars = [...tail.bars];
-  if (counted) bars[BARS - 1] = (bars[BARS - 1] ?? 0) + messages.length + skipped;
-  const next = { ...tail, bars, matched: tail.matched + (counted ? messages.length + skipped : 0), skipped: tail.skipped + skipped };
+  const now = bars[BARS - 1] ?? NO_BAR;
+  bars[BARS - 1] = { matched: now.matched + matched, scanned: now.scanned + Math.max(matched, scanned) };
+  const next = { ...tail, bars, matched: tail.matched + matched, scanned: tail.scanned + Math.max(matched, scanned), skipped: tail.skipped + skipped };
   const sorted = [...messages].sort(newestFirst);
   if (held) {
-    return { ...next, held: unique([...sorted, ...tail.held]).slice(0, HELD_MAX), heldCount: tail.heldCount + messages.length + skipped };
+    return { ...next, held: unique([...sorted, ...tail.held]).slice(0, HELD_MAX), heldCount: tail.heldCount + matched };
   }
   return { ...next, rows: unique([...sorted, ...tail.held, ...tail.rows]).slice(0, ROWS_MAX), held: [], heldCount: 0 };
 }
@@ -55,5 +71,5 @@ export function release(tail: Tail): Tail {
 
 /** A second has passed. */
 export function tick(tail: Tail): Tail {
-  return { ...tail, bars: [...tail.bars.slice(1), 0] };
+  return { ...tail, bars: [...tail.bars.slice(1), NO_BAR] };
 }

@@ -1,0 +1,61 @@
+// The server under test: the one at BASE_URL, else a demo of our own binary
+// with its data in a temporary folder.
+import { spawn } from "node:child_process";
+import { mkdtemp, open, readFile, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const START_MS_MAX = 120_000;
+const STOP_MS_MAX = 30_000;
+const LOG = fileURLToPath(new URL("../output/browser/demo.log", import.meta.url));
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.on("error", reject);
+    probe.listen(0, "127.0.0.1", () => {
+      const { port } = probe.address();
+      probe.close(() => resolve(port));
+    });
+  });
+}
+
+export async function server() {
+  if (process.env.BASE_URL) return { base: process.env.BASE_URL.replace(/\/$/, ""), stop: async () => undefined };
+  const binary = process.env.MILLSTREAM_BIN;
+  if (!binary) throw new Error("give BASE_URL of a running Millstream with demo data, or MILLSTREAM_BIN");
+  const data = await mkdtemp(join(tmpdir(), "millstream-browser-"));
+  const log = await open(LOG, "w");
+  const [kafka, http] = [await freePort(), await freePort()];
+  const child = spawn(binary, ["demo", "--no-open", "--data-dir", join(data, "data"), "--kafka-listen", `127.0.0.1:${kafka}`, "--http-listen", `127.0.0.1:${http}`], { stdio: ["ignore", log.fd, log.fd] });
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  const stop = async () => {
+    child.kill("SIGTERM");
+    const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS_MAX);
+    await ended;
+    clearTimeout(timer);
+    await log.close();
+    await rm(data, { recursive: true, force: true });
+  };
+  const base = `http://127.0.0.1:${http}`;
+  const deadline = Date.now() + START_MS_MAX;
+  for (;;) {
+    if (child.exitCode !== null) throw new Error(`the demo ended with ${child.exitCode}:\n${await readFile(LOG, "utf8")}`);
+    if (/^ready kafka=/m.test(await readFile(LOG, "utf8")) && (await answers(`${base}/readyz`))) break;
+    if (Date.now() > deadline) {
+      await stop();
+      throw new Error(`the demo was not ready within ${START_MS_MAX} ms, see ${LOG}`);
+    }
+  }
+  return { base, stop };
+}
+
+async function answers(url) {
+  try {
+    return (await fetch(url)).ok;
+  } catch {
+    return false;
+  }
+}
