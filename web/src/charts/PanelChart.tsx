@@ -123,7 +123,7 @@ function optionOf(props: PanelChartProps, tokens: ChartTheme, latest: () => Pane
 function secondsShown(plot: Plot): number {
   const first = plot.x[0];
   const last = plot.x[plot.x.length - 1];
-  return typeof first === "number" && typeof last === "number" && last - first < 10 * 60_000 ? 3 : 0;
+  return typeof first === "number" && typeof last === "number" && last - first < 3 * 60_000 ? 3 : 0;
 }
 
 function thresholdLine(value: number, tokens: ChartTheme, text: string, size: number) {

@@ -260,7 +260,7 @@ export const en = {
   },
   jobs: {
     job: "Job",
-    flow: "From → to",
+    reads: "Reads",
     inRate: "In",
     outRate: "Out",
     watermark: "Watermark",

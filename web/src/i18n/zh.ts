@@ -262,7 +262,7 @@ export const zh: Dictionary = {
   },
   jobs: {
     job: "作业",
-    flow: "来源 → 去向",
+    reads: "来源",
     inRate: "读入",
     outRate: "输出",
     watermark: "水位线",

@@ -91,6 +91,19 @@ export function useNow(everyMs = 250): number {
   return now;
 }
 
+const narrow = window.matchMedia("(max-width: 640px)");
+
+/** A phone: where a part moves to another place, not only to another size. */
+export function useNarrow(): boolean {
+  return useSyncExternalStore(
+    (changed) => {
+      narrow.addEventListener("change", changed);
+      return () => narrow.removeEventListener("change", changed);
+    },
+    () => narrow.matches,
+  );
+}
+
 /** True once the element has been near the screen; false again when it leaves. */
 export function useOnScreen<E extends Element>(): [(element: E | null) => void, boolean] {
   const [visible, setVisible] = useState(false);

@@ -44,12 +44,20 @@ export function stageFacts(overview: Overview, language: "en" | "zh") {
   };
 }
 
+/** Names stand left of the first column and right of the last; the two between share the rest. */
+function columnsFor(width: number): number[] {
+  const left = width < 1000 ? 150 : 196;
+  const right = width - (width < 1000 ? 178 : 240);
+  const between = right - left;
+  return [left, left + between * 0.33, left + between * 0.64, right].map((x) => x / width);
+}
+
 export function Stream({ overview }: { overview: Overview }) {
   const { t } = useTranslation();
   const language = useLanguage();
   const navigate = useNavigate();
   const [ref, width] = useWidth<HTMLDivElement>();
-  const columns = useMemo(() => [196 / width, 0.375, 0.597, Math.max(0.7, 1 - 236 / width)], [width]);
+  const columns = useMemo(() => columnsFor(width), [width]);
   const layout = useMemo(
     () => (width > 0 ? layoutStream(overview.stream, width, columns, ROOM) : null),
     [overview.stream, width, columns],
@@ -58,7 +66,7 @@ export function Stream({ overview }: { overview: Overview }) {
   const heads: Record<(typeof LAYERS)[number], string> = {
     collect: facts.collect,
     log: facts.log,
-    process: facts.commit ? `${facts.process} · ${t("stream.commit", { p99: facts.commit })}` : facts.process,
+    process: facts.commit && width >= 1000 ? `${facts.process} · ${t("stream.commit", { p99: facts.commit })}` : facts.process,
     serve: facts.serve,
   };
   const height = Math.max(ROOM, layout?.height ?? 0) + TOP + 6;
@@ -110,7 +118,8 @@ export function Stream({ overview }: { overview: Overview }) {
             {layout.nodes.map((node) => {
               const left = node.layer === "collect";
               const waits = node.state === "warn" || node.state === "critical";
-              const room = left ? 190 : node.layer === "serve" ? width - node.x - 24 : (node.layer === "log" ? 0.237 : 0.2) * width;
+              const next = layout.columns[LAYERS.indexOf(node.layer) + 1] ?? width;
+              const room = left ? node.x - 6 : next - node.x - 24;
               const figure = node.records_per_s > 0 || !waits ? short(node.records_per_s) : "";
               const text = middleCut(label(node), Math.max(8, Math.floor((room - 46) / 6.3)));
               const body = (

@@ -1,11 +1,12 @@
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { type ReactNode, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useParams } from "react-router";
 import { api, problemOf } from "../../api/client";
 import type { Dashboard, Panel as PanelFile, SqlResult } from "../../api/types";
 import { useLanguage, words } from "../../i18n/language";
 import type { Push } from "../../live/client";
+import { useNarrow } from "../../live/hooks";
 import { Page } from "../../shell/Page";
 import { Icon } from "../../ui/icons";
 import { LiveMark, Loading, ProblemBlock } from "../../ui/parts";
@@ -20,6 +21,7 @@ export default function DashboardPage() {
   const file = useQuery({ queryKey: ["dashboard", id], queryFn: () => api.dashboard(id), staleTime: 60_000 });
   const dashboard = file.data;
   const [newest, setNewest] = useState<Push<SqlResult> | null>(null);
+  const narrow = useNarrow();
   const [onLatency, latency] = useLatency(dashboard);
   const onPush = (panel: PanelFile, push: Push<SqlResult>) => {
     setNewest((old) => fresher(old, push));
@@ -32,7 +34,7 @@ export default function DashboardPage() {
       className="dashboard-page"
       actions={
         <>
-          <LatencyMark window={latency} />
+          {!narrow && <LatencyMark window={latency} />}
           <LiveMark push={newest} periodMs={null} />
           {dashboard?.screen && (
             <Link className="btn" to={`/screen/${encodeURIComponent(id)}`}>
@@ -44,16 +46,17 @@ export default function DashboardPage() {
       }
     >
       {!dashboard && (file.isError ? <div className="cell"><ProblemBlock problem={problemOf(file.error)} retry={() => void file.refetch()} /></div> : <div className="cell"><Loading rows={10} /></div>)}
-      {dashboard && <TimesContext value={timesOf(dashboard)}><Canvas dashboard={dashboard} onPush={onPush} /></TimesContext>}
+      {dashboard && <TimesContext value={timesOf(dashboard)}><Canvas dashboard={dashboard} onPush={onPush} head={narrow && <LatencyMark window={latency} />} /></TimesContext>}
     </Page>
   );
 }
 
-function Canvas({ dashboard, onPush }: { dashboard: Dashboard; onPush: (panel: PanelFile, push: Push<SqlResult>) => void }) {
+function Canvas({ dashboard, onPush, head }: { dashboard: Dashboard; onPush: (panel: PanelFile, push: Push<SqlResult>) => void; head: ReactNode }) {
   const counted = countedPanels(dashboard);
   const ordered = [...dashboard.panels].sort((a, b) => a.grid.y - b.grid.y || a.grid.x - b.grid.x);
   return (
     <div className="canvas">
+      {head && <div className="latency-strip">{head}</div>}
       {ordered.map((panel) => (
         <Panel key={panel.id} panel={panel} onPush={onPush} always={panel.type === "list" && counted.has(panel.id)} />
       ))}

@@ -51,7 +51,7 @@ export function LatencyMark({ window }: { window: LatencyWindow }) {
   const text = { p50: latency(figures.p50, language), p99: latency(figures.p99, language) };
   return (
     <span className="latency" title={t("dashboard.latencyHow", { count: figures.samples })} data-testid="latency" data-p50={figures.p50.toFixed(1)} data-p99={figures.p99.toFixed(1)} data-samples={figures.samples}>
-      <span className="desk">{t("dashboard.produced")}</span>
+      <span>{t("dashboard.produced")}</span>
       <span>p50 <b>{text.p50}</b></span>
       <span>p99 <b>{text.p99}</b></span>
       <Icon name="info" small />

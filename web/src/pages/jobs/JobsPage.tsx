@@ -7,7 +7,7 @@ import { useLanguage } from "../../i18n/language";
 import { useLive, useNow } from "../../live/hooks";
 import { Page } from "../../shell/Page";
 import { Empty, LiveMark, Loading, middleCut, ProblemBlock } from "../../ui/parts";
-import { jobHealth, State } from "../../ui/state";
+import { jobHealth, Mark, State } from "../../ui/state";
 
 export default function JobsPage() {
   const { t } = useTranslation();
@@ -18,7 +18,7 @@ export default function JobsPage() {
   const now = Date.now();
   const jobs = [...(push?.data.jobs ?? [])].sort((a, b) => rank(a) - rank(b) || a.id.localeCompare(b.id));
   return (
-    <Page title={t("nav.jobs")} note={push ? t("overview.jobsRunning", { running: jobs.filter((j) => j.state === "running").length, count: jobs.length }) : undefined} actions={<LiveMark push={push} />}>
+    <Page title={t("nav.jobs")} note={push ? t("overview.jobsRunning", { running: jobs.filter((j) => j.state === "running").length, count: jobs.length }) : undefined} actions={<LiveMark push={push} />} className="jobs-page">
       {!push && (problem ? <div className="cell"><ProblemBlock problem={problem} /></div> : <div className="cell"><Loading rows={8} /></div>)}
       {push && jobs.length === 0 && (
         <div className="cell">
@@ -31,8 +31,8 @@ export default function JobsPage() {
             <thead>
               <tr>
                 <th className="name">{t("jobs.job")}</th>
-                <th className="state-col">{t("groups.state")}</th>
-                <th className="flow wide">{t("jobs.flow")}</th>
+                <th className="state-col desk">{t("groups.state")}</th>
+                <th className="flow wide">{t("jobs.reads")}</th>
                 <th className="r">{t("jobs.inRate")}</th>
                 <th className="r desk">{t("jobs.outRate")}</th>
                 <th className="r">{t("jobs.watermark")}</th>
@@ -40,15 +40,15 @@ export default function JobsPage() {
                 <th className="r wide">{t("jobs.stateSize")}</th>
                 <th className="r desk">{t("jobs.late")}</th>
                 <th className="r desk">{t("jobs.dead")}</th>
-                <th className="r wide">{t("jobs.since")}</th>
+                <th className="r wide since">{t("jobs.since")}</th>
               </tr>
             </thead>
             <tbody>
               {jobs.map((job) => (
                 <tr key={job.id} className="click" onClick={() => void navigate(`/jobs/${encodeURIComponent(job.id)}`)}>
-                  <td><Link className="mono ell" to={`/jobs/${encodeURIComponent(job.id)}`} title={job.id} onClick={(e) => e.stopPropagation()}>{middleCut(job.id, 40)}</Link></td>
-                  <td><State state={jobHealth(job.state)}>{t(`jobs.states.${job.state}`)}</State></td>
-                  <td className="mono faint wide">{job.sources.join(", ")} → {job.sink ?? "—"}</td>
+                  <td><span className="flex job-name"><span className="phone inline"><Mark state={jobHealth(job.state)} /></span><Link className="mono ell" to={`/jobs/${encodeURIComponent(job.id)}`} title={job.id} onClick={(e) => e.stopPropagation()}>{middleCut(job.id, 40)}</Link></span></td>
+                  <td className="desk"><State state={jobHealth(job.state)}>{t(`jobs.states.${job.state}`)}</State></td>
+                  <td className="mono faint wide" title={`${job.sources.join(", ")} → ${job.sink ?? "—"}`}>{job.sources.join(", ")}</td>
                   <td className="r">{rate(job.in_records_per_s)}</td>
                   <td className="r desk">{rate(job.out_records_per_s)}</td>
                   <td className="r">{duration(job.watermark_lag_ms, language)}</td>

@@ -10,10 +10,9 @@ import { useLanguage } from "../../i18n/language";
 import { useLive } from "../../live/hooks";
 import { Page } from "../../shell/Page";
 import { Stream, StreamStages } from "../../stream/Stream";
-import { Icon } from "../../ui/icons";
 import { LiveMark, Loading, Meter, ProblemBlock } from "../../ui/parts";
 import { Sparkline } from "../../ui/sparkline";
-import { groupHealth, jobHealth, State } from "../../ui/state";
+import { groupHealth, jobHealth, Mark, State } from "../../ui/state";
 import { useGroupWords } from "../groups/words";
 import { HealthLedger } from "./HealthLedger";
 
@@ -97,7 +96,7 @@ function Brokers({ brokers }: { brokers: Broker[] }) {
           <tr>
             <th className="broker-name">{t("overview.broker")}</th>
             <th className="r">{t("overview.leaders")}</th>
-            <th className="r desk mem-col">{t("overview.memory")}</th>
+            <th className="r wide mem-col">{t("overview.memory")}</th>
             <th className="r">{t("overview.cpu")}</th>
             <th className="r">{t("overview.disk")}</th>
             <th className="meter-col" aria-hidden="true" />
@@ -126,7 +125,7 @@ function BrokerRow({ broker }: { broker: Broker }) {
         </State>
       </td>
       <td className="r">{count(broker.leaders)}</td>
-      <td className="r desk">{bytes(broker.memory_bytes)}</td>
+      <td className="r wide">{bytes(broker.memory_bytes)}</td>
       <td className="r">{broker.cpu_percent === null ? "—" : percent(broker.cpu_percent, broker.cpu_percent < 10 ? 1 : 0)}</td>
       <td className={full ? `r strong ${full}` : "r"} title={`${bytes(broker.disk_used_bytes)} / ${bytes(broker.disk_total_bytes)}`}>{disk === null ? "—" : percent(disk, 0)}</td>
       <td className="meter-col">{disk !== null && <Meter value={disk} {...(full ? { state: full } : {})} label={t("overview.disk")} />}</td>
@@ -169,7 +168,7 @@ function Jobs({ jobs }: { jobs: Job[] }) {
           <thead>
             <tr>
               <th className="name">{t("jobs.job")}</th>
-              <th className="desk state-col">{t("groups.state")}</th>
+              <th className="wide state-col">{t("groups.state")}</th>
               <th className="r">{t("jobs.inRate")}</th>
               <th className="r desk">{t("jobs.outRate")}</th>
               <th className="r">{t("jobs.epochP99")}</th>
@@ -178,8 +177,8 @@ function Jobs({ jobs }: { jobs: Job[] }) {
           <tbody>
             {sorted.slice(0, ROWS_MAX).map((job) => (
               <tr key={job.id}>
-                <td><Link className="mono ell" to={`/jobs/${encodeURIComponent(job.id)}`} title={job.id}>{job.id}</Link></td>
-                <td className="desk"><State state={jobHealth(job.state)}>{t(`jobs.states.${job.state}`)}</State></td>
+                <td><span className="flex job-name"><span className="compact"><Mark state={jobHealth(job.state)} /></span><Link className="mono ell" to={`/jobs/${encodeURIComponent(job.id)}`} title={job.id}>{job.id}</Link></span></td>
+                <td className="wide"><State state={jobHealth(job.state)}>{t(`jobs.states.${job.state}`)}</State></td>
                 <td className="r">{rate(job.in_records_per_s)}</td>
                 <td className="r desk">{rate(job.out_records_per_s)}</td>
                 <td className="r">{milliseconds(job.epoch_commit_p99_ms, language)}</td>
@@ -212,7 +211,7 @@ function Groups({ groups, total }: { groups: Group[]; total: number }) {
           <thead>
             <tr>
               <th className="name">{t("groups.group")}</th>
-              <th className="desk state-col">{t("groups.state")}</th>
+              <th className="wide state-col">{t("groups.state")}</th>
               <th className="r desk rec-col">{t("groups.records")}</th>
               <th className="r lag-col">{t("groups.lag")}</th>
               <th className="desk spark-col">{t("groups.trend")}</th>
@@ -224,8 +223,8 @@ function Groups({ groups, total }: { groups: Group[]; total: number }) {
               const health = groupHealth(group);
               return (
                 <tr key={group.group}>
-                  <td><Link className="mono ell" to={`/groups/${encodeURIComponent(group.group)}`} title={group.group}>{group.group}</Link></td>
-                  <td className="desk"><State state={health}>{groupWords.state(group)}</State></td>
+                  <td><span className="flex job-name"><span className="compact"><Mark state={health} /></span><Link className="mono ell" to={`/groups/${encodeURIComponent(group.group)}`} title={group.group}>{group.group}</Link></span></td>
+                  <td className="wide"><State state={health}>{groupWords.state(group)}</State></td>
                   <td className="r desk">{count(group.lag_records)}</td>
                   <td className={`r strong${health === "critical" ? " critical" : ""}`}>{duration(group.lag_ms, language)}</td>
                   <td className="desk"><Sparkline values={group.lag_history} width={84} height={20} state={health} /></td>
@@ -238,8 +237,4 @@ function Groups({ groups, total }: { groups: Group[]; total: number }) {
       )}
     </section>
   );
-}
-
-export function Chevron() {
-  return <Icon name="right" small />;
 }

@@ -2,6 +2,7 @@
 import { useMemo, useRef } from "react";
 import { useTranslation } from "react-i18next";
 import type { Cell, Panel, PanelColumn, Slot, SqlResult } from "../../api/types";
+import type { Language } from "../../format/language";
 import { count, money, toNumber } from "../../format/number";
 import { joinUnits, useLanguage, words } from "../../i18n/language";
 import { cx, Loading, ProblemBlock } from "../../ui/parts";
@@ -10,6 +11,13 @@ import { Chart, isOverThreshold, type OnPush, thresholdOf, usePanel } from "../d
 import { TileMap, TileScale } from "../dashboards/TileMap";
 import { useTimes } from "../dashboards/times";
 import { flips } from "./flip";
+
+/** A figure stands alone on the screen: what it counts and over which time, in one line. */
+function fullTitle(panel: Panel, language: Language): string {
+  const [title, note] = [words(panel.title, language), words(panel.note, language)];
+  if (!note) return title;
+  return language === "zh" ? `${note}${title}` : `${title}, ${note}`;
+}
 
 /** The one large figure. Only the digits that change flip. */
 export function Hero({ panel, onPush }: { panel: Panel; onPush: OnPush }) {
@@ -23,7 +31,7 @@ export function Hero({ panel, onPush }: { panel: Panel; onPush: OnPush }) {
   return (
     <div className={cx("hero", stale && "stale-data")} data-panel={panel.id} data-seq={push?.seq ?? ""}>
       <div className="hero-title">
-        {words(panel.title, language)}
+        {fullTitle(panel, language)}
         {panel.unit && (language === "zh" ? `（${words(panel.unit, language)}）` : ` (${words(panel.unit, language)})`)}
       </div>
       <div className={cx("flip", panel.format === "money" && "gold")} role="img" aria-label={text} data-testid="hero">
@@ -62,7 +70,7 @@ function FigureBlock({ panel, onPush }: { panel: Panel; onPush: OnPush }) {
   const limit = thresholdOf(panel);
   return (
     <div className={stale ? "stale-data" : undefined} data-panel={panel.id} data-seq={push?.seq ?? ""}>
-      <small className="ell">{words(panel.title, language)}</small>
+      <small className="ell">{fullTitle(panel, language)}</small>
       <b className={warn ? "warn" : undefined}>{panel.format === "percent" ? `${figure}\u202f%` : figure}</b>
       <em>
         {joinUnits([panel.format === "percent" ? "" : unit, words(panel.unit, language)], language)}

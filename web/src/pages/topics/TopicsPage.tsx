@@ -86,7 +86,7 @@ function TopicTable({ topics }: { topics: Topic[] }) {
             <th className="r wide">{t("topics.out")}</th>
             <th className="wide readers">{t("topics.writtenBy")}</th>
             <th className="wide readers">{t("topics.readBy")}</th>
-            <th className="r wide">{t("topics.keeps")}</th>
+            <th className="r wide since">{t("topics.keeps")}</th>
           </tr>
         </thead>
         <tbody>
