@@ -79,3 +79,6 @@ mod testing;
 
 #[cfg(test)]
 mod crash_tests;
+
+#[cfg(test)]
+mod model_tests;

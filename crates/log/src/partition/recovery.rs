@@ -110,7 +110,10 @@ pub(crate) fn open(
         });
     }
     epochs.truncate_from_end(end);
-    let mut producers = replay(
+    let Replayed {
+        mut producers,
+        snapshots,
+    } = replay(
         fs.as_ref(),
         &folder,
         &segments,
@@ -138,7 +141,7 @@ pub(crate) fn open(
         bytes_since_checkpoint: scanned.bytes,
         sealed_unsynced: Vec::new(),
         sealed_unindexed: scanned.unindexed,
-        snapshots: Vec::new(),
+        snapshots,
         names_unsynced,
         failure: None,
     };
@@ -231,6 +234,14 @@ fn open_segments(
     Ok(segments)
 }
 
+/// What a replay gives.
+pub(super) struct Replayed {
+    pub(super) producers: ProducerState,
+    /// Producer state at the base of each segment that it has crossed into,
+    /// as snapshot files.
+    pub(super) snapshots: Vec<(Offset, Vec<u8>)>,
+}
+
 /// Producer state at `end`: the newest usable snapshot not above
 /// `recovery_point`, and the batches after it. Batches from `recovery_point`
 /// on also give their leader epochs and their entries in the transaction
@@ -242,18 +253,28 @@ pub(super) fn replay(
     recovery_point: Offset,
     end: Offset,
     epochs: &mut LeaderEpochs,
-) -> Result<ProducerState, ReadError> {
-    let (mut state, from) = load_snapshot(fs, folder, recovery_point, end)?;
+) -> Result<Replayed, ReadError> {
+    let (mut producers, from) = load_snapshot(fs, folder, recovery_point, end)?;
+    let mut snapshots = Vec::new();
     let first = segments
         .partition_point(|s| s.base_offset() <= from.0)
         .saturating_sub(1);
     for segment in segments.get(first..).unwrap_or_default() {
+        if segment.base_offset() >= end.0 {
+            break;
+        }
+        if segment.base_offset() > from.0 {
+            snapshots.push((Offset(segment.base_offset()), producers::encode(&producers)));
+        }
         let position = segment
             .find(from.0)?
             .map_or(segment.size(), |(position, _)| position);
         for located in segment.headers(position) {
             let (position, header) = located?;
-            replay_batch(&mut state, segment, position, &header, recovery_point)?;
+            if header.base_offset >= end.0 {
+                break;
+            }
+            replay_batch(&mut producers, segment, position, &header, recovery_point)?;
             if header.base_offset >= recovery_point.0 {
                 epochs.assign(
                     LeaderEpoch(header.partition_leader_epoch),
@@ -262,7 +283,10 @@ pub(super) fn replay(
             }
         }
     }
-    Ok(state)
+    Ok(Replayed {
+        producers,
+        snapshots,
+    })
 }
 
 fn replay_batch(

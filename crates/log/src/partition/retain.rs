@@ -9,6 +9,7 @@ use super::{PartitionLog, Writer, recovery};
 use crate::epochs::LeaderEpochs;
 use crate::error::LogError;
 use crate::names;
+use crate::producers;
 use crate::segment::Segment;
 use millstream_core::ids::Offset;
 use std::io;
@@ -100,6 +101,19 @@ impl PartitionLog {
             let after = segments.partition_point(|s| s.base_offset() <= last.base_offset());
             segments.get(after).map_or(0, |s| s.base_offset())
         };
+        // What the doomed batches say of their producers must outlive them,
+        // or a producer whose last batch goes would be refused after a crash.
+        let snapshot = {
+            let writer = self.writer.lock();
+            writer
+                .snapshots
+                .iter()
+                .find(|(offset, _)| offset.0 == start)
+                .cloned()
+        };
+        if let Some((offset, content)) = snapshot {
+            self.store_snapshot(offset, &content)?;
+        }
         self.raise_log_start(Offset(start))?;
         {
             let mut writer = self.writer.lock();
@@ -204,77 +218,121 @@ impl PartitionLog {
     }
 
     fn truncate_files(&self, writer: &mut Writer, end: Offset) -> Result<Offset, LogError> {
-        let io = |doing| {
-            move |source| LogError::Io {
-                doing,
-                path: self.folder.clone(),
-                source,
-            }
-        };
         let segment = self.segment_of(end);
         let (position, end) = match segment.find(end.0)? {
             Some((position, header)) => (position, Offset(header.base_offset)),
             None => (segment.size(), end),
         };
+        let log_start = self.log_start_offset();
         // First of all the recovery point: what is appended from here on has
         // to be scanned after a crash.
-        writer.recovery_point = writer.recovery_point.min(end);
+        writer.recovery_point = writer.recovery_point.min(end.max(log_start));
         self.shared
             .recovery_points
             .store([(self.topic_partition.clone(), writer.recovery_point)])
-            .map_err(io("write the recovery point of"))?;
+            .map_err(self.io("write the recovery point of"))?;
+        let end = if end < log_start {
+            // The log start lies within the batch to cut: nothing is left but
+            // what is known of the producers, from batches that go now.
+            self.replay_to(writer, end)?;
+            let content = producers::encode(&writer.producers);
+            self.store_snapshot(log_start, &content)?;
+            self.restart_at(writer, log_start)?;
+            log_start
+        } else {
+            self.drop_segments(writer, segment.base_offset() + 1)?;
+            segment.truncate(position, end.0).map_err(self.io("cut"))?;
+            segment.sync_log().map_err(self.io("sync"))?;
+            segment.resume_from_index(self.config().index_interval_bytes)?;
+            end
+        };
+        self.truncate_state(writer, end)?;
+        Ok(end)
+    }
 
+    /// Removes the segments from `base_offset` on, durably.
+    fn drop_segments(&self, writer: &mut Writer, base_offset: i64) -> Result<(), LogError> {
         let doomed = {
             let mut segments = self.segments.write();
-            let keep = segments.partition_point(|s| s.base_offset() <= segment.base_offset());
+            let keep = segments.partition_point(|s| s.base_offset() < base_offset);
             segments.split_off(keep)
         };
         writer
             .sealed_unsynced
-            .retain(|s| s.base_offset() < segment.base_offset());
+            .retain(|s| s.base_offset() < base_offset);
         writer
             .sealed_unindexed
-            .retain(|s| s.base_offset() < segment.base_offset());
+            .retain(|s| s.base_offset() < base_offset);
+        remove_segments(self, &doomed).map_err(self.io("delete a segment in"))
+    }
+
+    /// An empty log that begins at `start`.
+    fn restart_at(&self, writer: &mut Writer, start: Offset) -> Result<(), LogError> {
+        let created = Segment::create(&self.shared.fs, &self.folder, start.0)
+            .map_err(self.io("create a segment in"))?;
+        // In one step, so that readers never find a log without segments.
+        let doomed = std::mem::replace(&mut *self.segments.write(), vec![Arc::new(created)]);
+        writer.sealed_unsynced.clear();
+        writer.sealed_unindexed.clear();
+        self.shared
+            .fs
+            .sync_dir(&self.folder)
+            .map_err(self.io("sync"))?;
+        remove_segments(self, &doomed).map_err(self.io("delete a segment in"))
+    }
+
+    /// Brings what is remembered back to the new end.
+    fn truncate_state(&self, writer: &mut Writer, end: Offset) -> Result<(), LogError> {
+        let fs = self.shared.fs.as_ref();
         writer.snapshots.retain(|(offset, _)| *offset <= end);
-        for (offset, path) in super::flush::list_snapshots(self.shared.fs.as_ref(), &self.folder)
-            .map_err(io("list"))?
-        {
+        let snapshots = super::flush::list_snapshots(fs, &self.folder).map_err(self.io("list"))?;
+        for (offset, path) in snapshots {
             if offset > end.0 {
-                self.shared
-                    .fs
-                    .remove_file(&path)
-                    .map_err(io("remove a snapshot of"))?;
+                fs.remove_file(&path)
+                    .map_err(self.io("remove a snapshot of"))?;
             }
         }
-        remove_segments(self, &doomed).map_err(io("delete a segment in"))?;
-        segment.truncate(position, end.0).map_err(io("cut"))?;
-        segment.sync_log().map_err(io("sync"))?;
-
         writer.epochs.truncate_from_end(end);
         if let Some(content) = writer.epochs.take_dirty() {
-            LeaderEpochs::store(self.shared.fs.as_ref(), &self.folder, &content)
-                .map_err(io("write the epochs of"))?;
+            LeaderEpochs::store(fs, &self.folder, &content)
+                .map_err(self.io("write the epochs of"))?;
         }
-        segment.resume_from_index(self.config().index_interval_bytes)?;
         writer.log_end_offset = end;
         writer.durable_offset = writer.durable_offset.min(end);
-        let segments = self.segments.read().clone();
-        let replayed = recovery::replay(
-            self.shared.fs.as_ref(),
-            &self.folder,
-            &segments,
-            end,
-            end,
-            &mut writer.epochs,
-        )?;
-        writer.producers = replayed;
+        self.replay_to(writer, end)?;
         let high_watermark = self.high_watermark().min(end);
         self.progress.send_modify(|p| {
             p.last_stable_offset = p.last_stable_offset.min(end);
             p.high_watermark = high_watermark;
         });
         self.publish(writer, high_watermark);
-        Ok(end)
+        Ok(())
+    }
+
+    /// Producer state as it was at `end`.
+    fn replay_to(&self, writer: &mut Writer, end: Offset) -> Result<(), LogError> {
+        let fs = self.shared.fs.as_ref();
+        let segments = self.segments.read().clone();
+        let replayed = recovery::replay(fs, &self.folder, &segments, end, end, &mut writer.epochs)?;
+        writer.producers = replayed.producers;
+        Ok(())
+    }
+
+    fn store_snapshot(&self, offset: Offset, content: &[u8]) -> Result<(), LogError> {
+        let path = names::file(&self.folder, offset.0, names::SNAPSHOT);
+        self.shared
+            .fs
+            .replace(&path, content)
+            .map_err(self.io("write a snapshot of"))
+    }
+
+    fn io(&self, doing: &'static str) -> impl Fn(io::Error) -> LogError {
+        let path = self.folder.clone();
+        move |source| LogError::Io {
+            doing,
+            path: path.clone(),
+            source,
+        }
     }
 }
 
