@@ -32,6 +32,8 @@ use tokio_util::sync::CancellationToken;
 const POLL_WAIT_MAX: Duration = Duration::from_millis(500);
 /// Shortest wait while a partition's idleness is being timed.
 const POLL_WAIT_IDLE: Duration = Duration::from_millis(20);
+/// How often added partitions are looked for.
+const PARTITIONS_LOOK: Duration = Duration::from_secs(10);
 /// Where the state budget is warned about, in percent.
 const STATE_WARN_PERCENT: usize = 80;
 
@@ -42,6 +44,8 @@ pub(super) enum Ended {
     Finished,
     /// Someone stopped the job.
     Cancelled,
+    /// The source has more partitions than when this life began.
+    Repartitioned,
 }
 
 pub(super) struct Instance<'a> {
@@ -70,6 +74,7 @@ pub(super) struct Instance<'a> {
     snapshot_bytes: u64,
     finished: bool,
     warned: bool,
+    looked_at: Duration,
 }
 
 impl<'a> Instance<'a> {
@@ -120,6 +125,7 @@ impl<'a> Instance<'a> {
             snapshot_bytes: 0,
             finished: control.is_some_and(|c| c.finished),
             warned: false,
+            looked_at: env.clock.monotonic(),
             names,
         };
         if control.is_none() {
@@ -142,6 +148,9 @@ impl<'a> Instance<'a> {
                 self.epoch += 1;
                 self.commit_epoch().await?;
                 return Ok(Ended::Finished);
+            }
+            if self.has_new_partitions().await {
+                return Ok(Ended::Repartitioned);
             }
             let wait = match self.epoch_remaining() {
                 Some(Duration::ZERO) => {
@@ -168,6 +177,26 @@ impl<'a> Instance<'a> {
                 self.on_chunk(chunk)?;
             }
             self.observe();
+        }
+    }
+
+    /// Between epochs, now and then: whether partitions have been added to the
+    /// source. Bounded input ends where it ended when the job began.
+    async fn has_new_partitions(&mut self) -> bool {
+        let now = self.env.clock.monotonic();
+        let due = now.saturating_sub(self.looked_at) >= PARTITIONS_LOOK;
+        let bounded = self.positions.iter().any(|p| p.bound.is_some());
+        if !due || bounded || self.dirty || !self.output.is_empty() {
+            return false;
+        }
+        self.looked_at = now;
+        let Some(position) = self.positions.first() else {
+            return false;
+        };
+        match self.env.bus.topic(&position.partition.topic).await {
+            Ok(topic) => usize::try_from(topic.partitions).unwrap_or(0) > self.positions.len(),
+            // The next read says what is wrong.
+            Err(_) => false,
         }
     }
 

@@ -146,6 +146,8 @@ pub struct JobEnv {
     pub clock: Arc<dyn Clock>,
     /// Chance, for back-off.
     pub rand: Arc<dyn Rand>,
+    /// Where the task runs, whoever starts it.
+    pub runtime: tokio::runtime::Handle,
 }
 
 /// A running job.
@@ -159,7 +161,7 @@ pub struct JobHandle {
 }
 
 impl JobHandle {
-    /// Starts a job's task on the current runtime.
+    /// Starts a job's task.
     pub fn start(spec: JobSpec, env: JobEnv) -> Self {
         let spec = Arc::new(spec);
         let stats = Arc::new(Mutex::new(JobStats::default()));
@@ -170,7 +172,7 @@ impl JobHandle {
             stats: Arc::clone(&stats),
             cancel: cancel.clone(),
         };
-        let task = tokio::spawn(supervisor.run());
+        let task = env.runtime.spawn(supervisor.run());
         Self {
             started_ms: env.clock.now_ms(),
             spec,
@@ -261,6 +263,7 @@ impl Supervisor {
             let error = match self.one_life().await {
                 Ok(Ended::Finished) => return self.end(JobStatus::Finished, None),
                 Ok(Ended::Cancelled) => return self.end(JobStatus::Stopped, None),
+                Ok(Ended::Repartitioned) => continue,
                 Err(error) => error,
             };
             if self.stats.lock().epoch != epoch_before {

@@ -10,8 +10,6 @@
 
 mod runner;
 mod tail;
-#[cfg(test)]
-mod tests;
 
 use crate::query::{QueryColumn, QueryLimits};
 use crate::service::EngineError;
@@ -29,6 +27,7 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use tail::Tail;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 /// Settings of live queries.
@@ -82,6 +81,7 @@ pub enum LiveState {
 /// A subscription; dropping it ends it.
 pub struct LiveSubscription {
     states: watch::Receiver<LiveState>,
+    topics: Vec<String>,
     _runner: Arc<Runner>,
 }
 
@@ -99,6 +99,11 @@ impl LiveSubscription {
         }
     }
 
+    /// Topics that the query reads.
+    pub fn topics(&self) -> &[String] {
+        &self.topics
+    }
+
     /// The newest state.
     pub fn current(&self) -> LiveState {
         self.states.borrow().clone()
@@ -111,6 +116,7 @@ pub struct LiveQueries {
     limits: QueryLimits,
     bus: Arc<dyn Bus>,
     clock: Arc<dyn Clock>,
+    runtime: Handle,
     shared: Mutex<Shared>,
 }
 
@@ -129,12 +135,14 @@ impl LiveQueries {
         limits: QueryLimits,
         bus: Arc<dyn Bus>,
         clock: Arc<dyn Clock>,
+        runtime: Handle,
     ) -> Self {
         Self {
             options,
             limits,
             bus,
             clock,
+            runtime,
             shared: Mutex::default(),
         }
     }
@@ -149,6 +157,11 @@ impl LiveQueries {
         let plan = plan_bounded(&query, catalog, session)?;
         let mut key = vec![sql.trim().to_owned(), session.time_zone.name().to_owned()];
         key.extend(plan.tables.iter().map(|table| table.statement.clone()));
+        let topics = plan
+            .tables
+            .iter()
+            .map(|t| t.connector.topic.clone())
+            .collect();
         let mut shared = self.shared.lock();
         if shared.stopped {
             return Err(EngineError::Sql(SqlError::at(
@@ -172,8 +185,9 @@ impl LiveQueries {
                 let clock = Arc::clone(&self.clock);
                 let limits = self.limits.clone();
                 let push_per_s = self.options.push_per_s;
+                let zone = session.time_zone;
                 let runner =
-                    Runner::start(plan, tails, limits, push_per_s, session.time_zone, clock);
+                    Runner::start(plan, tails, limits, push_per_s, zone, clock, &self.runtime)?;
                 shared.runners.insert(key, Arc::downgrade(&runner));
                 runner
             }
@@ -182,6 +196,7 @@ impl LiveQueries {
         states.mark_changed();
         Ok(LiveSubscription {
             states,
+            topics,
             _runner: runner,
         })
     }
@@ -196,7 +211,12 @@ impl LiveQueries {
             return Ok(tail);
         }
         shared.tails.retain(|_, tail| tail.strong_count() > 0);
-        let tail = Tail::start(node, self.options.clone(), Arc::clone(&self.bus))?;
+        let tail = Tail::start(
+            node,
+            self.options.clone(),
+            Arc::clone(&self.bus),
+            &self.runtime,
+        )?;
         shared
             .tails
             .insert(definition.to_owned(), Arc::downgrade(&tail));

@@ -7,11 +7,13 @@ use crate::query::{self, QueryError, QueryLimits};
 use chrono_tz::Tz;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
+use datafusion::prelude::SessionContext;
 use millstream_core::env::Clock;
 use millstream_sql::planner::BoundedPlan;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -36,7 +38,8 @@ impl Runner {
         push_per_s: u32,
         time_zone: Tz,
         clock: Arc<dyn Clock>,
-    ) -> Arc<Self> {
+        runtime: &Handle,
+    ) -> Result<Arc<Self>, QueryError> {
         let (sender, states) = watch::channel(LiveState::Loading);
         let cancel = CancellationToken::new();
         let columns = query::columns(&plan);
@@ -45,6 +48,7 @@ impl Runner {
             types: columns.iter().map(|c| c.type_name.clone()).collect(),
         };
         let work = Work {
+            context: query::context(&limits)?,
             versions: tails.iter().map(|tail| tail.versions()).collect(),
             pause: Duration::from_secs(1) / push_per_s.max(1),
             sender,
@@ -56,13 +60,13 @@ impl Runner {
             clock,
         };
         let cancelled = cancel.clone();
-        tokio::spawn(async move {
+        runtime.spawn(async move {
             tokio::select! {
                 () = cancelled.cancelled() => {}
                 () = work.run() => {}
             }
         });
-        Arc::new(Self { states, cancel })
+        Ok(Arc::new(Self { states, cancel }))
     }
 
     pub(super) fn states(&self) -> watch::Receiver<LiveState> {
@@ -75,6 +79,8 @@ impl Runner {
 }
 
 struct Work {
+    /// Made once: a query that runs ten times a second would pay for it.
+    context: SessionContext,
     plan: BoundedPlan,
     tails: Vec<Arc<Tail>>,
     versions: Vec<watch::Receiver<u64>>,
@@ -131,7 +137,14 @@ impl Work {
             let table = MemTable::try_new(snapshot.schema, vec![snapshot.batches])?;
             tables.insert(tail.name().to_owned(), Arc::new(table));
         }
-        let rows = query::run(&self.plan, &tables, &self.format, &self.limits).await?;
+        let rows = query::run(
+            &self.context,
+            &self.plan,
+            &tables,
+            &self.format,
+            &self.limits,
+        )
+        .await?;
         let now_ms = self.clock.now_ms();
         Ok(LiveResult {
             columns: self.columns.clone(),

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -61,6 +62,7 @@ impl Tail {
         node: SourceNode,
         options: LiveOptions,
         bus: Arc<dyn Bus>,
+        runtime: &Handle,
     ) -> Result<Arc<Self>, QueryError> {
         let source = Source::new(&node)?;
         let cancel = CancellationToken::new();
@@ -73,7 +75,7 @@ impl Tail {
         // The task does not keep the tail alive: its subscribers do.
         let weak = Arc::downgrade(&tail);
         let topic = node.table.connector.topic.clone();
-        tokio::spawn(async move {
+        runtime.spawn(async move {
             let follower = Follower {
                 topic,
                 source,
@@ -291,4 +293,64 @@ async fn start(
 
 fn newest(chunk: &FetchedRecords) -> Option<i64> {
     chunk.records.iter().map(|r| r.timestamp_ms).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{ArrayRef, Int64Array};
+
+    fn batch(from: i64, rows: i64) -> RecordBatch {
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(from..from + rows));
+        RecordBatch::try_from_iter([("n", numbers)]).unwrap()
+    }
+
+    fn kept(window: &Window) -> Vec<i64> {
+        let columns = window.batches.iter().map(|b| b.column(0));
+        columns
+            .flat_map(|c| {
+                arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(c)
+                    .values()
+                    .to_vec()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_window_keeps_the_newest_rows_within_its_bound() {
+        let options = LiveOptions {
+            rows_max: 10,
+            ..LiveOptions::default()
+        };
+        let mut window = Window::new(batch(0, 0).schema());
+        for i in 0..7 {
+            window.push(batch(i * 4, 4), Some(i), &options);
+        }
+        assert_eq!(kept(&window), (18..28).collect::<Vec<_>>());
+        assert_eq!((window.rows, window.newest_ms), (10, Some(6)));
+        window.push(batch(28, 100), Some(3), &options);
+        assert_eq!(kept(&window), (118..128).collect::<Vec<_>>());
+        assert_eq!(window.newest_ms, Some(6), "never older");
+    }
+
+    #[test]
+    fn many_small_batches_become_one() {
+        let options = LiveOptions::default();
+        let mut window = Window::new(batch(0, 0).schema());
+        for i in 0..1_000 {
+            window.push(batch(i, 1), None, &options);
+        }
+        assert_eq!(kept(&window), (0..1_000).collect::<Vec<_>>());
+        assert!(
+            window.batches.len() <= SMALL_BATCHES_MAX,
+            "{}",
+            window.batches.len()
+        );
+        let bytes: usize = window
+            .batches
+            .iter()
+            .map(RecordBatch::get_array_memory_size)
+            .sum();
+        assert_eq!(window.bytes, bytes);
+    }
 }

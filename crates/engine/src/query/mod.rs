@@ -12,6 +12,7 @@ use crate::source::SourceError;
 use arrow::array::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::error::DataFusionError;
+use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 use millstream_core::ports::BusError;
 use millstream_sql::planner::BoundedPlan;
@@ -151,15 +152,20 @@ pub struct Rows {
     pub truncated: bool,
 }
 
+/// What queries run in, within the limits' memory.
+pub fn context(limits: &QueryLimits) -> Result<SessionContext, QueryError> {
+    Ok(session_context(limits.memory_bytes_max)?)
+}
+
 /// Runs a planned query over these tables.
 pub async fn run(
+    context: &SessionContext,
     plan: &BoundedPlan,
     tables: &HashMap<String, Arc<dyn TableProvider>>,
     format: &ValueFormat,
     limits: &QueryLimits,
 ) -> Result<Rows, QueryError> {
     let work = async {
-        let context = session_context(limits.memory_bytes_max)?;
         let bound = plan.bind(tables)?;
         let mut stream = context
             .execute_logical_plan(bound)

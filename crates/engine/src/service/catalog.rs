@@ -36,8 +36,11 @@ impl StoredSession {
 /// Tables read back from their statements, kept until the statement changes.
 pub(super) struct TableCache {
     clock: Arc<dyn Clock>,
-    tables: Mutex<HashMap<String, (Arc<SqlObject>, Arc<TableDef>)>>,
+    tables: Mutex<HashMap<String, ReadBack>>,
 }
+
+/// A table and the definition that it was read back from.
+type ReadBack = (Arc<SqlObject>, Arc<TableDef>);
 
 impl TableCache {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {

@@ -23,6 +23,9 @@ pub enum EngineError {
     /// No job of this id.
     #[error("there is no job '{0}'")]
     UnknownJob(String),
+    /// A bug.
+    #[error("internal error: {0}")]
+    Internal(String),
     /// The text holds no statement.
     #[error("there is no statement to run")]
     Empty,

@@ -68,6 +68,7 @@ impl Inner {
             bus: Arc::clone(&self.bus),
             clock: Arc::clone(&self.clock),
             rand: Arc::clone(&self.rand),
+            runtime: self.runtime.clone(),
         }
     }
 

@@ -38,6 +38,7 @@ use millstream_sql::statement::{Query, Statement, StatementKind};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
+use tokio::runtime::Handle;
 
 /// How the engine runs.
 #[derive(Debug, Clone, Default)]
@@ -67,11 +68,13 @@ impl Engine {
             options.query.clone(),
             Arc::clone(&bus),
             Arc::clone(&clock),
+            Handle::current(),
         );
         let inner = Inner {
             tables: TableCache::new(Arc::clone(&clock)),
             slots: Mutex::default(),
             rand: SystemRand::shared(),
+            runtime: Handle::current(),
             live,
             options,
             bus,
@@ -91,6 +94,8 @@ pub(super) struct Inner {
     metadata: Arc<MetadataService>,
     clock: Arc<dyn Clock>,
     rand: Arc<dyn Rand>,
+    /// The engine's own: a query never runs on its caller's threads.
+    runtime: Handle,
     tables: TableCache,
     slots: Mutex<HashMap<String, Slot>>,
     live: LiveQueries,
@@ -116,19 +121,18 @@ impl EngineHandle {
         text: &str,
         session: &mut Session,
     ) -> Result<QueryResult, EngineError> {
-        let began = self.inner.clock.monotonic();
-        let mut answer: Option<(bool, QueryResult)> = None;
-        for statement in millstream_sql::parser::parse(text)? {
-            let has_rows = returns_rows(&statement.kind);
-            let result = self.inner.run(&statement, session).await?;
-            if has_rows || !answer.as_ref().is_some_and(|(rows, _)| *rows) {
-                answer = Some((has_rows, result));
-            }
-        }
-        let (_, mut result) = answer.ok_or(EngineError::Empty)?;
-        let took = self.inner.clock.monotonic().saturating_sub(began);
-        result.elapsed_ms = took.as_secs_f64() * 1_000.0;
-        Ok(result)
+        let (inner, text) = (Arc::clone(&self.inner), text.to_owned());
+        let mut own = session.clone();
+        // A caller that goes away does not cut a definition in half.
+        let task = self.inner.runtime.spawn(async move {
+            let result = inner.execute(&text, &mut own).await;
+            (own, result)
+        });
+        let (changed, result) = task
+            .await
+            .map_err(|e| EngineError::Internal(e.to_string()))?;
+        *session = changed;
+        result
     }
 
     /// All jobs, by id.
@@ -205,6 +209,22 @@ fn returns_rows(kind: &StatementKind) -> bool {
 }
 
 impl Inner {
+    async fn execute(&self, text: &str, session: &mut Session) -> Result<QueryResult, EngineError> {
+        let began = self.clock.monotonic();
+        let mut answer: Option<(bool, QueryResult)> = None;
+        for statement in millstream_sql::parser::parse(text)? {
+            let has_rows = returns_rows(&statement.kind);
+            let result = self.run(&statement, session).await?;
+            if has_rows || !answer.as_ref().is_some_and(|(rows, _)| *rows) {
+                answer = Some((has_rows, result));
+            }
+        }
+        let (_, mut result) = answer.ok_or(EngineError::Empty)?;
+        let took = self.clock.monotonic().saturating_sub(began);
+        result.elapsed_ms = took.as_secs_f64() * 1_000.0;
+        Ok(result)
+    }
+
     async fn run(
         &self,
         statement: &Statement,
@@ -268,7 +288,8 @@ impl Inner {
         let tables = tokio::time::timeout(limits.time_max, read)
             .await
             .unwrap_or(Err(query::QueryError::Timeout(limits.time_max).into()))?;
-        let rows = query::run(&plan, &tables, &format, limits).await?;
+        let context = query::context(limits)?;
+        let rows = query::run(&context, &plan, &tables, &format, limits).await?;
         Ok(QueryResult {
             columns,
             rows: rows.rows,

@@ -1,1 +1,347 @@
+//! The engine end to end, SQL in and rows out, on the in-memory bus.
 
+use super::{Engine, EngineHandle, EngineOptions};
+use crate::job::{JobOptions, JobStatus};
+use crate::live::{LiveState, LiveSubscription};
+use bytes::Bytes;
+use millstream_cluster::{MetadataOptions, MetadataService};
+use millstream_core::env::{RealFs, SystemClock, SystemRand};
+use millstream_core::ids::{BrokerId, TopicPartition};
+use millstream_core::ports::memory_bus::MemoryBus;
+use millstream_core::ports::{Bus, BusError, ProduceRecord};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const ORDERS: &str = "CREATE TABLE orders (
+    region STRING, amount BIGINT, ts TIMESTAMP(3),
+    WATERMARK FOR ts AS ts - INTERVAL '1' SECOND
+) WITH ('connector' = 'kafka', 'topic' = 'orders', 'format' = 'json',
+        'scan.startup.mode' = 'earliest-offset')";
+
+const BY_REGION: &str = "CREATE MATERIALIZED TABLE by_region AS
+    SELECT window_start, region, COUNT(*) AS orders, SUM(amount) AS revenue
+    FROM TABLE(TUMBLE(TABLE orders, DESCRIPTOR(ts), INTERVAL '5' SECOND))
+    GROUP BY window_start, window_end, region";
+
+struct World {
+    bus: Arc<MemoryBus>,
+    metadata: Arc<MetadataService>,
+    _dir: TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        let options = MetadataOptions::new(
+            BrokerId(1),
+            dir.path().join("metadata"),
+            RealFs::shared(),
+            SystemRand::shared(),
+        );
+        let metadata = MetadataService::start(options).await.unwrap();
+        Self {
+            bus: MemoryBus::shared(),
+            metadata,
+            _dir: dir,
+        }
+    }
+
+    async fn engine(&self) -> EngineHandle {
+        let options = EngineOptions {
+            job: JobOptions {
+                epoch: Duration::from_millis(2),
+                ..JobOptions::default()
+            },
+            ..EngineOptions::default()
+        };
+        let metadata = Arc::clone(&self.metadata);
+        Engine::start(options, self.bus.clone(), metadata, SystemClock::shared())
+            .await
+            .unwrap()
+    }
+
+    async fn order(&self, region: &str, amount: i64, time: &str) {
+        let value = json!({"region": region, "amount": amount, "ts": format!("2026-11-22 {time}")});
+        let record = ProduceRecord {
+            value: Some(Bytes::from(value.to_string())),
+            ..ProduceRecord::default()
+        };
+        let mut writer = self.bus.writer().await.unwrap();
+        writer
+            .send(&TopicPartition::new("orders", 0), vec![record])
+            .await
+            .unwrap();
+    }
+}
+
+async fn run(engine: &EngineHandle, sql: &str) -> Vec<Vec<Value>> {
+    let mut session = engine.session();
+    let result = engine.execute(sql, &mut session).await;
+    result
+        .unwrap_or_else(|e| panic!("{sql}\n{e}\n{:?}", e.hint()))
+        .rows
+}
+
+async fn refused(engine: &EngineHandle, sql: &str) -> String {
+    let mut session = engine.session();
+    match engine.execute(sql, &mut session).await {
+        Ok(result) => panic!("{sql} gave {:?}", result.rows),
+        Err(error) => error.to_string(),
+    }
+}
+
+async fn eventually(what: &str, mut check: impl AsyncFnMut() -> bool) {
+    let began = Instant::now();
+    while !check().await {
+        assert!(began.elapsed() < PATIENCE, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+async fn read_by(engine: &EngineHandle, job: &str, records: u64) {
+    eventually("the job has read the records", async || {
+        let info = engine.job(job).unwrap();
+        assert_ne!(info.state, JobStatus::Failed, "{:?}", info.error);
+        info.in_records >= records
+    })
+    .await;
+}
+
+/// With the topic there before the job creates it with the wrong partitions.
+async fn orders_job(world: &World) -> EngineHandle {
+    let engine = world.engine().await;
+    run(&engine, ORDERS).await;
+    let started = run(&engine, BY_REGION).await;
+    assert_eq!(started, [[json!("by_region")]]);
+    eventually("the job runs", async || {
+        engine.job("by_region").unwrap().state == JobStatus::Running
+    })
+    .await;
+    engine
+}
+
+#[tokio::test]
+async fn a_materialized_table_fills_and_is_queried() {
+    let world = World::new().await;
+    let engine = orders_job(&world).await;
+    world.order("west", 5, "10:00:01").await;
+    world.order("west", 7, "10:00:02").await;
+    world.order("north", 1, "10:00:02").await;
+    world.order("west", 9, "10:00:07").await;
+    read_by(&engine, "by_region", 4).await;
+    let rows = run(
+        &engine,
+        "SELECT window_start, region, orders, revenue FROM by_region ORDER BY region",
+    )
+    .await;
+    assert_eq!(
+        rows,
+        [
+            [
+                json!("2026-11-22 10:00:00.000"),
+                json!("north"),
+                json!(1),
+                json!(1)
+            ],
+            [
+                json!("2026-11-22 10:00:00.000"),
+                json!("west"),
+                json!(2),
+                json!(12)
+            ],
+        ]
+    );
+    let rows = run(
+        &engine,
+        "SELECT COUNT(*), SUM(amount) FROM orders WHERE region = 'west'",
+    )
+    .await;
+    assert_eq!(rows, [[json!(3), json!(21)]]);
+    assert_eq!(
+        run(&engine, "SHOW TABLES").await,
+        [[json!("by_region")], [json!("orders")]]
+    );
+    let described = run(&engine, "DESCRIBE orders").await;
+    assert_eq!(described.len(), 3);
+    assert_eq!(described[0][..2], [json!("region"), json!("STRING")]);
+}
+
+#[tokio::test]
+async fn jobs_go_on_after_the_engine_has_restarted() {
+    let world = World::new().await;
+    let engine = orders_job(&world).await;
+    world.order("west", 5, "10:00:01").await;
+    read_by(&engine, "by_region", 1).await;
+    engine.shutdown().await;
+    drop(engine);
+
+    let engine = world.engine().await;
+    world.order("west", 7, "10:00:02").await;
+    world.order("west", 9, "10:00:07").await;
+    read_by(&engine, "by_region", 3).await;
+    let rows = run(&engine, "SELECT orders, revenue FROM by_region").await;
+    assert_eq!(rows, [[json!(2), json!(12)]]);
+}
+
+#[tokio::test]
+async fn a_stopped_job_stays_stopped_and_its_tables_can_be_dropped() {
+    let world = World::new().await;
+    let engine = orders_job(&world).await;
+    let error = refused(&engine, "DROP TABLE orders").await;
+    assert!(error.contains("by_region"), "{error}");
+    let error = refused(&engine, "DROP TABLE by_region").await;
+    assert!(error.contains("DROP MATERIALIZED TABLE"), "{error}");
+    run(&engine, "STOP JOB 'by_region'").await;
+    assert_eq!(engine.job("by_region").unwrap().state, JobStatus::Stopped);
+    engine.shutdown().await;
+    let engine = world.engine().await;
+    assert_eq!(engine.job("by_region").unwrap().state, JobStatus::Stopped);
+    engine.start_job("by_region").await.unwrap();
+    eventually("it runs again", async || {
+        engine.job("by_region").unwrap().state == JobStatus::Running
+    })
+    .await;
+    run(&engine, "DROP MATERIALIZED TABLE by_region").await;
+    assert!(engine.jobs().is_empty());
+    let gone = world.bus.topic("__millstream_by_region_changelog").await;
+    assert!(matches!(gone, Err(BusError::UnknownTopic(_))));
+    run(&engine, "DROP TABLE orders").await;
+    run(&engine, "DROP TABLE IF EXISTS orders").await;
+    assert!(run(&engine, "SHOW TABLES").await.is_empty());
+    assert!(
+        world.bus.topic("orders").await.is_ok(),
+        "a table's topic is the user's"
+    );
+}
+
+#[tokio::test]
+async fn an_insert_is_a_job_with_a_name() {
+    let world = World::new().await;
+    let engine = world.engine().await;
+    run(&engine, ORDERS).await;
+    run(
+        &engine,
+        "CREATE TABLE big (region STRING, amount BIGINT)
+         WITH ('connector' = 'kafka', 'topic' = 'big', 'format' = 'csv', 'millstream.partitions' = '2')",
+    )
+    .await;
+    let insert = "INSERT INTO big SELECT region, amount * 2 FROM orders WHERE amount > 10";
+    assert_eq!(run(&engine, insert).await, [[json!("insert_into_big_1")]]);
+    assert_eq!(run(&engine, insert).await, [[json!("insert_into_big_2")]]);
+    let named = format!("SET 'pipeline.name' = 'doubler'; {insert}");
+    assert_eq!(run(&engine, &named).await, [[json!("doubler")]]);
+    assert!(refused(&engine, &named).await.contains("doubler"));
+    eventually("the job runs", async || {
+        engine.job("doubler").unwrap().state == JobStatus::Running
+    })
+    .await;
+    assert_eq!(world.bus.topic("big").await.unwrap().partitions, 2);
+    world.order("west", 11, "10:00:01").await;
+    world.order("west", 10, "10:00:01").await;
+    for job in ["insert_into_big_1", "insert_into_big_2", "doubler"] {
+        read_by(&engine, job, 2).await;
+    }
+    let rows = run(&engine, "SELECT region, amount FROM big").await;
+    assert_eq!(rows, vec![vec![json!("west"), json!(22)]; 3]);
+    let jobs = run(&engine, "SHOW JOBS").await;
+    assert_eq!(jobs.len(), 3);
+    assert!(!run(&engine, &format!("EXPLAIN {insert}")).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_refused_when_it_is_written() {
+    let world = World::new().await;
+    let engine = world.engine().await;
+    run(&engine, ORDERS).await;
+    run(
+        &engine,
+        &ORDERS.replace("TABLE orders", "TABLE IF NOT EXISTS orders"),
+    )
+    .await;
+    for (sql, says) in [
+        (ORDERS, "already"),
+        ("SELECT amout FROM orders", "amout"),
+        ("SELECT * FROM order_s", "order_s"),
+        (
+            "INSERT INTO orders SELECT region, amount, ts FROM orders",
+            "writes",
+        ),
+        ("STOP JOB 'nope'", "nope"),
+        ("SHOW CREATE TABLE nope", "nope"),
+        ("", "no statement"),
+    ] {
+        let error = refused(&engine, sql).await;
+        assert!(error.contains(says), "{sql}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_query_beyond_its_limits_is_refused_with_a_way_out() {
+    let world = World::new().await;
+    let mut options = EngineOptions::default();
+    options.query.scan_records_max = 2;
+    let metadata = Arc::clone(&world.metadata);
+    let engine = Engine::start(options, world.bus.clone(), metadata, SystemClock::shared());
+    let engine = engine.await.unwrap();
+    run(&engine, ORDERS).await;
+    assert!(
+        run(&engine, "SELECT * FROM orders").await.is_empty(),
+        "no topic yet"
+    );
+    let spec = millstream_core::ports::TopicSpec {
+        name: "orders".into(),
+        partitions: 1,
+        configs: Default::default(),
+    };
+    world.bus.create_topic(spec).await.unwrap();
+    for _ in 0..3 {
+        world.order("west", 1, "10:00:01").await;
+    }
+    let error = engine
+        .execute("SELECT * FROM orders", &mut engine.session())
+        .await
+        .unwrap_err();
+    assert!(error.hint().unwrap().contains("MATERIALIZED"), "{error}");
+}
+
+async fn result(live: &mut LiveSubscription) -> Vec<Vec<Value>> {
+    match tokio::time::timeout(PATIENCE, live.next()).await.unwrap() {
+        Some(LiveState::Result(result)) => result.rows.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_live_query_is_pushed_when_its_table_changes() {
+    let world = World::new().await;
+    let engine = orders_job(&world).await;
+    let sql = "SELECT COUNT(*) AS orders, SUM(amount) AS revenue FROM orders";
+    let mut first = engine.subscribe(sql).unwrap();
+    assert_eq!(result(&mut first).await, [[json!(0), Value::Null]]);
+    world.order("west", 5, "10:00:01").await;
+    assert_eq!(result(&mut first).await, [[json!(1), json!(5)]]);
+    // Another subscriber shares the runner, and sees the newest at once.
+    let mut second = engine.subscribe(sql).unwrap();
+    assert_eq!(result(&mut second).await, [[json!(1), json!(5)]]);
+    let mut windows = engine
+        .subscribe("SELECT region, revenue FROM by_region")
+        .unwrap();
+    assert_eq!(result(&mut windows).await, Vec::<Vec<Value>>::new());
+    world.order("west", 7, "10:00:09").await;
+    assert_eq!(result(&mut first).await, [[json!(2), json!(12)]]);
+    assert_eq!(result(&mut second).await, [[json!(2), json!(12)]]);
+    assert_eq!(result(&mut windows).await, [[json!("west"), json!(5)]]);
+    let LiveState::Result(pushed) = first.current() else {
+        panic!("no result")
+    };
+    assert!(pushed.age_ms.unwrap() < 5_000.0);
+    assert_eq!(pushed.columns[0].name, "orders");
+    assert!(engine.subscribe("SELECT nope FROM orders").is_err());
+    assert!(engine.subscribe("DROP TABLE orders").is_err());
+    engine.shutdown().await;
+    assert_eq!(first.next().await, None);
+}

@@ -77,6 +77,7 @@ fn env(bus: Arc<dyn Bus>) -> JobEnv {
         bus,
         clock: SystemClock::shared(),
         rand: SeededRand::shared(7),
+        runtime: tokio::runtime::Handle::current(),
     }
 }
 
