@@ -250,16 +250,19 @@ class BrokerExample(Millstream):
     kind = "broker"
     stop_signal = signal.SIGINT
 
-    def __init__(self, data_dir: Path):
+    def __init__(self, data_dir: Path, durability: str = "fsync"):
         target = Path(os.environ.get("CARGO_TARGET_DIR", REPO / "target"))
-        super().__init__(data_dir, binary=target / "debug" / "examples" / "broker")
+        build = os.environ.get("BROKER_BUILD", "debug")
+        super().__init__(data_dir, binary=target / build / "examples" / "broker")
+        self.durability = durability
 
     @property
     def http(self) -> None:
         return None
 
     def command(self) -> list[str]:
-        return [str(self.binary), "--data-dir", str(self.data_dir), "--listen", self.bootstrap]
+        return [str(self.binary), "--data-dir", str(self.data_dir), "--listen", self.bootstrap,
+                "--durability", self.durability]
 
 
 class ApacheKafka(Server):
