@@ -114,4 +114,3 @@ pub fn encoder(
         _ => Err(FormatError::UnknownFormat(name.to_owned())),
     }
 }
-

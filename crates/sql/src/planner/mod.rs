@@ -8,57 +8,66 @@
 //! | [`plan_materialized`] | the job of a materialized table |
 //! | [`plan_bounded`] | `SELECT` |
 //! | [`source_node`] | reading a table, for bounded reads too |
+//!
+//! The way of a query: `query` (clauses) over `relation` (FROM), `select`
+//! (grouping and output) and `expr` (expressions, with `operators` and
+//! `coerce` for their types) gives a DataFusion `LogicalPlan` in which every
+//! conversion is spelt out; `stream` lowers it to the engine's operators,
+//! `bounded` leaves it to DataFusion.
 
 pub mod bounded;
+pub(crate) mod coerce;
+pub(crate) mod expr;
+mod insert;
+pub(crate) mod operators;
+mod query;
+mod relation;
+pub(crate) mod scope;
+mod select;
+mod source;
+mod stream;
+mod subquery;
+mod table;
+pub(crate) mod value;
+mod window;
 
 use crate::catalog::{Catalog, TableDef};
-use crate::error::{Position, SqlError};
-use crate::plan::{JobPlan, SourceNode};
+use crate::error::SqlError;
 use crate::session::Session;
-use crate::statement::{CreateMaterializedTable, Insert, Query, Statement};
-pub use bounded::BoundedPlan;
-use std::sync::Arc;
+use crate::statement::{Query, Statement, StatementKind};
+pub use bounded::{BoundedPlan, ResultColumn, session_context};
+pub use insert::{plan_job, plan_materialized};
+use query::{Mode, QueryPlanner};
+pub use source::source_node;
 
 /// The table that a `CREATE TABLE` or `CREATE MATERIALIZED TABLE` makes;
 /// other statements are refused. A stored table is read back by
 /// [`crate::parser::parse`] of its text and this.
 pub fn define(
     statement: &Statement,
-    _catalog: &dyn Catalog,
-    _session: &Session,
+    catalog: &dyn Catalog,
+    session: &Session,
 ) -> Result<TableDef, SqlError> {
-    Err(SqlError::at(statement.position, "not there yet"))
-}
-
-/// The job of an `INSERT INTO ... SELECT`.
-pub fn plan_job(
-    insert: &Insert,
-    _catalog: &dyn Catalog,
-    _session: &Session,
-) -> Result<JobPlan, SqlError> {
-    Err(SqlError::at(insert.query.position, "not there yet"))
-}
-
-/// The job of a `CREATE MATERIALIZED TABLE`; its sink is the table itself.
-pub fn plan_materialized(
-    create: &CreateMaterializedTable,
-    _catalog: &dyn Catalog,
-    _session: &Session,
-) -> Result<JobPlan, SqlError> {
-    Err(SqlError::at(create.query.position, "not there yet"))
+    match &statement.kind {
+        StatementKind::CreateTable(create) => table::table(create, session),
+        StatementKind::CreateMaterializedTable(create) => {
+            let job = plan_materialized(create, catalog, session)?;
+            Ok(job.sink.as_ref().clone())
+        }
+        _ => Err(SqlError::at(
+            statement.position,
+            "this statement makes no table",
+        )),
+    }
 }
 
 /// A `SELECT` over what its tables hold now.
 pub fn plan_bounded(
     query: &Query,
-    _catalog: &dyn Catalog,
-    _session: &Session,
+    catalog: &dyn Catalog,
+    session: &Session,
 ) -> Result<BoundedPlan, SqlError> {
-    Err(SqlError::at(query.position, "not there yet"))
-}
-
-/// How a table is read: its computed columns and watermark over its physical
-/// and metadata columns.
-pub fn source_node(_table: &Arc<TableDef>, _session: &Session) -> Result<SourceNode, SqlError> {
-    Err(SqlError::at(Position::START, "not there yet"))
+    let mut planner = QueryPlanner::new(catalog, session, Mode::Bounded);
+    let plan = planner.query(&query.ast)?;
+    Ok(BoundedPlan::new(planner.tables, plan))
 }
