@@ -52,6 +52,7 @@ async fn alter(
 ) -> Result<(), ApiError> {
     let changes = resource.configs.iter().map(change).collect::<Result<Vec<_>, _>>()?;
     let target = target(state, resource)?;
+    let changes = from_defaults(state, &target, changes)?;
     // The value after the change is checked here; the machine applies the
     // change itself, so that of two that race none is lost.
     let (current, def_of) = current(state, &target)?;
@@ -88,6 +89,35 @@ fn target(
             format!("resource type {other} has no settings here: topics (2) and brokers (4) have"),
         )),
     }
+}
+
+/// A list that was never set is appended to as its default is: compaction
+/// added to `delete` is `delete,compact`, as in Kafka.
+fn from_defaults(
+    state: &BrokerState,
+    target: &ConfigResource,
+    changes: Vec<ConfigChange>,
+) -> Result<Vec<ConfigChange>, ApiError> {
+    let (current, def_of) = current(state, target)?;
+    let image = state.image();
+    let view = state.configs(&image);
+    let mut resolved = Vec::with_capacity(changes.len());
+    for change in changes {
+        let on_list = matches!(change.op, ConfigOp::Append(_) | ConfigOp::Subtract(_));
+        if on_list
+            && !current.contains_key(&change.name)
+            && let Some(def) = def_of(&change.name)
+        {
+            let default = match target {
+                ConfigResource::Topic(_) => view.topic(&ConfigMap::new(), def),
+                ConfigResource::Broker(_) | ConfigResource::Cluster => view.broker(def),
+            };
+            let op = ConfigOp::Set(default.value().to_owned());
+            resolved.push(ConfigChange { name: change.name.clone(), op });
+        }
+        resolved.push(change);
+    }
+    Ok(resolved)
 }
 
 type DefOf = fn(&str) -> Option<&'static ConfigDef>;

@@ -121,3 +121,130 @@ pub async fn eventually(what: &str, mut check: impl AsyncFnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+/// What the tests say about topics and records, in few words.
+pub mod kafka {
+    use super::Client;
+    use bytes::Bytes;
+    use millstream_wire::batch::{BatchBuilder, BatchOptions, split_batches};
+    use millstream_wire::messages::create_topics::{
+        CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
+    };
+    use millstream_wire::messages::fetch::{
+        FetchPartition, FetchRequest, FetchTopic, FetchableTopicResponse, PartitionData,
+    };
+    use millstream_wire::messages::produce::{
+        PartitionProduceData, PartitionProduceResponse, ProduceRequest, TopicProduceData,
+    };
+    use uuid::Uuid;
+
+    /// Creates a topic and returns its id.
+    pub async fn create_topic(
+        client: &mut Client,
+        name: &str,
+        partitions: i32,
+        configs: &[(&str, &str)],
+    ) -> Uuid {
+        let request = CreateTopicsRequest {
+            topics: vec![CreatableTopic {
+                name: name.into(),
+                num_partitions: partitions,
+                replication_factor: -1,
+                configs: configs
+                    .iter()
+                    .map(|(name, value)| CreatableTopicConfig {
+                        name: (*name).into(),
+                        value: Some((*value).into()),
+                    })
+                    .collect(),
+                ..Default::default()
+            }],
+            timeout_ms: 5_000,
+            validate_only: false,
+        };
+        let response = client.call(&request, 7).await;
+        assert_eq!(response.topics[0].error_code, 0, "{:?}", response.topics[0].error_message);
+        response.topics[0].topic_id
+    }
+
+    pub fn batch_with(options: BatchOptions, values: &[&str]) -> Bytes {
+        let mut builder = BatchBuilder::new(options);
+        for (i, value) in values.iter().enumerate() {
+            builder.append(1_000 + i as i64, None, Some(value.as_bytes()), &[]).unwrap();
+        }
+        builder.build().unwrap()
+    }
+
+    pub fn batch(values: &[&str]) -> Bytes {
+        batch_with(BatchOptions::default(), values)
+    }
+
+    pub fn produce_request(topic: &str, partition: i32, acks: i16, records: Bytes) -> ProduceRequest {
+        ProduceRequest {
+            acks,
+            timeout_ms: 10_000,
+            topic_data: vec![TopicProduceData {
+                name: topic.into(),
+                partition_data: vec![PartitionProduceData {
+                    index: partition,
+                    records: Some(records),
+                }],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }
+    }
+
+    /// Produces one batch with acks=all at version 9.
+    pub async fn produce(
+        client: &mut Client,
+        topic: &str,
+        partition: i32,
+        records: Bytes,
+    ) -> PartitionProduceResponse {
+        let response = client.call(&produce_request(topic, partition, -1, records), 9).await;
+        response.responses[0].partition_responses[0].clone()
+    }
+
+    /// A fetch of one partition that does not wait.
+    pub fn fetch_request(topic: &str, partition: i32, offset: i64) -> FetchRequest {
+        FetchRequest {
+            max_wait_ms: 0,
+            min_bytes: 1,
+            max_bytes: 1 << 20,
+            topics: vec![fetch_topic(topic, Uuid::nil(), partition, offset)],
+            ..Default::default()
+        }
+    }
+
+    pub fn fetch_topic(topic: &str, id: Uuid, partition: i32, offset: i64) -> FetchTopic {
+        FetchTopic {
+            topic: topic.into(),
+            topic_id: id,
+            partitions: vec![FetchPartition {
+                partition,
+                fetch_offset: offset,
+                partition_max_bytes: 1 << 20,
+                ..Default::default()
+            }],
+        }
+    }
+
+    /// The only partition of a fetch response.
+    pub fn only(mut topics: Vec<FetchableTopicResponse>) -> PartitionData {
+        assert_eq!(topics.len(), 1, "{topics:?}");
+        let mut topic = topics.remove(0);
+        assert_eq!(topic.partitions.len(), 1, "{topic:?}");
+        topic.partitions.remove(0)
+    }
+
+    /// Offsets and values of some batches.
+    pub fn records(batches: Option<Bytes>) -> Vec<(i64, String)> {
+        split_batches(batches.unwrap_or_default())
+            .map(|batch| batch.unwrap())
+            .filter(|batch| !batch.header().is_control())
+            .flat_map(|batch| batch.records().unwrap().map(|r| r.unwrap()).collect::<Vec<_>>())
+            .map(|r| (r.offset, String::from_utf8_lossy(&r.value.unwrap_or_default()).into_owned()))
+            .collect()
+    }
+}
