@@ -363,6 +363,8 @@ export const en = {
     panels_one: "{{count}} panel",
     panels_other: "{{count}} panels",
     open: "Open",
+    asTable: "Show as a table",
+    openSql: "Open in SQL",
     empty: "No rows yet.",
     emptyWhy: "The query runs; the first result will appear here by itself.",
     other: "Other",

@@ -365,6 +365,8 @@ export const zh: Dictionary = {
     panels_one: "{{count}} 个面板",
     panels_other: "{{count}} 个面板",
     open: "打开",
+    asTable: "以表格显示",
+    openSql: "在 SQL 中打开",
     empty: "还没有数据。",
     emptyWhy: "查询已在运行，有结果后会自动显示。",
     other: "其他",

@@ -138,7 +138,7 @@ export function layoutStream(input: Graph, width: number, columns: number[], roo
   const placed = new Map<string, PlacedNode>();
   let height = 0;
   byLayer.forEach((column, layer) => {
-    const ordered = layer === 0 ? [...column].sort((a, b) => value(b) - value(a)) : byNeighbours(column, links, placed);
+    const ordered = layer === 0 ? [...column].sort((a, b) => step(value(b)) - step(value(a)) || byLabel(a, b)) : byNeighbours(column, links, placed);
     const used = total(ordered.map(heightOf)) + GAP * Math.max(0, ordered.length - 1);
     // A column with air spreads over the room, as the mock does; a full one starts at the top.
     const gap = ordered.length > 1 ? GAP + Math.min(28, Math.max(0, room - used) / (ordered.length - 1)) : 0;
@@ -154,6 +154,12 @@ export function layoutStream(input: Graph, width: number, columns: number[], roo
   return { nodes: [...placed.values()], links: bands(links, placed, thickness), columns: columns.map((c) => c * width), height };
 }
 
+/** Rates that differ by noise rank alike: nodes must not change places every second. */
+const step = (rate: number): number => Math.round(Math.log2(rate + 1));
+const byLabel = (a: StreamNode, b: StreamNode): number => a.label.localeCompare(b.label);
+/** Neighbours closer than this count as level. */
+const LEVEL = 24;
+
 const sum = (links: StreamLink[]): number => links.reduce((all, link) => all + link.records_per_s, 0);
 const total = (values: number[]): number => values.reduce((all, v) => all + v, 0);
 
@@ -167,7 +173,7 @@ function byNeighbours(column: StreamNode[], links: StreamLink[], placed: Map<str
     if (rates === 0) return total(into.map(y)) / into.length;
     return into.reduce((all, link) => all + y(link) * link.records_per_s, 0) / rates;
   };
-  return [...column].sort((a, b) => weight(a) - weight(b) || b.records_per_s - a.records_per_s || a.label.localeCompare(b.label));
+  return [...column].sort((a, b) => Math.round((weight(a) - weight(b)) / LEVEL) || step(b.records_per_s) - step(a.records_per_s) || byLabel(a, b));
 }
 
 function bands(links: StreamLink[], placed: Map<string, PlacedNode>, thickness: (link: StreamLink) => number): PlacedLink[] {

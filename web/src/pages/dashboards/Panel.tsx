@@ -1,16 +1,21 @@
 /** One panel: a subscription, its state, and its drawing. */
-import { type ReactNode, useMemo } from "react";
+import { type ReactNode, useMemo, useState } from "react";
 import { useTranslation } from "react-i18next";
+import { Link } from "react-router";
 import type { Panel as PanelFile, PanelColumn, SqlResult } from "../../api/types";
 import { PanelChart } from "../../charts/PanelChart";
 import { joinUnits, useLanguage, words } from "../../i18n/language";
 import type { Push } from "../../live/client";
 import { useConnection, useLive, useOnScreen } from "../../live/hooks";
+import { Icon } from "../../ui/icons";
 import { AgeMark, cx, Empty, Loading, ProblemBlock } from "../../ui/parts";
 import { Sparkline } from "../../ui/sparkline";
 import { cellOf, colorBook, columnIndex, figureOf, isRight, numberText, OTHER, plot, ranked, single } from "./data";
 import { TileMap, TileScale } from "./TileMap";
 import { useTimes } from "./times";
+
+/** Panels that are a drawing: each can be read as a table instead. */
+const DRAWN = new Set<PanelFile["type"]>(["line", "area", "bar", "ranking", "tilemap"]);
 
 export type OnPush = (panel: PanelFile, push: Push<SqlResult>) => void;
 
@@ -49,7 +54,9 @@ export function Panel({ panel, onPush, always }: { panel: PanelFile; onPush: OnP
   const [ref, onScreen] = useOnScreen<HTMLElement>();
   const visible = onScreen || always;
   const { push, result, problem, stale } = usePanel(panel, visible, onPush);
+  const [asTable, setAsTable] = useState(false);
   const { x, y, w, h } = panel.grid;
+  const sqlPage = `/sql?q=${encodeURIComponent(panel.sql)}`;
   return (
     <section
       ref={ref}
@@ -63,16 +70,26 @@ export function Panel({ panel, onPush, always }: { panel: PanelFile; onPush: OnP
         {panel.note && <span className="ell">{words(panel.note, language)}</span>}
         {panel.type !== "stat" && panel.unit && !panel.note && <span>{words(panel.unit, language)}</span>}
         {panel.type === "tilemap" && <TileScale />}
+        <span className="panel-tools">
+          {DRAWN.has(panel.type) && (
+            <button type="button" aria-pressed={asTable} aria-label={t("dashboard.asTable")} title={t("dashboard.asTable")} onClick={() => setAsTable(!asTable)}>
+              <Icon name="table" small />
+            </button>
+          )}
+          <Link to={sqlPage} aria-label={t("dashboard.openSql")} title={t("dashboard.openSql")}>
+            <Icon name="sql" small />
+          </Link>
+        </span>
         <AgeMark push={push} />
       </header>
       {problem && !result ? (
-        <ProblemBlock problem={problem} />
+        <ProblemBlock problem={problem} actions={<Link className="btn" to={sqlPage}>{t("dashboard.openSql")}</Link>} />
       ) : !result ? (
         <Loading rows={Math.max(1, h - 2)} />
       ) : result.rows.length === 0 ? (
         <Empty title={t("dashboard.empty")}>{t("dashboard.emptyWhy")}</Empty>
       ) : (
-        <PanelBody panel={panel} result={result} stale={stale} visible={visible} />
+        <PanelBody panel={asTable ? { ...panel, type: "table" } : panel} result={result} stale={stale} visible={visible} />
       )}
     </section>
   );

@@ -153,7 +153,8 @@ function Jobs({ jobs }: { jobs: Job[] }) {
   const { t } = useTranslation();
   const language = useLanguage();
   const running = jobs.filter((job) => job.state === "running").length;
-  const sorted = [...jobs].sort((a, b) => Number(a.state === "running") - Number(b.state === "running") || b.in_records_per_s - a.in_records_per_s);
+  // Not by rate: rows that change places every second cannot be read.
+  const sorted = [...jobs].sort((a, b) => Number(a.state === "running") - Number(b.state === "running") || a.id.localeCompare(b.id));
   return (
     <section className="cell o2">
       <header>
@@ -195,13 +196,13 @@ function Groups({ groups, total }: { groups: Group[]; total: number }) {
   const { t } = useTranslation();
   const language = useLanguage();
   const groupWords = useGroupWords();
-  const lagging = groups.filter((g) => g.state === "behind" || g.state === "stopped").length;
-  const sorted = [...groups].sort((a, b) => (b.lag_ms ?? 0) - (a.lag_ms ?? 0) || b.lag_records - a.lag_records);
+    const isLagging = (g: Group): boolean => g.state === "behind" || g.state === "stopped";
+  const sorted = [...groups].sort((a, b) => Number(isLagging(b)) - Number(isLagging(a)) || (isLagging(a) ? (b.lag_ms ?? 0) - (a.lag_ms ?? 0) : 0) || a.group.localeCompare(b.group));
   return (
     <section className="cell o1">
       <header>
         <h2>{t("overview.laggingGroups")}</h2>
-        <span className="note">{t("overview.ofTotal", { some: lagging, total })}</span>
+        <span className="note">{t("overview.ofTotal", { some: groups.filter(isLagging).length, total })}</span>
         <Link className="go" to="/groups">{t("overview.allGroups")} ›</Link>
       </header>
       {groups.length === 0 ? (
