@@ -37,6 +37,14 @@ describe("plots", () => {
     expect(drawn.series.at(-1)).toEqual({ name: OTHER, values: [5 + 4 + 3 + 2 + 1] });
   });
 
+  test("a gap in time stays a gap", () => {
+    const seconds = [1, 2, 3, 4, 5, 6, 20, 21, 22];
+    const rows = seconds.map((s) => [time(s), s]).reverse();
+    const drawn = plot(result([["w", "TIMESTAMP(3)"], ["n", "BIGINT"]], rows), "w", "n", undefined, false);
+    expect(drawn.series[0]?.values).toEqual([1, 2, 3, 4, 5, 6, null, 20, 21, 22]);
+    expect(drawn.x).toHaveLength(10);
+  });
+
   test("a column that is not there draws nothing", () => {
     expect(plot(result([["x", "STRING"]], [["a"]]), "x", "gone", undefined, false).series).toEqual([]);
   });

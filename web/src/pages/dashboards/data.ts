@@ -60,7 +60,23 @@ export function plot(result: SqlResult, xName: string | undefined, yName: string
     // Where a stacked or multi-series instant has no row, nothing happened there: zero.
     values: x.map((key) => values.get(key) ?? (si >= 0 || stacked ? 0 : null)),
   }));
-  return { x: x as number[] | string[], time, series };
+  return time ? withGaps(x as number[], series) : { x: x as string[], time, series };
+}
+
+/** Fewer instants than this say nothing about a rhythm. */
+const RHYTHM_MIN = 8;
+
+/** Where instants are missing the line breaks: a gap stays a gap. */
+function withGaps(x: number[], series: Series[]): Plot {
+  const steps = x.slice(1).map((at, i) => at - (x[i] ?? at));
+  const usual = [...steps].sort((a, b) => a - b)[Math.floor(steps.length / 2)] ?? 0;
+  if (x.length < RHYTHM_MIN || usual <= 0) return { x, time: true, series };
+  const breaks = steps.flatMap((step, i) => (step > 3 * usual ? [i + 1] : []));
+  for (const at of breaks.reverse()) {
+    x.splice(at, 0, (x[at - 1] ?? 0) + usual);
+    for (const one of series) one.values.splice(at, 0, null);
+  }
+  return { x, time: true, series };
 }
 
 function foldSmall(bySeries: Map<string, Map<number | string, number>>): { name: string; values: Map<number | string, number> }[] {
