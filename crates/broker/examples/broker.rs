@@ -12,7 +12,9 @@ fn options() -> Result<BrokerOptions, Box<dyn Error>> {
     let mut options = BrokerOptions::new("millstream-data", "127.0.0.1:9092".parse()?);
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
-        let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
+        let value = arguments
+            .next()
+            .ok_or_else(|| format!("{name} needs a value"))?;
         match name.as_str() {
             "--data-dir" => options.data_dir = std::path::absolute(value)?,
             "--listen" => options.listen = value.parse()?,
@@ -43,12 +45,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (fs, rand) = (RealFs::shared(), SystemRand::shared());
     let metadata = MetadataService::start(MetadataOptions::new(
         options.node_id,
-        options.data_dir.join(millstream_cluster::service::METADATA_DIR),
+        options
+            .data_dir
+            .join(millstream_cluster::service::METADATA_DIR),
         fs.clone(),
         rand.clone(),
     ))
     .await?;
-    let deps = BrokerDeps { metadata: metadata.clone(), fs, clock: SystemClock::shared(), rand };
+    let deps = BrokerDeps {
+        metadata: metadata.clone(),
+        fs,
+        clock: SystemClock::shared(),
+        rand,
+    };
     let broker = Broker::start(options, deps).await?;
     println!("ready kafka={}", broker.address());
     tokio::signal::ctrl_c().await?;

@@ -36,13 +36,15 @@ impl CoordinatorPorts {
         partition: i32,
     ) -> Result<HostedPartition, JournalError> {
         let state = self.state().ok_or_else(stopped)?;
-        state.partition(topic.name(), partition).map_err(|code| match code {
-            ErrorCode::NotLeaderOrFollower => JournalError::NotLeader,
-            ErrorCode::UnknownTopicOrPartition => {
-                JournalError::Unavailable(format!("{topic}-{partition} is not there yet"))
-            }
-            other => JournalError::Failed(format!("{topic}-{partition}: {}", other.name())),
-        })
+        state
+            .partition(topic.name(), partition)
+            .map_err(|code| match code {
+                ErrorCode::NotLeaderOrFollower => JournalError::NotLeader,
+                ErrorCode::UnknownTopicOrPartition => {
+                    JournalError::Unavailable(format!("{topic}-{partition} is not there yet"))
+                }
+                other => JournalError::Failed(format!("{topic}-{partition}: {}", other.name())),
+            })
     }
 }
 
@@ -67,9 +69,11 @@ impl Journal for CoordinatorPorts {
             Ok(topic) => Ok(topic.partition_count()),
             // Somebody else has created it at the same time.
             Err(error) if error.code == ErrorCode::TopicAlreadyExists => {
-                let unavailable = |e: millstream_log::OpenError| JournalError::Failed(e.to_string());
+                let unavailable =
+                    |e: millstream_log::OpenError| JournalError::Failed(e.to_string());
                 state.hosting.catch_up(&state).await.map_err(unavailable)?;
-                self.partitions(topic).ok_or_else(|| JournalError::Unavailable(error.message))
+                self.partitions(topic)
+                    .ok_or_else(|| JournalError::Unavailable(error.message))
             }
             Err(error) => Err(JournalError::Unavailable(error.message)),
         }
@@ -154,18 +158,35 @@ fn journal_error(error: AppendError) -> JournalError {
 impl MarkerWriter for CoordinatorPorts {
     async fn write(&self, partition: &TopicPartition, marker: Marker) -> Result<(), MarkerError> {
         let retriable = |what: String| MarkerError::Retriable(what);
-        let state = self.state().ok_or_else(|| retriable("the broker has stopped".into()))?;
-        let HostedPartition { log, leader_epoch } =
-            state.partition(&partition.topic, partition.partition.0).map_err(|code| {
-                let gone = state.image().partition(&partition.topic, partition.partition).is_none();
-                if gone { MarkerError::PartitionGone } else { retriable(code.name().into()) }
+        let state = self
+            .state()
+            .ok_or_else(|| retriable("the broker has stopped".into()))?;
+        let HostedPartition { log, leader_epoch } = state
+            .partition(&partition.topic, partition.partition.0)
+            .map_err(|code| {
+                let gone = state
+                    .image()
+                    .partition(&partition.topic, partition.partition)
+                    .is_none();
+                if gone {
+                    MarkerError::PartitionGone
+                } else {
+                    retriable(code.name().into())
+                }
             })?;
         let committed = marker.outcome == TxnOutcome::Commit;
-        let kind = if committed { ControlKind::Commit } else { ControlKind::Abort };
+        let kind = if committed {
+            ControlKind::Commit
+        } else {
+            ControlKind::Abort
+        };
         let producer = marker.producer;
-        let batch = EndTxnMarker { kind, coordinator_epoch: marker.coordinator_epoch }
-            .to_batch(producer.id.0, producer.epoch.0, state.clock().now_ms())
-            .map_err(|error| retriable(error.to_string()))?;
+        let batch = EndTxnMarker {
+            kind,
+            coordinator_epoch: marker.coordinator_epoch,
+        }
+        .to_batch(producer.id.0, producer.epoch.0, state.clock().now_ms())
+        .map_err(|error| retriable(error.to_string()))?;
         let appended = log.append_as_leader(batch, AppendOrigin::Coordinator, leader_epoch);
         let info = appended.map_err(|error| match error {
             AppendError::InvalidProducerEpoch { .. } | AppendError::CoordinatorFenced { .. } => {
@@ -177,7 +198,9 @@ impl MarkerWriter for CoordinatorPorts {
             .await
             .map_err(|failure| retriable(failure.to_string()))?;
         if partition.topic == InternalTopic::ConsumerOffsets.name() {
-            state.groups().end_transaction(partition.partition.0, producer.id, committed);
+            state
+                .groups()
+                .end_transaction(partition.partition.0, producer.id, committed);
         }
         Ok(())
     }
@@ -187,7 +210,9 @@ impl MarkerWriter for CoordinatorPorts {
 impl ProducerIdSource for CoordinatorPorts {
     async fn next_block(&self) -> Result<Range<i64>, String> {
         let state = self.state().ok_or("the broker has stopped")?;
-        let command = Command::AllocateProducerIds { broker: state.node_id() };
+        let command = Command::AllocateProducerIds {
+            broker: state.node_id(),
+        };
         match state.metadata().propose(command).await {
             Ok(Reply::ProducerIds { first, count }) => Ok(first.0..first.0 + count),
             Ok(other) => Err(format!("unexpected reply {other:?}")),

@@ -17,11 +17,17 @@ pub struct ApiError {
 
 impl ApiError {
     pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self {
+            code,
+            message: message.into(),
+        }
     }
 
     pub(crate) fn unknown_topic(name: &str) -> Self {
-        Self::new(ErrorCode::UnknownTopicOrPartition, format!("topic '{name}' does not exist"))
+        Self::new(
+            ErrorCode::UnknownTopicOrPartition,
+            format!("topic '{name}' does not exist"),
+        )
     }
 }
 

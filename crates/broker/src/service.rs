@@ -1,7 +1,7 @@
 //! Starts and stops a broker: options, handle, errors.
 
-use crate::connection::acceptor::{self, Acceptor};
 use crate::connection::ConnectionLimits;
+use crate::connection::acceptor::{self, Acceptor};
 use crate::coordination::CoordinatorPorts;
 use crate::fetch::sessions::FetchSessions;
 use crate::group::{GroupConfig, GroupCoordinator, GroupServices};
@@ -9,9 +9,7 @@ use crate::state::BrokerState;
 use crate::stats::Stats;
 use crate::topics::{self, Hosting};
 use crate::txn::{TxnConfig, TxnCoordinator, TxnServices};
-use millstream_cluster::configs::{
-    BrokerSettings, ConfigError, ConfigView, check_broker_configs,
-};
+use millstream_cluster::configs::{BrokerSettings, ConfigError, ConfigView, check_broker_configs};
 use millstream_cluster::image::ConfigMap;
 use millstream_cluster::{ClusterError, Command, MetadataService};
 use millstream_core::env::{Clock, Fs, Rand};
@@ -118,9 +116,15 @@ pub struct Broker;
 impl Broker {
     /// Starts a broker on the runtime of the caller; it accepts clients when
     /// this returns.
-    pub async fn start(options: BrokerOptions, deps: BrokerDeps) -> Result<BrokerHandle, BrokerError> {
+    pub async fn start(
+        options: BrokerOptions,
+        deps: BrokerDeps,
+    ) -> Result<BrokerHandle, BrokerError> {
         check_broker_configs(&options.configs)?;
-        let listen = |source| BrokerError::Listen { address: options.listen, source };
+        let listen = |source| BrokerError::Listen {
+            address: options.listen,
+            source,
+        };
         let listener = acceptor::bind(options.listen).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let logs = open_logs(&options, &deps).await?;
@@ -143,7 +147,12 @@ impl Broker {
         };
         let accepting = tokio::spawn(acceptor.run());
         tracing::info!(%address, node_id = %options.node_id, "broker started");
-        Ok(BrokerHandle { state, address, accepting, following })
+        Ok(BrokerHandle {
+            state,
+            address,
+            accepting,
+            following,
+        })
     }
 }
 
@@ -153,7 +162,10 @@ async fn open_logs(
 ) -> Result<Arc<LogManager>, BrokerError> {
     let cluster_id = deps.metadata.image().cluster_id().to_owned();
     let log_options = LogManagerOptions {
-        default_config: LogConfig { durability: options.durability, ..LogConfig::default() },
+        default_config: LogConfig {
+            durability: options.durability,
+            ..LogConfig::default()
+        },
         fs: Arc::clone(&deps.fs),
         clock: Arc::clone(&deps.clock),
         ..LogManagerOptions::new(&options.data_dir, cluster_id, options.node_id.0)
@@ -170,11 +182,16 @@ fn new_state(
     // One request of the largest size must always find room.
     limits.requests_bytes_max = limits.requests_bytes_max.max(limits.request_bytes_max);
     let image = deps.metadata.image();
-    let view =
-        ConfigView { image: &image, broker: options.node_id, statics: &options.configs };
+    let view = ConfigView {
+        image: &image,
+        broker: options.node_id,
+        statics: &options.configs,
+    };
     let settings = view.broker_settings();
     Arc::new_cyclic(|state| {
-        let ports = Arc::new(CoordinatorPorts { state: state.clone() });
+        let ports = Arc::new(CoordinatorPorts {
+            state: state.clone(),
+        });
         let groups = GroupCoordinator::new(GroupServices {
             config: group_config(&settings),
             journal: Arc::clone(&ports) as _,
@@ -238,7 +255,11 @@ async fn register(
 ) -> Result<(), ClusterError> {
     let host = options.advertised.host.clone().unwrap_or_else(|| {
         // Nobody can connect to "all addresses".
-        if address.ip().is_unspecified() { "127.0.0.1".into() } else { address.ip().to_string() }
+        if address.ip().is_unspecified() {
+            "127.0.0.1".into()
+        } else {
+            address.ip().to_string()
+        }
     });
     let command = Command::RegisterBroker {
         id: options.node_id,

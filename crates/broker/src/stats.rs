@@ -157,7 +157,10 @@ impl Stats {
         } else {
             (Arc::from(OTHER_CLIENTS), Arc::clone(topic))
         };
-        producers.entry(key).or_default().fetch_add(records, Relaxed);
+        producers
+            .entry(key)
+            .or_default()
+            .fetch_add(records, Relaxed);
     }
 
     /// Records appended so far, by client id and topic.
@@ -172,7 +175,9 @@ impl Stats {
     /// Forgets a topic that was deleted.
     pub(crate) fn forget_topic(&self, name: &str) {
         self.topics.write().remove(name);
-        self.producers.write().retain(|(_, topic), _| &**topic != name);
+        self.producers
+            .write()
+            .retain(|(_, topic), _| &**topic != name);
     }
 
     /// All counters now.

@@ -42,7 +42,10 @@ pub struct TopicRequest {
 impl TopicRequest {
     /// A topic with the broker's defaults.
     pub fn named(name: &str) -> Self {
-        Self { name: name.to_owned(), ..Self::default() }
+        Self {
+            name: name.to_owned(),
+            ..Self::default()
+        }
     }
 }
 
@@ -71,25 +74,36 @@ pub struct HostedTopic {
 impl HostedTopic {
     /// One partition, or why it cannot be served.
     pub fn partition(&self, partition: i32) -> Result<HostedPartition, ErrorCode> {
-        let index =
-            usize::try_from(partition).map_err(|_| ErrorCode::UnknownTopicOrPartition)?;
-        let state = self.topic.partitions.get(index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        let index = usize::try_from(partition).map_err(|_| ErrorCode::UnknownTopicOrPartition)?;
+        let state = self
+            .topic
+            .partitions
+            .get(index)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)?;
         if state.leader != Some(self.node_id) {
             return Err(ErrorCode::NotLeaderOrFollower);
         }
         let log = self.logs.get(index).and_then(Option::as_ref).cloned();
         let log = log.ok_or(ErrorCode::KafkaStorageError)?;
-        Ok(HostedPartition { log, leader_epoch: state.leader_epoch })
+        Ok(HostedPartition {
+            log,
+            leader_epoch: state.leader_epoch,
+        })
     }
 
     /// The logs that this node has of the topic, with their numbers.
     pub fn logs(&self) -> impl Iterator<Item = (PartitionId, &Arc<PartitionLog>)> {
-        (0..).map(PartitionId).zip(&self.logs).filter_map(|(id, log)| Some((id, log.as_ref()?)))
+        (0..)
+            .map(PartitionId)
+            .zip(&self.logs)
+            .filter_map(|(id, log)| Some((id, log.as_ref()?)))
     }
 
     /// In-sync replicas of a partition.
     pub(crate) fn isr_count(&self, partition: i32) -> usize {
-        self.topic.partition(PartitionId(partition)).map_or(0, |p| p.isr.len())
+        self.topic
+            .partition(PartitionId(partition))
+            .map_or(0, |p| p.isr.len())
     }
 }
 
@@ -156,7 +170,11 @@ impl Hosting {
         let strays = self.logs.all().into_iter().filter(|log| !known(log));
         let mut strays: Vec<_> = strays.map(|log| log.topic_partition().clone()).collect();
         // One that cannot be opened does not tell its topic's id.
-        let offline = self.logs.offline().into_iter().map(|(topic_partition, _)| topic_partition);
+        let offline = self
+            .logs
+            .offline()
+            .into_iter()
+            .map(|(topic_partition, _)| topic_partition);
         strays.extend(offline.filter(|tp| image.partition(&tp.topic, tp.partition).is_none()));
         self.delete_logs(strays).await;
     }
@@ -166,7 +184,10 @@ impl Hosting {
         let mut applied = self.applied.lock().await;
         let image = state.image();
         let before = applied.clone();
-        if before.as_ref().is_some_and(|before| before.version() == image.version()) {
+        if before
+            .as_ref()
+            .is_some_and(|before| before.version() == image.version())
+        {
             return Ok(());
         }
         let defaults_changed = before.as_ref().is_none_or(|before| {
@@ -178,7 +199,9 @@ impl Hosting {
             .topics()
             .filter(|topic| {
                 defaults_changed
-                    || self.get(&topic.name).is_none_or(|hosted| !Arc::ptr_eq(&hosted.topic, topic))
+                    || self
+                        .get(&topic.name)
+                        .is_none_or(|hosted| !Arc::ptr_eq(&hosted.topic, topic))
             })
             .cloned()
             .collect();
@@ -210,7 +233,8 @@ impl Hosting {
             let name = &*hosted.topic.name;
             // Those that could not be opened too.
             let all = 0..hosted.topic.partition_count();
-            self.delete_logs(all.map(|p| TopicPartition::new(name, p)).collect()).await;
+            self.delete_logs(all.map(|p| TopicPartition::new(name, p)).collect())
+                .await;
         }
     }
 
@@ -268,8 +292,12 @@ impl Hosting {
             topic,
         });
         let mut topics = self.topics.write();
-        topics.names.insert(hosted.topic.id, Arc::clone(&hosted.topic.name));
-        topics.by_name.insert(Arc::clone(&hosted.topic.name), hosted);
+        topics
+            .names
+            .insert(hosted.topic.id, Arc::clone(&hosted.topic.name));
+        topics
+            .by_name
+            .insert(Arc::clone(&hosted.topic.name), hosted);
         result
     }
 }
@@ -282,7 +310,11 @@ fn open_all(manager: &LogManager, wanted: Vec<Option<ToOpen>>) -> Opened {
     let logs = wanted
         .into_iter()
         .map(|wanted| {
-            let ToOpen { topic_partition, topic_id, config } = wanted?;
+            let ToOpen {
+                topic_partition,
+                topic_id,
+                config,
+            } = wanted?;
             if let Some(log) = manager.get(&topic_partition) {
                 log.update_config(config);
                 return Some(log);
@@ -320,7 +352,9 @@ impl BrokerState {
 
     /// A partition that this node leads, or why it cannot be served.
     pub fn partition(&self, topic: &str, partition: i32) -> Result<HostedPartition, ErrorCode> {
-        self.hosted(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?.partition(partition)
+        self.hosted(topic)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)?
+            .partition(partition)
     }
 
     /// Creates a topic; it can be written to when this returns.
@@ -365,7 +399,13 @@ impl BrokerState {
         id: Option<TopicId>,
     ) -> Result<Arc<Topic>, ApiError> {
         refuse_internal(name, "deleted")?;
-        match self.alter(Command::DeleteTopic { name: name.to_owned(), id }).await? {
+        match self
+            .alter(Command::DeleteTopic {
+                name: name.to_owned(),
+                id,
+            })
+            .await?
+        {
             Reply::Topic(topic) => {
                 if let Err(error) = self.groups().topic_deleted(name).await {
                     tracing::warn!(topic = name, %error, "its committed offsets stay until they expire");
@@ -385,7 +425,11 @@ impl BrokerState {
         validate_only: bool,
     ) -> Result<(), ApiError> {
         refuse_internal(&topic, "given more partitions")?;
-        let command = Command::CreatePartitions { topic, count, assignments };
+        let command = Command::CreatePartitions {
+            topic,
+            count,
+            assignments,
+        };
         if validate_only {
             self.image().preview(command)?;
         } else {
@@ -397,9 +441,10 @@ impl BrokerState {
     /// Proposes a change and returns when this node has caught up with it.
     pub(crate) async fn alter(&self, command: Command) -> Result<Reply, ApiError> {
         let reply = self.metadata.propose(command).await?;
-        self.hosting.catch_up(self).await.map_err(|error| {
-            ApiError::new(ErrorCode::KafkaStorageError, error.to_string())
-        })?;
+        self.hosting
+            .catch_up(self)
+            .await
+            .map_err(|error| ApiError::new(ErrorCode::KafkaStorageError, error.to_string()))?;
         Ok(reply)
     }
 
@@ -407,16 +452,20 @@ impl BrokerState {
     pub(crate) fn internal_topic(&self, name: &str) -> Option<TopicRequest> {
         let settings = self.settings();
         let (partitions, replication_factor) = match name {
-            CONSUMER_OFFSETS => {
-                (settings.offsets_topic_partitions, settings.offsets_topic_replication_factor)
-            }
+            CONSUMER_OFFSETS => (
+                settings.offsets_topic_partitions,
+                settings.offsets_topic_replication_factor,
+            ),
             TRANSACTION_STATE => (
                 settings.transaction_topic_partitions,
                 settings.transaction_topic_replication_factor,
             ),
             _ => return None,
         };
-        let configs = [("cleanup.policy", "compact"), ("segment.bytes", "104857600")];
+        let configs = [
+            ("cleanup.policy", "compact"),
+            ("segment.bytes", "104857600"),
+        ];
         Some(TopicRequest {
             name: name.to_owned(),
             partitions: Some(partitions),
@@ -443,7 +492,10 @@ pub(crate) fn refuse_internal(name: &str, what: &str) -> Result<(), ApiError> {
 }
 
 fn unexpected(reply: &Reply) -> ApiError {
-    ApiError::new(ErrorCode::UnknownServerError, format!("unexpected reply {reply:?}"))
+    ApiError::new(
+        ErrorCode::UnknownServerError,
+        format!("unexpected reply {reply:?}"),
+    )
 }
 
 /// Follows the metadata until the broker stops.
@@ -459,7 +511,6 @@ pub(crate) async fn follow_metadata(state: Arc<BrokerState>) {
         let _ = state.hosting.catch_up(&state).await;
     }
 }
-
 
 /// KIP-320: whether the client's knowledge of the leader is the present one;
 /// -1 is no knowledge, and fine.

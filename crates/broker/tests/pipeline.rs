@@ -27,13 +27,25 @@ async fn an_unknown_version_of_api_versions_is_answered_in_version_0() {
     let mut client = broker.client().await;
     // Key 18, version 99, correlation id 7, client id null, no tags.
     let body = [0, 18, 0, 99, 0, 0, 0, 7, 0xff, 0xff, 0];
-    client.stream.write_all(&(body.len() as i32).to_be_bytes()).await.unwrap();
+    client
+        .stream
+        .write_all(&(body.len() as i32).to_be_bytes())
+        .await
+        .unwrap();
     client.stream.write_all(&body).await.unwrap();
     let frame = client.frame().await.unwrap();
     assert_eq!(frame[..4], 7i32.to_be_bytes());
     let response = ApiVersionsResponse::decode_all(0, frame.slice(4..)).unwrap();
-    assert_eq!(ErrorCode::from(response.error_code), ErrorCode::UnsupportedVersion);
-    assert!(response.api_keys.iter().any(|api| api.api_key == 18 && api.max_version >= 4));
+    assert_eq!(
+        ErrorCode::from(response.error_code),
+        ErrorCode::UnsupportedVersion
+    );
+    assert!(
+        response
+            .api_keys
+            .iter()
+            .any(|api| api.api_key == 18 && api.max_version >= 4)
+    );
 
     // The connection goes on.
     let response = client.call(&hello(), 4).await;
@@ -53,7 +65,15 @@ async fn produce_is_announced_from_0_and_refused_below_3() {
     // What is not there is not announced.
     assert!(!apis.iter().any(|api| api.api_key == 71), "telemetry");
 
-    client.send(&ProduceRequest { acks: 1, ..Default::default() }, 2).await;
+    client
+        .send(
+            &ProduceRequest {
+                acks: 1,
+                ..Default::default()
+            },
+            2,
+        )
+        .await;
     assert_eq!(client.frame().await, None, "the connection is closed");
     broker.stop().await;
 }
@@ -76,12 +96,16 @@ async fn answers_leave_in_request_order_and_a_long_poll_holds_up_only_its_connec
     let produced = produce(&mut other, "orders", 0, batch(&["a"])).await;
     assert_eq!((produced.error_code, produced.base_offset), (0, 0));
 
-    let fetched =
-        poller.answer::<millstream_wire::messages::fetch::FetchRequest>(12, poll).await;
+    let fetched = poller
+        .answer::<millstream_wire::messages::fetch::FetchRequest>(12, poll)
+        .await;
     let records = support::kafka::only(fetched.responses).records;
     assert_eq!(support::kafka::records(records), [(0, "a".to_owned())]);
     poller.answer::<ApiVersionsRequest>(3, behind).await;
-    assert!(began.elapsed() < PATIENCE, "woken by the append, not by the time");
+    assert!(
+        began.elapsed() < PATIENCE,
+        "woken by the append, not by the time"
+    );
     broker.stop().await;
 }
 
@@ -107,7 +131,10 @@ async fn many_pipelined_requests_are_all_answered_in_order() {
 #[tokio::test]
 async fn a_frame_beyond_the_limit_ends_the_connection() {
     let dir = tempfile::tempdir().unwrap();
-    let limits = ConnectionLimits { request_bytes_max: 1024, ..Default::default() };
+    let limits = ConnectionLimits {
+        request_bytes_max: 1024,
+        ..Default::default()
+    };
     let broker = TestBroker::with(millstream_broker::BrokerOptions {
         limits,
         ..options(dir.path())
@@ -115,7 +142,11 @@ async fn a_frame_beyond_the_limit_ends_the_connection() {
     .await;
     for length in [1025i32, i32::MAX, -1, 3] {
         let mut client = broker.client().await;
-        client.stream.write_all(&length.to_be_bytes()).await.unwrap();
+        client
+            .stream
+            .write_all(&length.to_be_bytes())
+            .await
+            .unwrap();
         assert_eq!(client.frame().await, None, "length {length}");
     }
     let mut client = broker.client().await;
@@ -144,7 +175,9 @@ async fn garbage_ends_the_connection_and_nothing_else() {
 async fn connections_of_one_address_are_limited_and_places_are_given_back() {
     let dir = tempfile::tempdir().unwrap();
     let mut options = options(dir.path());
-    options.configs.insert("max.connections.per.ip".into(), "2".into());
+    options
+        .configs
+        .insert("max.connections.per.ip".into(), "2".into());
     let broker = TestBroker::with(options).await;
     let mut first = broker.client().await;
     let mut second = broker.client().await;
@@ -153,7 +186,10 @@ async fn connections_of_one_address_are_limited_and_places_are_given_back() {
     let mut third = broker.client().await;
     third.send(&hello(), 3).await;
     assert_eq!(third.frame().await, None, "a third connection is refused");
-    assert_eq!(broker.handle.state().stats().snapshot().connections_refused, 1);
+    assert_eq!(
+        broker.handle.state().stats().snapshot().connections_refused,
+        1
+    );
 
     drop(first);
     eventually("the place is free", async || {
@@ -169,7 +205,9 @@ async fn connections_of_one_address_are_limited_and_places_are_given_back() {
 async fn an_idle_connection_is_closed_and_a_waiting_one_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let mut options = options(dir.path());
-    options.configs.insert("connections.max.idle.ms".into(), "300".into());
+    options
+        .configs
+        .insert("connections.max.idle.ms".into(), "300".into());
     let broker = TestBroker::with(options).await;
     let mut client = broker.client().await;
     create_topic(&mut client, "orders", 1, &[]).await;
@@ -177,7 +215,11 @@ async fn an_idle_connection_is_closed_and_a_waiting_one_is_not() {
         max_wait_ms: 1_000,
         ..fetch_request("orders", 0, 0)
     };
-    assert_eq!(client.call(&fetch, 12).await.error_code, 0, "it waited longer than idle");
+    assert_eq!(
+        client.call(&fetch, 12).await.error_code,
+        0,
+        "it waited longer than idle"
+    );
     assert_eq!(client.frame().await, None, "closed after it was idle");
     broker.stop().await;
 }
@@ -205,7 +247,11 @@ async fn a_stop_answers_what_waits_and_ends_quickly() {
         broker.stop()
     );
     assert_eq!(response.error_code, 0);
-    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        began.elapsed()
+    );
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }
 
@@ -215,10 +261,14 @@ async fn acks_0_has_no_answer_and_a_failure_closes_the_connection() {
     let broker = TestBroker::start(dir.path()).await;
     let mut client = broker.client().await;
     create_topic(&mut client, "orders", 1, &[]).await;
-    client.send(&produce_request("orders", 0, 0, batch(&["a"])), 9).await;
+    client
+        .send(&produce_request("orders", 0, 0, batch(&["a"])), 9)
+        .await;
     // The next answer is that of the next request.
     assert_eq!(client.call(&hello(), 3).await.error_code, 0);
-    client.send(&produce_request("nowhere", 0, 0, batch(&["a"])), 9).await;
+    client
+        .send(&produce_request("nowhere", 0, 0, batch(&["a"])), 9)
+        .await;
     assert_eq!(client.frame().await, None);
     broker.stop().await;
 }
@@ -236,8 +286,20 @@ async fn a_client_that_takes_no_answers_is_cut_off() {
     })
     .await;
     let mut client = broker.client().await;
-    create_topic(&mut client, "orders", 1, &[("max.message.bytes", "20000000")]).await;
-    produce(&mut client, "orders", 0, batch(&["x".repeat(10_000_000).as_str()])).await;
+    create_topic(
+        &mut client,
+        "orders",
+        1,
+        &[("max.message.bytes", "20000000")],
+    )
+    .await;
+    produce(
+        &mut client,
+        "orders",
+        0,
+        batch(&["x".repeat(10_000_000).as_str()]),
+    )
+    .await;
     let fetch = millstream_wire::messages::fetch::FetchRequest {
         max_bytes: 50 << 20,
         ..fetch_request("orders", 0, 0)
@@ -264,7 +326,10 @@ async fn metadata_of_a_node_that_restarted_keeps_cluster_and_topics() {
     let broker = TestBroker::start(dir.path()).await;
     let mut client = broker.client().await;
     let id = create_topic(&mut client, "orders", 2, &[]).await;
-    let all = MetadataRequest { topics: None, ..Default::default() };
+    let all = MetadataRequest {
+        topics: None,
+        ..Default::default()
+    };
     let before = client.call(&all, 12).await;
     drop(client);
     broker.stop().await;
@@ -274,7 +339,10 @@ async fn metadata_of_a_node_that_restarted_keeps_cluster_and_topics() {
     assert_eq!(after.cluster_id, before.cluster_id);
     assert_eq!(after.topics[0].topic_id, id);
     let port = i32::from(broker.handle.address().port());
-    assert_eq!(after.brokers[0].port, port, "advertised where it listens now");
+    assert_eq!(
+        after.brokers[0].port, port,
+        "advertised where it listens now"
+    );
     // KIP-320: a leader that came back leads in a new epoch.
     let epoch = |m: &millstream_wire::messages::metadata::MetadataResponse| {
         m.topics[0].partitions[0].leader_epoch

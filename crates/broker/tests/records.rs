@@ -44,10 +44,17 @@ async fn fetch(client: &mut Client, request: &FetchRequest) -> FetchResponse {
 async fn a_fetch_mid_batch_returns_the_whole_batch() {
     let (_dir, broker, mut client) = broker_with("t").await;
     produce(&mut client, "t", 0, batch(&["a", "b", "c"])).await;
-    let fetched = only(fetch(&mut client, &fetch_request("t", 0, 1)).await.responses);
+    let fetched = only(
+        fetch(&mut client, &fetch_request("t", 0, 1))
+            .await
+            .responses,
+    );
     assert_eq!(fetched.high_watermark, 3);
     let read = records(fetched.records);
-    assert_eq!(read.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(
+        read.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(),
+        [0, 1, 2]
+    );
     broker.stop().await;
 }
 
@@ -64,9 +71,20 @@ async fn the_first_batch_is_returned_though_larger_than_the_bounds() {
     request.topics[0].partitions[0].partition_max_bytes = 500;
     request.topics.push(fetch_topic("t", Uuid::nil(), 1, 0));
     let response = fetch(&mut client, &request).await;
-    let partitions: Vec<_> = response.responses.into_iter().flat_map(|t| t.partitions).collect();
-    let counts: Vec<_> = partitions.into_iter().map(|p| records(p.records).len()).collect();
-    assert_eq!(counts, [1, 0], "one batch of the first partition, nothing beyond");
+    let partitions: Vec<_> = response
+        .responses
+        .into_iter()
+        .flat_map(|t| t.partitions)
+        .collect();
+    let counts: Vec<_> = partitions
+        .into_iter()
+        .map(|p| records(p.records).len())
+        .collect();
+    assert_eq!(
+        counts,
+        [1, 0],
+        "one batch of the first partition, nothing beyond"
+    );
     broker.stop().await;
 }
 
@@ -92,7 +110,10 @@ async fn a_fetch_at_the_end_waits_and_one_beyond_it_is_told_at_once() {
         code(response.responses[1].partitions[0].error_code),
         ErrorCode::UnknownTopicOrPartition
     );
-    assert!(began.elapsed() < Duration::from_secs(20), "an error completes the fetch");
+    assert!(
+        began.elapsed() < Duration::from_secs(20),
+        "an error completes the fetch"
+    );
     broker.stop().await;
 }
 
@@ -132,7 +153,10 @@ async fn an_incremental_session_tells_only_news() {
         ..fetch_request("t", 0, 0)
     };
     let second = fetch(&mut client, &again(1)).await;
-    assert_eq!((second.session_id, second.responses.len()), (first.session_id, 0));
+    assert_eq!(
+        (second.session_id, second.responses.len()),
+        (first.session_id, 0)
+    );
 
     produce(&mut client, "t", 1, batch(&["a"])).await;
     let third = only(fetch(&mut client, &again(2)).await.responses);
@@ -140,7 +164,10 @@ async fn an_incremental_session_tells_only_news() {
 
     let wrong = fetch(&mut client, &again(9)).await;
     assert_eq!(code(wrong.error_code), ErrorCode::InvalidFetchSessionEpoch);
-    let unknown = FetchRequest { session_id: 12345, ..again(1) };
+    let unknown = FetchRequest {
+        session_id: 12345,
+        ..again(1)
+    };
     let unknown = fetch(&mut client, &unknown).await;
     assert_eq!(code(unknown.error_code), ErrorCode::FetchSessionIdNotFound);
     broker.stop().await;
@@ -161,7 +188,11 @@ async fn a_session_notices_that_its_topic_was_created_again() {
     };
     let first = client.call(&request, 16).await;
     let codes = |response: &FetchResponse| -> Vec<(Uuid, ErrorCode)> {
-        response.responses.iter().map(|t| (t.topic_id, code(t.partitions[0].error_code))).collect()
+        response
+            .responses
+            .iter()
+            .map(|t| (t.topic_id, code(t.partitions[0].error_code)))
+            .collect()
     };
     assert_eq!(
         codes(&first),
@@ -183,7 +214,10 @@ async fn a_session_notices_that_its_topic_was_created_again() {
     let second = client.call(&next, 16).await;
     assert_eq!(
         codes(&second),
-        [(old, ErrorCode::InconsistentTopicId), (unknown, ErrorCode::UnknownTopicId)],
+        [
+            (old, ErrorCode::InconsistentTopicId),
+            (unknown, ErrorCode::UnknownTopicId)
+        ],
         "an id that is not known stays and answers its error"
     );
     broker.stop().await;
@@ -203,7 +237,10 @@ async fn a_duplicate_is_acknowledged_with_its_first_offset_and_a_gap_is_not() {
     };
     for offset in [0, 2, 4] {
         let produced = produce(&mut client, "t", 0, idempotent(offset)).await;
-        assert_eq!((produced.error_code, produced.base_offset), (0, i64::from(offset)));
+        assert_eq!(
+            (produced.error_code, produced.base_offset),
+            (0, i64::from(offset))
+        );
     }
     let again = produce(&mut client, "t", 0, idempotent(2)).await;
     assert_eq!((again.error_code, again.base_offset), (0, 2));
@@ -216,7 +253,13 @@ async fn a_duplicate_is_acknowledged_with_its_first_offset_and_a_gap_is_not() {
 async fn batches_that_cannot_be_stored_are_refused_by_partition() {
     let (_dir, broker, mut client) = broker_with("t").await;
     create_topic(&mut client, "small", 1, &[("max.message.bytes", "200")]).await;
-    create_topic(&mut client, "compacted", 1, &[("cleanup.policy", "compact")]).await;
+    create_topic(
+        &mut client,
+        "compacted",
+        1,
+        &[("cleanup.policy", "compact")],
+    )
+    .await;
     let mut refused = async |topic: &str, records: Bytes| {
         let response = produce(&mut client, topic, 0, records).await;
         (code(response.error_code), response.record_errors)
@@ -226,7 +269,10 @@ async fn batches_that_cannot_be_stored_are_refused_by_partition() {
     assert_eq!(refused("t", Bytes::new()).await.0, ErrorCode::InvalidRecord);
     let mut damaged = batch(&["a"]).to_vec();
     *damaged.last_mut().unwrap() ^= 1;
-    assert_eq!(refused("t", damaged.into()).await.0, ErrorCode::CorruptMessage);
+    assert_eq!(
+        refused("t", damaged.into()).await.0,
+        ErrorCode::CorruptMessage
+    );
     let large = batch(&["x".repeat(1_000).as_str()]);
     assert_eq!(refused("small", large).await.0, ErrorCode::MessageTooLarge);
     assert_eq!(
@@ -239,9 +285,14 @@ async fn batches_that_cannot_be_stored_are_refused_by_partition() {
     builder.append(1, None, Some(b"v"), &[]).unwrap();
     let (error, records) = refused("compacted", builder.build().unwrap()).await;
     assert_eq!(error, ErrorCode::InvalidRecord);
-    assert_eq!(records.iter().map(|r| r.batch_index).collect::<Vec<_>>(), [1]);
+    assert_eq!(
+        records.iter().map(|r| r.batch_index).collect::<Vec<_>>(),
+        [1]
+    );
 
-    let odd_acks = client.call(&produce_request("t", 0, 2, batch(&["a"])), 9).await;
+    let odd_acks = client
+        .call(&produce_request("t", 0, 2, batch(&["a"])), 9)
+        .await;
     assert_eq!(
         code(odd_acks.responses[0].partition_responses[0].error_code),
         ErrorCode::InvalidRequiredAcks
@@ -257,9 +308,15 @@ async fn too_few_replicas_refuse_acks_all_before_the_append() {
     create_topic(&mut client, "t", 1, &[("min.insync.replicas", "2")]).await;
     let refused = produce(&mut client, "t", 0, batch(&["a"])).await;
     assert_eq!(code(refused.error_code), ErrorCode::NotEnoughReplicas);
-    let taken = client.call(&produce_request("t", 0, 1, batch(&["b"])), 9).await;
+    let taken = client
+        .call(&produce_request("t", 0, 1, batch(&["b"])), 9)
+        .await;
     let taken = &taken.responses[0].partition_responses[0];
-    assert_eq!((taken.error_code, taken.base_offset), (0, 0), "nothing was appended before");
+    assert_eq!(
+        (taken.error_code, taken.base_offset),
+        (0, 0),
+        "nothing was appended before"
+    );
     broker.stop().await;
 }
 
@@ -268,11 +325,24 @@ async fn log_append_time_is_written_into_the_batch_and_told() {
     let dir = tempfile::tempdir().unwrap();
     let broker = TestBroker::start(dir.path()).await;
     let mut client = broker.client().await;
-    create_topic(&mut client, "t", 1, &[("message.timestamp.type", "LogAppendTime")]).await;
+    create_topic(
+        &mut client,
+        "t",
+        1,
+        &[("message.timestamp.type", "LogAppendTime")],
+    )
+    .await;
     let produced = produce(&mut client, "t", 0, batch(&["a"])).await;
     assert!(produced.log_append_time_ms > 1_600_000_000_000);
-    let fetched = only(fetch(&mut client, &fetch_request("t", 0, 0)).await.responses);
-    let stored = split_batches(fetched.records.unwrap()).next().unwrap().unwrap();
+    let fetched = only(
+        fetch(&mut client, &fetch_request("t", 0, 0))
+            .await
+            .responses,
+    );
+    let stored = split_batches(fetched.records.unwrap())
+        .next()
+        .unwrap()
+        .unwrap();
     stored.verify_crc().unwrap();
     let record = stored.records().unwrap().next().unwrap().unwrap();
     assert_eq!(record.timestamp, produced.log_append_time_ms);
@@ -325,14 +395,21 @@ async fn deleted_records_move_the_start_and_are_out_of_range() {
     let delete = |offset| DeleteRecordsRequest {
         topics: vec![DeleteRecordsTopic {
             name: "t".into(),
-            partitions: vec![DeleteRecordsPartition { partition_index: 0, offset }],
+            partitions: vec![DeleteRecordsPartition {
+                partition_index: 0,
+                offset,
+            }],
         }],
         timeout_ms: 1_000,
     };
     let answer = client.call(&delete(2), 2).await.topics[0].partitions[0].clone();
     assert_eq!((answer.error_code, answer.low_watermark), (0, 2));
     assert_eq!(list(&mut client, -2, 0).await.offset, 2);
-    let fetched = only(fetch(&mut client, &fetch_request("t", 0, 0)).await.responses);
+    let fetched = only(
+        fetch(&mut client, &fetch_request("t", 0, 0))
+            .await
+            .responses,
+    );
     assert_eq!(code(fetched.error_code), ErrorCode::OffsetOutOfRange);
     let beyond = client.call(&delete(9), 2).await.topics[0].partitions[0].clone();
     assert_eq!(code(beyond.error_code), ErrorCode::OffsetOutOfRange);
@@ -354,8 +431,15 @@ async fn records_and_epochs_survive_a_restart_and_old_epochs_are_fenced() {
     let broker = TestBroker::start(dir.path()).await;
     let mut client = broker.client().await;
     produce(&mut client, "t", 0, batch(&["c"])).await;
-    let fetched = only(fetch(&mut client, &fetch_request("t", 0, 0)).await.responses);
-    let values: Vec<_> = records(fetched.records).into_iter().map(|(_, value)| value).collect();
+    let fetched = only(
+        fetch(&mut client, &fetch_request("t", 0, 0))
+            .await
+            .responses,
+    );
+    let values: Vec<_> = records(fetched.records)
+        .into_iter()
+        .map(|(_, value)| value)
+        .collect();
     assert_eq!(values, ["a", "b", "c"]);
 
     let ended = |epoch| OffsetForLeaderEpochRequest {
@@ -370,9 +454,17 @@ async fn records_and_epochs_survive_a_restart_and_old_epochs_are_fenced() {
         }],
     };
     let end = client.call(&ended(0), 4).await.topics[0].partitions[0].clone();
-    assert_eq!((end.leader_epoch, end.end_offset), (0, 2), "epoch 0 ended at the restart");
+    assert_eq!(
+        (end.leader_epoch, end.end_offset),
+        (0, 2),
+        "epoch 0 ended at the restart"
+    );
     let end = client.call(&ended(7), 4).await.topics[0].partitions[0].clone();
-    assert_eq!((end.leader_epoch, end.end_offset), (-1, -1), "not known yet");
+    assert_eq!(
+        (end.leader_epoch, end.end_offset),
+        (-1, -1),
+        "not known yet"
+    );
 
     let mut stale = fetch_request("t", 0, 0);
     stale.topics[0].partitions[0].current_leader_epoch = 0;
@@ -397,14 +489,21 @@ async fn every_version_of_produce_and_fetch_carries_the_same_records() {
         }
         let response = client.call(&request, version).await;
         let partition = &response.responses[0].partition_responses[0];
-        assert_eq!((partition.error_code, partition.base_offset), (0, i64::from(version) - 3));
+        assert_eq!(
+            (partition.error_code, partition.base_offset),
+            (0, i64::from(version) - 3)
+        );
     }
     for version in 4..=18 {
         let mut request = fetch_request("t", 0, 0);
         request.topics[0].topic_id = id;
         let response = client.call(&request, version).await;
         assert_eq!(response.error_code, 0, "version {version}");
-        assert_eq!(records(only(response.responses).records).len(), 11, "version {version}");
+        assert_eq!(
+            records(only(response.responses).records).len(),
+            11,
+            "version {version}"
+        );
     }
     broker.stop().await;
 }

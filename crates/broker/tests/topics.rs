@@ -42,7 +42,15 @@ async fn metadata(client: &mut Client, names: Option<&[&str]>, version: i16) -> 
             })
             .collect()
     });
-    client.call(&MetadataRequest { topics, ..Default::default() }, version).await
+    client
+        .call(
+            &MetadataRequest {
+                topics,
+                ..Default::default()
+            },
+            version,
+        )
+        .await
 }
 
 #[tokio::test]
@@ -77,11 +85,17 @@ async fn a_topic_is_created_when_it_is_asked_for_and_only_if_allowed() {
     let broker = TestBroker::with(options).await;
     let mut client = broker.client().await;
     let made = metadata(&mut client, Some(&["auto"]), 12).await;
-    assert_eq!((made.topics[0].error_code, made.topics[0].partitions.len()), (0, 3));
+    assert_eq!(
+        (made.topics[0].error_code, made.topics[0].partitions.len()),
+        (0, 3)
+    );
     let produced = produce(&mut client, "auto", 2, batch(&["a"])).await;
     assert_eq!(produced.error_code, 0, "it can be written to at once");
     let bad = metadata(&mut client, Some(&["no/topic"]), 12).await;
-    assert_eq!(code(bad.topics[0].error_code), ErrorCode::InvalidTopicException);
+    assert_eq!(
+        code(bad.topics[0].error_code),
+        ErrorCode::InvalidTopicException
+    );
 
     let asked = MetadataRequest {
         topics: Some(vec![MetadataRequestTopic {
@@ -92,11 +106,26 @@ async fn a_topic_is_created_when_it_is_asked_for_and_only_if_allowed() {
         ..Default::default()
     };
     let refused = client.call(&asked, 12).await;
-    assert_eq!(code(refused.topics[0].error_code), ErrorCode::UnknownTopicOrPartition);
+    assert_eq!(
+        code(refused.topics[0].error_code),
+        ErrorCode::UnknownTopicOrPartition
+    );
 
-    alter(&mut client, BROKER, "", "auto.create.topics.enable", 0, "false").await.unwrap();
+    alter(
+        &mut client,
+        BROKER,
+        "",
+        "auto.create.topics.enable",
+        0,
+        "false",
+    )
+    .await
+    .unwrap();
     let off = metadata(&mut client, Some(&["not-made"]), 12).await;
-    assert_eq!(code(off.topics[0].error_code), ErrorCode::UnknownTopicOrPartition);
+    assert_eq!(
+        code(off.topics[0].error_code),
+        ErrorCode::UnknownTopicOrPartition
+    );
     broker.stop().await;
 }
 
@@ -107,7 +136,10 @@ async fn create(client: &mut Client, topic: CreatableTopic, validate: bool) -> (
         validate_only: validate,
     };
     let result = client.call(&request, 7).await.topics.remove(0);
-    (code(result.error_code), result.error_message.unwrap_or_default())
+    (
+        code(result.error_code),
+        result.error_message.unwrap_or_default(),
+    )
 }
 
 fn topic(name: &str) -> CreatableTopic {
@@ -142,10 +174,25 @@ async fn a_topic_that_cannot_be_is_refused_with_its_reason() {
     };
     let cases = [
         (topic(".."), ErrorCode::InvalidTopicException),
-        (CreatableTopic { num_partitions: 0, ..topic("t") }, ErrorCode::InvalidPartitions),
-        (CreatableTopic { num_partitions: -7, ..topic("t") }, ErrorCode::InvalidPartitions),
         (
-            CreatableTopic { replication_factor: 2, ..topic("t") },
+            CreatableTopic {
+                num_partitions: 0,
+                ..topic("t")
+            },
+            ErrorCode::InvalidPartitions,
+        ),
+        (
+            CreatableTopic {
+                num_partitions: -7,
+                ..topic("t")
+            },
+            ErrorCode::InvalidPartitions,
+        ),
+        (
+            CreatableTopic {
+                replication_factor: 2,
+                ..topic("t")
+            },
             ErrorCode::InvalidReplicationFactor,
         ),
         (config("compression.type", "gzip"), ErrorCode::InvalidConfig),
@@ -161,10 +208,23 @@ async fn a_topic_that_cannot_be_is_refused_with_its_reason() {
             assert!(!message.is_empty());
         }
     }
-    assert_eq!(create(&mut client, topic("t"), true).await.0, ErrorCode::None);
-    assert_eq!(metadata(&mut client, None, 12).await.topics.len(), 0, "only validated");
-    assert_eq!(create(&mut client, assigned(0, 1), false).await.0, ErrorCode::None);
-    assert_eq!(create(&mut client, topic("t"), false).await.0, ErrorCode::TopicAlreadyExists);
+    assert_eq!(
+        create(&mut client, topic("t"), true).await.0,
+        ErrorCode::None
+    );
+    assert_eq!(
+        metadata(&mut client, None, 12).await.topics.len(),
+        0,
+        "only validated"
+    );
+    assert_eq!(
+        create(&mut client, assigned(0, 1), false).await.0,
+        ErrorCode::None
+    );
+    assert_eq!(
+        create(&mut client, topic("t"), false).await.0,
+        ErrorCode::TopicAlreadyExists
+    );
 
     let twice = CreateTopicsRequest {
         topics: vec![topic("u"), topic("u")],
@@ -186,13 +246,19 @@ async fn topics_are_deleted_by_name_and_by_id_with_their_files() {
     let id = create_topic(&mut client, "by-id", 1, &[]).await;
     assert!(dir.path().join("by-name-1").exists());
     let by_id = |topic_id, name: Option<&str>| DeleteTopicsRequest {
-        topics: vec![DeleteTopicState { name: name.map(str::to_owned), topic_id }],
+        topics: vec![DeleteTopicState {
+            name: name.map(str::to_owned),
+            topic_id,
+        }],
         timeout_ms: 1_000,
         ..Default::default()
     };
     let mut delete = async |request: &DeleteTopicsRequest, version| {
         let response = client.call(request, version).await;
-        (code(response.responses[0].error_code), response.responses[0].topic_id)
+        (
+            code(response.responses[0].error_code),
+            response.responses[0].topic_id,
+        )
     };
     let by_name = DeleteTopicsRequest {
         topic_names: vec!["by-name".into()],
@@ -200,10 +266,19 @@ async fn topics_are_deleted_by_name_and_by_id_with_their_files() {
         ..Default::default()
     };
     assert_eq!(delete(&by_name, 4).await.0, ErrorCode::None);
-    assert_eq!(delete(&by_name, 4).await.0, ErrorCode::UnknownTopicOrPartition);
+    assert_eq!(
+        delete(&by_name, 4).await.0,
+        ErrorCode::UnknownTopicOrPartition
+    );
     assert_eq!(delete(&by_id(id, None), 6).await, (ErrorCode::None, id));
-    assert_eq!(delete(&by_id(id, None), 6).await.0, ErrorCode::UnknownTopicId);
-    assert_eq!(delete(&by_id(id, Some("by-id")), 6).await.0, ErrorCode::InvalidRequest);
+    assert_eq!(
+        delete(&by_id(id, None), 6).await.0,
+        ErrorCode::UnknownTopicId
+    );
+    assert_eq!(
+        delete(&by_id(id, Some("by-id")), 6).await.0,
+        ErrorCode::InvalidRequest
+    );
     assert!(!dir.path().join("by-name-1").exists());
     assert!(!dir.path().join("by-id-0").exists());
     broker.stop().await;
@@ -231,7 +306,10 @@ async fn partitions_are_added_and_can_be_written_to() {
     assert_eq!(grow(3, true).await, ErrorCode::None);
     assert_eq!(grow(3, false).await, ErrorCode::None);
     assert_eq!(grow(2, false).await, ErrorCode::InvalidPartitions);
-    assert_eq!(produce(&mut client, "t", 2, batch(&["a"])).await.error_code, 0);
+    assert_eq!(
+        produce(&mut client, "t", 2, batch(&["a"])).await.error_code,
+        0
+    );
     broker.stop().await;
 }
 
@@ -256,7 +334,11 @@ async fn alter(
         validate_only: false,
     };
     let response = client.call(&request, 1).await.responses.remove(0);
-    if response.error_code == 0 { Ok(()) } else { Err(response.error_message.unwrap_or_default()) }
+    if response.error_code == 0 {
+        Ok(())
+    } else {
+        Err(response.error_message.unwrap_or_default())
+    }
 }
 
 async fn describe(
@@ -275,7 +357,12 @@ async fn describe(
         include_documentation: true,
     };
     let mut result = client.call(&request, 4).await.results.remove(0);
-    assert_eq!((result.error_code, result.configs.len()), (0, 1), "{:?}", result.error_message);
+    assert_eq!(
+        (result.error_code, result.configs.len()),
+        (0, 1),
+        "{:?}",
+        result.error_message
+    );
     result.configs.remove(0)
 }
 
@@ -283,29 +370,53 @@ async fn describe(
 async fn settings_are_described_as_they_are_in_force() {
     let dir = tempfile::tempdir().unwrap();
     let mut options = options(dir.path());
-    options.configs.insert("log.retention.ms".into(), "4000".into());
+    options
+        .configs
+        .insert("log.retention.ms".into(), "4000".into());
     let broker = TestBroker::with(options).await;
     let mut client = broker.client().await;
     create_topic(&mut client, "t", 1, &[("cleanup.policy", "compact")]).await;
 
     let policy = describe(&mut client, TOPIC, "t", "cleanup.policy").await;
-    assert_eq!((policy.value.as_deref(), policy.config_source), (Some("compact"), 1));
+    assert_eq!(
+        (policy.value.as_deref(), policy.config_source),
+        (Some("compact"), 1)
+    );
     assert_eq!(policy.config_type, 7, "a list");
     assert!(policy.documentation.is_some_and(|doc| !doc.is_empty()));
 
     let retention = describe(&mut client, TOPIC, "t", "retention.ms").await;
-    assert_eq!((retention.value.as_deref(), retention.config_source), (Some("4000"), 4));
-    let sources: Vec<_> =
-        retention.synonyms.iter().map(|s| (s.name.as_str(), s.source)).collect();
+    assert_eq!(
+        (retention.value.as_deref(), retention.config_source),
+        (Some("4000"), 4)
+    );
+    let sources: Vec<_> = retention
+        .synonyms
+        .iter()
+        .map(|s| (s.name.as_str(), s.source))
+        .collect();
     assert_eq!(sources, [("log.retention.ms", 4), ("log.retention.ms", 5)]);
 
-    alter(&mut client, BROKER, "1", "log.retention.ms", 0, "3000").await.unwrap();
-    alter(&mut client, TOPIC, "t", "retention.ms", 0, "2000").await.unwrap();
+    alter(&mut client, BROKER, "1", "log.retention.ms", 0, "3000")
+        .await
+        .unwrap();
+    alter(&mut client, TOPIC, "t", "retention.ms", 0, "2000")
+        .await
+        .unwrap();
     let retention = describe(&mut client, TOPIC, "t", "retention.ms").await;
-    assert_eq!((retention.value.as_deref(), retention.config_source), (Some("2000"), 1));
+    assert_eq!(
+        (retention.value.as_deref(), retention.config_source),
+        (Some("2000"), 1)
+    );
     let log = broker.handle.state().partition("t", 0).unwrap().log;
-    assert_eq!(log.config().retention_ms, Some(2_000), "it is in force, not only told");
-    alter(&mut client, TOPIC, "t", "retention.ms", 1, "").await.unwrap();
+    assert_eq!(
+        log.config().retention_ms,
+        Some(2_000),
+        "it is in force, not only told"
+    );
+    alter(&mut client, TOPIC, "t", "retention.ms", 1, "")
+        .await
+        .unwrap();
     assert_eq!(log.config().retention_ms, Some(3_000));
 
     let at_start = describe(&mut client, BROKER, "1", "group.max.size").await;
@@ -332,7 +443,10 @@ async fn a_change_that_would_do_nothing_or_harm_is_refused() {
     ];
     for (resource_type, resource, name, operation, value) in cases {
         let refused = alter(&mut client, resource_type, resource, name, operation, value).await;
-        assert!(refused.as_ref().is_err_and(|e| !e.is_empty()), "{name} {operation} {value}");
+        assert!(
+            refused.as_ref().is_err_and(|e| !e.is_empty()),
+            "{name} {operation} {value}"
+        );
     }
     broker.stop().await;
 }
@@ -343,10 +457,14 @@ async fn a_list_that_was_never_set_is_appended_to_as_its_default() {
     let broker = TestBroker::start(dir.path()).await;
     let mut client = broker.client().await;
     create_topic(&mut client, "t", 1, &[]).await;
-    alter(&mut client, TOPIC, "t", "cleanup.policy", 2, "compact").await.unwrap();
+    alter(&mut client, TOPIC, "t", "cleanup.policy", 2, "compact")
+        .await
+        .unwrap();
     let policy = describe(&mut client, TOPIC, "t", "cleanup.policy").await;
     assert_eq!(policy.value.as_deref(), Some("delete,compact"));
-    alter(&mut client, TOPIC, "t", "cleanup.policy", 3, "delete").await.unwrap();
+    alter(&mut client, TOPIC, "t", "cleanup.policy", 3, "delete")
+        .await
+        .unwrap();
     let policy = describe(&mut client, TOPIC, "t", "cleanup.policy").await;
     assert_eq!(policy.value.as_deref(), Some("compact"));
     broker.stop().await;
@@ -368,7 +486,10 @@ async fn the_coordinators_topics_are_protected() {
         ..Default::default()
     };
     let refused = client.call(&delete, 5).await;
-    assert_eq!(code(refused.responses[0].error_code), ErrorCode::InvalidRequest);
+    assert_eq!(
+        code(refused.responses[0].error_code),
+        ErrorCode::InvalidRequest
+    );
     broker.stop().await;
 }
 
@@ -380,17 +501,42 @@ async fn the_cluster_and_its_folder_are_described() {
     create_topic(&mut client, "t", 2, &[]).await;
     produce(&mut client, "t", 1, batch(&["a"])).await;
     let cluster = client
-        .call(&DescribeClusterRequest { endpoint_type: 1, ..Default::default() }, 1)
+        .call(
+            &DescribeClusterRequest {
+                endpoint_type: 1,
+                ..Default::default()
+            },
+            1,
+        )
         .await;
     assert_eq!((cluster.cluster_id.len(), cluster.brokers.len()), (22, 1));
     let controllers = client
-        .call(&DescribeClusterRequest { endpoint_type: 2, ..Default::default() }, 1)
+        .call(
+            &DescribeClusterRequest {
+                endpoint_type: 2,
+                ..Default::default()
+            },
+            1,
+        )
         .await;
-    assert_eq!(code(controllers.error_code), ErrorCode::MismatchedEndpointType);
+    assert_eq!(
+        code(controllers.error_code),
+        ErrorCode::MismatchedEndpointType
+    );
 
-    let dirs = client.call(&DescribeLogDirsRequest { topics: None }, 4).await;
-    let topic = dirs.results[0].topics.iter().find(|t| t.name == "t").unwrap();
-    let sizes: Vec<_> = topic.partitions.iter().map(|p| p.partition_size > 0).collect();
+    let dirs = client
+        .call(&DescribeLogDirsRequest { topics: None }, 4)
+        .await;
+    let topic = dirs.results[0]
+        .topics
+        .iter()
+        .find(|t| t.name == "t")
+        .unwrap();
+    let sizes: Vec<_> = topic
+        .partitions
+        .iter()
+        .map(|p| p.partition_size > 0)
+        .collect();
     assert_eq!(sizes, [false, true]);
     broker.stop().await;
 }
@@ -404,7 +550,12 @@ async fn files_of_a_topic_that_the_metadata_does_not_have_are_removed_at_start()
     // As a crash between the two steps of a deletion leaves it.
     let config = millstream_log::LogConfig::default();
     let stray = millstream_core::ids::TopicPartition::new("stray", 0);
-    broker.handle.state().logs().create(&stray, Uuid::from_u128(5), config).unwrap();
+    broker
+        .handle
+        .state()
+        .logs()
+        .create(&stray, Uuid::from_u128(5), config)
+        .unwrap();
     drop(client);
     broker.stop().await;
     assert!(dir.path().join("stray-0").exists());

@@ -30,9 +30,17 @@ impl Handler for CreatePartitions {
                 Ok(()) => (0, None),
                 Err(error) => (error.code.into(), Some(error.message)),
             };
-            results.push(CreatePartitionsTopicResult { name, error_code, error_message });
+            results.push(CreatePartitionsTopicResult {
+                name,
+                error_code,
+                error_message,
+            });
         }
-        CreatePartitionsResponse { results, ..Default::default() }.into()
+        CreatePartitionsResponse {
+            results,
+            ..Default::default()
+        }
+        .into()
     }
 }
 
@@ -47,5 +55,7 @@ async fn create(
             .map(|a| a.broker_ids.into_iter().map(BrokerId).collect())
             .collect()
     });
-    state.add_partitions(topic.name, topic.count, assignments, validate_only).await
+    state
+        .add_partitions(topic.name, topic.count, assignments, validate_only)
+        .await
 }

@@ -35,7 +35,10 @@ impl Handler for CreateTopics {
         let mut results = Vec::with_capacity(request.topics.len());
         let mut answered = std::collections::HashSet::new();
         for topic in &request.topics {
-            if named.get(topic.name.as_str()).is_some_and(|count| *count > 1) {
+            if named
+                .get(topic.name.as_str())
+                .is_some_and(|count| *count > 1)
+            {
                 if answered.insert(&topic.name) {
                     let twice = ApiError::new(
                         ErrorCode::InvalidRequest,
@@ -50,7 +53,11 @@ impl Handler for CreateTopics {
                 Err(error) => failed(topic, error),
             });
         }
-        CreateTopicsResponse { topics: results, ..Default::default() }.into()
+        CreateTopicsResponse {
+            topics: results,
+            ..Default::default()
+        }
+        .into()
     }
 }
 
@@ -62,7 +69,10 @@ async fn create(
     let mut configs = BTreeMap::new();
     for config in &topic.configs {
         let value = config.value.clone().ok_or_else(|| {
-            ApiError::new(ErrorCode::InvalidConfig, format!("'{}' is null", config.name))
+            ApiError::new(
+                ErrorCode::InvalidConfig,
+                format!("'{}' is null", config.name),
+            )
         })?;
         configs.insert(config.name.clone(), value);
     }
@@ -74,7 +84,11 @@ async fn create(
         configs,
         internal: false,
     };
-    if validate_only { state.validate_topic(request) } else { state.create_topic(request).await }
+    if validate_only {
+        state.validate_topic(request)
+    } else {
+        state.create_topic(request).await
+    }
 }
 
 /// -1 leaves it to the broker's defaults (KIP-464).
@@ -93,9 +107,15 @@ fn assignments(topic: &CreatableTopic) -> Result<Option<Vec<Vec<BrokerId>>>, Api
             "name either the replicas of each partition, or how many partitions and replicas",
         ));
     }
-    let by_partition: BTreeMap<i32, &CreatableReplicaAssignment> =
-        topic.assignments.iter().map(|a| (a.partition_index, a)).collect();
-    let consecutive = by_partition.keys().copied().eq(0..topic.assignments.len() as i32);
+    let by_partition: BTreeMap<i32, &CreatableReplicaAssignment> = topic
+        .assignments
+        .iter()
+        .map(|a| (a.partition_index, a))
+        .collect();
+    let consecutive = by_partition
+        .keys()
+        .copied()
+        .eq(0..topic.assignments.len() as i32);
     if !consecutive {
         return Err(ApiError::new(
             ErrorCode::InvalidReplicaAssignment,

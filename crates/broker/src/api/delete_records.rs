@@ -30,8 +30,7 @@ impl Handler for DeleteRecords {
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for partition in topic.partitions {
                 let index = partition.partition_index;
-                let deleted =
-                    delete(&context.state, &topic.name, index, partition.offset).await;
+                let deleted = delete(&context.state, &topic.name, index, partition.offset).await;
                 let (low_watermark, error_code) = match deleted {
                     Ok(low_watermark) => (low_watermark.0, 0),
                     Err(error) => (-1, error.code.into()),
@@ -42,9 +41,16 @@ impl Handler for DeleteRecords {
                     error_code,
                 });
             }
-            topics.push(DeleteRecordsTopicResult { name: topic.name, partitions });
+            topics.push(DeleteRecordsTopicResult {
+                name: topic.name,
+                partitions,
+            });
         }
-        DeleteRecordsResponse { topics, ..Default::default() }.into()
+        DeleteRecordsResponse {
+            topics,
+            ..Default::default()
+        }
+        .into()
     }
 }
 
@@ -60,10 +66,17 @@ pub(crate) async fn delete(
         .partition(topic, partition)
         .map_err(|code| ApiError::new(code, format!("{topic}-{partition}: {}", code.name())))?
         .log;
-    let before = if before == HIGH_WATERMARK { log.high_watermark() } else { Offset(before) };
+    let before = if before == HIGH_WATERMARK {
+        log.high_watermark()
+    } else {
+        Offset(before)
+    };
     let deleted = tokio::task::spawn_blocking(move || log.delete_records_before(before)).await;
     match deleted {
         Ok(low_watermark) => Ok(low_watermark?),
-        Err(stopped) => Err(ApiError::new(ErrorCode::UnknownServerError, stopped.to_string())),
+        Err(stopped) => Err(ApiError::new(
+            ErrorCode::UnknownServerError,
+            stopped.to_string(),
+        )),
     }
 }

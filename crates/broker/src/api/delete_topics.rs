@@ -25,12 +25,19 @@ impl Handler for DeleteTopics {
         let by_name = request
             .topic_names
             .into_iter()
-            .map(|name| DeleteTopicState { name: Some(name), topic_id: TopicId::nil() });
+            .map(|name| DeleteTopicState {
+                name: Some(name),
+                topic_id: TopicId::nil(),
+            });
         let mut responses = Vec::new();
         for asked in by_name.chain(request.topics) {
             responses.push(delete(&context.state, asked).await);
         }
-        DeleteTopicsResponse { responses, ..Default::default() }.into()
+        DeleteTopicsResponse {
+            responses,
+            ..Default::default()
+        }
+        .into()
     }
 }
 
@@ -42,7 +49,10 @@ async fn delete(state: &Arc<BrokerState>, asked: DeleteTopicState) -> DeletableT
             .topic_by_id(asked.topic_id)
             .map(|topic| topic.name.to_string())
             .ok_or_else(|| ApiError::new(ErrorCode::UnknownTopicId, "no topic has this id")),
-        _ => Err(ApiError::new(ErrorCode::InvalidRequest, "name a topic either by name or by id")),
+        _ => Err(ApiError::new(
+            ErrorCode::InvalidRequest,
+            "name a topic either by name or by id",
+        )),
     };
     let id = (!asked.topic_id.is_nil()).then_some(asked.topic_id);
     let deleted = match named {

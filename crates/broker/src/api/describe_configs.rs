@@ -35,24 +35,30 @@ impl Handler for DescribeConfigs {
         let results = request
             .resources
             .into_iter()
-            .map(|resource| match describe(&context.state, &resource, wanted) {
-                Ok(configs) => DescribeConfigsResult {
-                    error_code: 0,
-                    error_message: None,
-                    resource_type: resource.resource_type,
-                    resource_name: resource.resource_name,
-                    configs,
+            .map(
+                |resource| match describe(&context.state, &resource, wanted) {
+                    Ok(configs) => DescribeConfigsResult {
+                        error_code: 0,
+                        error_message: None,
+                        resource_type: resource.resource_type,
+                        resource_name: resource.resource_name,
+                        configs,
+                    },
+                    Err(error) => DescribeConfigsResult {
+                        error_code: error.code.into(),
+                        error_message: Some(error.message),
+                        resource_type: resource.resource_type,
+                        resource_name: resource.resource_name,
+                        configs: Vec::new(),
+                    },
                 },
-                Err(error) => DescribeConfigsResult {
-                    error_code: error.code.into(),
-                    error_message: Some(error.message),
-                    resource_type: resource.resource_type,
-                    resource_name: resource.resource_name,
-                    configs: Vec::new(),
-                },
-            })
+            )
             .collect();
-        DescribeConfigsResponse { results, ..Default::default() }.into()
+        DescribeConfigsResponse {
+            results,
+            ..Default::default()
+        }
+        .into()
     }
 }
 
@@ -77,7 +83,9 @@ fn describe(
     match resource.resource_type {
         RESOURCE_TOPIC => {
             let name = &resource.resource_name;
-            let topic = image.topic(name).ok_or_else(|| ApiError::unknown_topic(name))?;
+            let topic = image
+                .topic(name)
+                .ok_or_else(|| ApiError::unknown_topic(name))?;
             let resolve = |def| result(&view.topic(&topic.configs, def), wanted);
             Ok(TOPIC_CONFIGS.iter().filter(asked).map(resolve).collect())
         }
@@ -90,7 +98,12 @@ fn describe(
                 !cluster_only || image.cluster_configs().contains_key(def.name)
             };
             let resolve = |def| result(&view.broker(def), wanted);
-            Ok(BROKER_CONFIGS.iter().filter(asked).filter(set_for_all).map(resolve).collect())
+            Ok(BROKER_CONFIGS
+                .iter()
+                .filter(asked)
+                .filter(set_for_all)
+                .map(resolve)
+                .collect())
         }
         other => Err(ApiError::new(
             ErrorCode::InvalidRequest,
@@ -113,13 +126,15 @@ pub(super) fn check_broker(state: &BrokerState, name: &str) -> Result<(), ApiErr
 fn result(resolved: &ResolvedConfig, wanted: Wanted) -> DescribeConfigsResourceResult {
     let def = resolved.def;
     let shown = |value: &str| (!def.sensitive).then(|| value.to_owned());
-    let synonyms = resolved.values.iter().filter(|_| wanted.synonyms).map(|value| {
-        DescribeConfigsSynonym {
+    let synonyms = resolved
+        .values
+        .iter()
+        .filter(|_| wanted.synonyms)
+        .map(|value| DescribeConfigsSynonym {
             name: value.name.to_owned(),
             value: shown(&value.value),
             source: source_code(value.source),
-        }
-    });
+        });
     DescribeConfigsResourceResult {
         name: def.name.to_owned(),
         value: shown(resolved.value()),

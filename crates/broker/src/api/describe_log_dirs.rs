@@ -21,9 +21,12 @@ impl Handler for DescribeLogDirs {
         request: DescribeLogDirsRequest,
     ) -> Answer<DescribeLogDirsResponse> {
         // Null means all.
-        let asked: Option<HashMap<String, Vec<i32>>> = request
-            .topics
-            .map(|topics| topics.into_iter().map(|t| (t.topic, t.partitions)).collect());
+        let asked: Option<HashMap<String, Vec<i32>>> = request.topics.map(|topics| {
+            topics
+                .into_iter()
+                .map(|t| (t.topic, t.partitions))
+                .collect()
+        });
         let mut topics = Vec::new();
         for hosted in context.state.hosted_all() {
             let name = &*hosted.topic.name;
@@ -43,7 +46,10 @@ impl Handler for DescribeLogDirs {
                 })
                 .collect();
             if !partitions.is_empty() {
-                topics.push(DescribeLogDirsTopic { name: name.to_owned(), partitions });
+                topics.push(DescribeLogDirsTopic {
+                    name: name.to_owned(),
+                    partitions,
+                });
             }
         }
         // Total and usable bytes stay at -1, unknown: the seam to the disk
@@ -53,6 +59,10 @@ impl Handler for DescribeLogDirs {
             topics,
             ..Default::default()
         }];
-        DescribeLogDirsResponse { results, ..Default::default() }.into()
+        DescribeLogDirsResponse {
+            results,
+            ..Default::default()
+        }
+        .into()
     }
 }

@@ -34,12 +34,19 @@ impl Handler for Fetch {
         }
         let by_id = context.api_version >= VERSION_IDS;
         let bounds = bounds(&context.state, &request);
-        let opened = context.state.fetch_sessions().open(session_request(request, by_id));
+        let opened = context
+            .state
+            .fetch_sessions()
+            .open(session_request(request, by_id));
         let (mode, wanted) = match opened {
             Ok(opened) => opened,
             Err(code) => return refused(code).into(),
         };
-        let shape = Shape { mode, by_id, committed: bounds.up_to == UpTo::LastStable };
+        let shape = Shape {
+            mode,
+            by_id,
+            committed: bounds.up_to == UpTo::LastStable,
+        };
         let reading = Reading::new(Arc::clone(&context.state), wanted, bounds);
         match reading.attempt().await {
             Some(read) => shape.response(&context.state, read).into(),
@@ -52,14 +59,21 @@ impl Handler for Fetch {
 }
 
 fn refused(code: ErrorCode) -> FetchResponse {
-    FetchResponse { error_code: code.into(), ..Default::default() }
+    FetchResponse {
+        error_code: code.into(),
+        ..Default::default()
+    }
 }
 
 fn bounds(state: &BrokerState, request: &FetchRequest) -> Bounds {
     let size = |n: i32| usize::try_from(n).unwrap_or(0);
     let wait_max = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     Bounds {
-        up_to: if request.isolation_level == 1 { UpTo::LastStable } else { UpTo::HighWatermark },
+        up_to: if request.isolation_level == 1 {
+            UpTo::LastStable
+        } else {
+            UpTo::HighWatermark
+        },
         bytes_min: size(request.min_bytes),
         bytes_max: size(request.max_bytes).min(state.settings().fetch_bytes_max),
         wait_max: wait_max.min(WAIT_MAX),
@@ -68,7 +82,11 @@ fn bounds(state: &BrokerState, request: &FetchRequest) -> Bounds {
 
 fn session_request(request: FetchRequest, by_id: bool) -> SessionRequest {
     let key = |name: String, id: TopicId| {
-        if by_id { TopicKey::Id(id) } else { TopicKey::Name(name) }
+        if by_id {
+            TopicKey::Id(id)
+        } else {
+            TopicKey::Name(name)
+        }
     };
     let mut wanted = Vec::new();
     for topic in request.topics {
@@ -111,12 +129,17 @@ impl Shape {
                 let partitions = read
                     .iter()
                     .map(|read| {
-                        let wanted = Wanted { known_as: read.name.clone(), ..read.wanted.clone() };
+                        let wanted = Wanted {
+                            known_as: read.name.clone(),
+                            ..read.wanted.clone()
+                        };
                         (wanted, told(read))
                     })
                     .collect();
                 let slots_max = state.settings().fetch_sessions_max;
-                state.fetch_sessions().keep(partitions, self.by_id, slots_max)
+                state
+                    .fetch_sessions()
+                    .keep(partitions, self.by_id, slots_max)
             }
             Mode::Incremental(session) => session.lock().id,
         };
@@ -124,7 +147,11 @@ impl Shape {
             Mode::Incremental(session) => news(&mut session.lock(), read),
             Mode::Sessionless | Mode::New => read,
         };
-        FetchResponse { session_id, responses: self.topics(read), ..Default::default() }
+        FetchResponse {
+            session_id,
+            responses: self.topics(read),
+            ..Default::default()
+        }
     }
 
     fn topics(&self, read: Vec<PartitionRead>) -> Vec<FetchableTopicResponse> {
@@ -134,7 +161,9 @@ impl Shape {
                 TopicKey::Name(name) => (name.as_str(), TopicId::nil()),
                 TopicKey::Id(id) => ("", *id),
             };
-            let same = topics.last().is_some_and(|t| t.topic == name && t.topic_id == id);
+            let same = topics
+                .last()
+                .is_some_and(|t| t.topic == name && t.topic_id == id);
             if !same {
                 topics.push(FetchableTopicResponse {
                     topic: name.to_owned(),
@@ -212,6 +241,9 @@ fn told(read: &PartitionRead) -> Told {
             high_watermark: batches.high_watermark.0,
             log_start_offset: batches.log_start_offset.0,
         },
-        Err(_) => Told { high_watermark: -1, log_start_offset: -1 },
+        Err(_) => Told {
+            high_watermark: -1,
+            log_start_offset: -1,
+        },
     }
 }

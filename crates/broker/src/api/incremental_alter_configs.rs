@@ -41,7 +41,11 @@ impl Handler for IncrementalAlterConfigs {
                 resource_name: resource.resource_name,
             });
         }
-        IncrementalAlterConfigsResponse { responses, ..Default::default() }.into()
+        IncrementalAlterConfigsResponse {
+            responses,
+            ..Default::default()
+        }
+        .into()
     }
 }
 
@@ -50,7 +54,11 @@ async fn alter(
     resource: &AlterConfigsResource,
     validate_only: bool,
 ) -> Result<(), ApiError> {
-    let changes = resource.configs.iter().map(change).collect::<Result<Vec<_>, _>>()?;
+    let changes = resource
+        .configs
+        .iter()
+        .map(change)
+        .collect::<Result<Vec<_>, _>>()?;
     let target = target(state, resource)?;
     let changes = from_defaults(state, &target, changes)?;
     // The value after the change is checked here; the machine applies the
@@ -64,7 +72,12 @@ async fn alter(
         }
     }
     if !validate_only {
-        state.alter(Command::AlterConfigs { resource: target, changes }).await?;
+        state
+            .alter(Command::AlterConfigs {
+                resource: target,
+                changes,
+            })
+            .await?;
     }
     Ok(())
 }
@@ -113,7 +126,10 @@ fn from_defaults(
                 ConfigResource::Broker(_) | ConfigResource::Cluster => view.broker(def),
             };
             let op = ConfigOp::Set(default.value().to_owned());
-            resolved.push(ConfigChange { name: change.name.clone(), op });
+            resolved.push(ConfigChange {
+                name: change.name.clone(),
+                op,
+            });
         }
         resolved.push(change);
     }
@@ -126,12 +142,15 @@ fn current(state: &BrokerState, target: &ConfigResource) -> Result<(ConfigMap, D
     let image = state.image();
     Ok(match target {
         ConfigResource::Topic(name) => {
-            let topic = image.topic(name).ok_or_else(|| ApiError::unknown_topic(name))?;
+            let topic = image
+                .topic(name)
+                .ok_or_else(|| ApiError::unknown_topic(name))?;
             (ConfigMap::clone(&topic.configs), topic_config)
         }
-        ConfigResource::Broker(id) => {
-            (image.broker_configs(*id).cloned().unwrap_or_default(), broker_config)
-        }
+        ConfigResource::Broker(id) => (
+            image.broker_configs(*id).cloned().unwrap_or_default(),
+            broker_config,
+        ),
         ConfigResource::Cluster => (ConfigMap::clone(image.cluster_configs()), broker_config),
     })
 }
@@ -139,7 +158,10 @@ fn current(state: &BrokerState, target: &ConfigResource) -> Result<(ConfigMap, D
 fn change(config: &AlterableConfig) -> Result<ConfigChange, ApiError> {
     let value = || {
         config.value.clone().ok_or_else(|| {
-            ApiError::new(ErrorCode::InvalidConfig, format!("'{}' needs a value", config.name))
+            ApiError::new(
+                ErrorCode::InvalidConfig,
+                format!("'{}' needs a value", config.name),
+            )
         })
     };
     let op = match config.config_operation {
@@ -154,5 +176,8 @@ fn change(config: &AlterableConfig) -> Result<ConfigChange, ApiError> {
             ));
         }
     };
-    Ok(ConfigChange { name: config.name.clone(), op })
+    Ok(ConfigChange {
+        name: config.name.clone(),
+        op,
+    })
 }

@@ -36,8 +36,11 @@ impl Handler for ListOffsets {
         context: RequestContext,
         request: ListOffsetsRequest,
     ) -> Answer<ListOffsetsResponse> {
-        let up_to =
-            if request.isolation_level == 1 { UpTo::LastStable } else { UpTo::HighWatermark };
+        let up_to = if request.isolation_level == 1 {
+            UpTo::LastStable
+        } else {
+            UpTo::HighWatermark
+        };
         let mut topics = Vec::with_capacity(request.topics.len());
         for topic in request.topics {
             let mut partitions = Vec::with_capacity(topic.partitions.len());
@@ -60,9 +63,16 @@ impl Handler for ListOffsets {
                     },
                 });
             }
-            topics.push(ListOffsetsTopicResponse { name: topic.name, partitions });
+            topics.push(ListOffsetsTopicResponse {
+                name: topic.name,
+                partitions,
+            });
         }
-        ListOffsetsResponse { topics, ..Default::default() }.into()
+        ListOffsetsResponse {
+            topics,
+            ..Default::default()
+        }
+        .into()
     }
 }
 
@@ -74,8 +84,9 @@ async fn find(
     version: i16,
 ) -> Result<Option<TimestampedOffset>, ApiError> {
     let code = |code: ErrorCode| ApiError::new(code, code.name());
-    let HostedPartition { log, leader_epoch } =
-        state.partition(topic, asked.partition_index).map_err(code)?;
+    let HostedPartition { log, leader_epoch } = state
+        .partition(topic, asked.partition_index)
+        .map_err(code)?;
     check_leader_epoch(asked.current_leader_epoch, leader_epoch).map_err(code)?;
     let progress = log.progress();
     match asked.timestamp {
@@ -93,7 +104,10 @@ async fn find(
         EARLIEST_PENDING_UPLOAD if version >= 11 => Ok(None),
         MAX_TIMESTAMP if version >= 7 => blocking(&log, |log| log.max_timestamp()).await,
         timestamp_ms if timestamp_ms >= 0 => {
-            blocking(&log, move |log| log.offset_for_timestamp(timestamp_ms, up_to)).await
+            blocking(&log, move |log| {
+                log.offset_for_timestamp(timestamp_ms, up_to)
+            })
+            .await
         }
         _ => Err(code(ErrorCode::UnsupportedVersion)),
     }
@@ -107,7 +121,10 @@ async fn blocking<T: Send + 'static>(
     let log = Arc::clone(log);
     match tokio::task::spawn_blocking(move || search(&log)).await {
         Ok(found) => Ok(found?),
-        Err(stopped) => Err(ApiError::new(ErrorCode::UnknownServerError, stopped.to_string())),
+        Err(stopped) => Err(ApiError::new(
+            ErrorCode::UnknownServerError,
+            stopped.to_string(),
+        )),
     }
 }
 

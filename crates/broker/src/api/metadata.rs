@@ -32,7 +32,11 @@ impl Handler for Metadata {
         };
         let may_create = request.allow_auto_topic_creation && state.settings().auto_create_topics;
         let mut topics = match asked {
-            None => state.image().topics().map(|topic| describe(topic)).collect(),
+            None => state
+                .image()
+                .topics()
+                .map(|topic| describe(topic))
+                .collect(),
             Some(asked) => describe_asked(state, asked, may_create).await,
         };
         let image = state.image();
@@ -112,9 +116,11 @@ async fn auto_create(state: &Arc<BrokerState>, name: &str) -> Result<Arc<Topic>,
         None => state.create_topic(TopicRequest::named(name)).await,
     };
     match created {
-        Err(error) if error.code == ErrorCode::TopicAlreadyExists => {
-            state.image().topic(name).cloned().ok_or_else(|| ApiError::unknown_topic(name))
-        }
+        Err(error) if error.code == ErrorCode::TopicAlreadyExists => state
+            .image()
+            .topic(name)
+            .cloned()
+            .ok_or_else(|| ApiError::unknown_topic(name)),
         other => other,
     }
 }
@@ -147,5 +153,9 @@ fn describe(topic: &Topic) -> MetadataResponseTopic {
 }
 
 fn failed(name: Option<String>, code: ErrorCode) -> MetadataResponseTopic {
-    MetadataResponseTopic { error_code: code.into(), name, ..Default::default() }
+    MetadataResponseTopic {
+        error_code: code.into(),
+        name,
+        ..Default::default()
+    }
 }

@@ -58,38 +58,38 @@ use registry::api;
 
 /// Every API that this broker serves, by number.
 pub static APIS: &[Api] = &[
-    api::<produce::Produce>(), // 0
-    api::<fetch::Fetch>(), // 1
-    api::<list_offsets::ListOffsets>(), // 2
-    api::<metadata::Metadata>(), // 3
-    api::<offset_commit::OffsetCommit>(), // 8
-    api::<offset_fetch::OffsetFetch>(), // 9
-    api::<find_coordinator::FindCoordinator>(), // 10
-    api::<join_group::JoinGroup>(), // 11
-    api::<heartbeat::Heartbeat>(), // 12
-    api::<leave_group::LeaveGroup>(), // 13
-    api::<sync_group::SyncGroup>(), // 14
-    api::<describe_groups::DescribeGroups>(), // 15
-    api::<list_groups::ListGroups>(), // 16
-    api::<api_versions::ApiVersions>(), // 18
-    api::<create_topics::CreateTopics>(), // 19
-    api::<delete_topics::DeleteTopics>(), // 20
-    api::<delete_records::DeleteRecords>(), // 21
-    api::<init_producer_id::InitProducerId>(), // 22
-    api::<offset_for_leader_epoch::OffsetForLeaderEpoch>(), // 23
-    api::<add_partitions_to_txn::AddPartitionsToTxn>(), // 24
-    api::<add_offsets_to_txn::AddOffsetsToTxn>(), // 25
-    api::<end_txn::EndTxn>(), // 26
-    api::<txn_offset_commit::TxnOffsetCommit>(), // 28
-    api::<describe_configs::DescribeConfigs>(), // 32
-    api::<describe_log_dirs::DescribeLogDirs>(), // 35
-    api::<create_partitions::CreatePartitions>(), // 37
-    api::<delete_groups::DeleteGroups>(), // 42
+    api::<produce::Produce>(),                                   // 0
+    api::<fetch::Fetch>(),                                       // 1
+    api::<list_offsets::ListOffsets>(),                          // 2
+    api::<metadata::Metadata>(),                                 // 3
+    api::<offset_commit::OffsetCommit>(),                        // 8
+    api::<offset_fetch::OffsetFetch>(),                          // 9
+    api::<find_coordinator::FindCoordinator>(),                  // 10
+    api::<join_group::JoinGroup>(),                              // 11
+    api::<heartbeat::Heartbeat>(),                               // 12
+    api::<leave_group::LeaveGroup>(),                            // 13
+    api::<sync_group::SyncGroup>(),                              // 14
+    api::<describe_groups::DescribeGroups>(),                    // 15
+    api::<list_groups::ListGroups>(),                            // 16
+    api::<api_versions::ApiVersions>(),                          // 18
+    api::<create_topics::CreateTopics>(),                        // 19
+    api::<delete_topics::DeleteTopics>(),                        // 20
+    api::<delete_records::DeleteRecords>(),                      // 21
+    api::<init_producer_id::InitProducerId>(),                   // 22
+    api::<offset_for_leader_epoch::OffsetForLeaderEpoch>(),      // 23
+    api::<add_partitions_to_txn::AddPartitionsToTxn>(),          // 24
+    api::<add_offsets_to_txn::AddOffsetsToTxn>(),                // 25
+    api::<end_txn::EndTxn>(),                                    // 26
+    api::<txn_offset_commit::TxnOffsetCommit>(),                 // 28
+    api::<describe_configs::DescribeConfigs>(),                  // 32
+    api::<describe_log_dirs::DescribeLogDirs>(),                 // 35
+    api::<create_partitions::CreatePartitions>(),                // 37
+    api::<delete_groups::DeleteGroups>(),                        // 42
     api::<incremental_alter_configs::IncrementalAlterConfigs>(), // 44
-    api::<offset_delete::OffsetDelete>(), // 47
-    api::<describe_cluster::DescribeCluster>(), // 60
-    api::<describe_transactions::DescribeTransactions>(), // 65
-    api::<list_transactions::ListTransactions>(), // 66
+    api::<offset_delete::OffsetDelete>(),                        // 47
+    api::<describe_cluster::DescribeCluster>(),                  // 60
+    api::<describe_transactions::DescribeTransactions>(),        // 65
+    api::<list_transactions::ListTransactions>(),                // 66
 ];
 
 /// The API of this number, if it is served.

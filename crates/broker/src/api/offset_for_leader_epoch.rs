@@ -44,7 +44,11 @@ impl Handler for OffsetForLeaderEpoch {
                 topic: topic.topic,
             })
             .collect();
-        OffsetForLeaderEpochResponse { topics, ..Default::default() }.into()
+        OffsetForLeaderEpochResponse {
+            topics,
+            ..Default::default()
+        }
+        .into()
     }
 }
 
@@ -56,7 +60,9 @@ fn find(
     let partition = state.partition(topic, asked.partition)?;
     check_leader_epoch(asked.current_leader_epoch, partition.leader_epoch)?;
     // An epoch that is not known yet has no end: -1.
-    let end = partition.log.end_offset_for_epoch(LeaderEpoch(asked.leader_epoch));
+    let end = partition
+        .log
+        .end_offset_for_epoch(LeaderEpoch(asked.leader_epoch));
     Ok(EpochEndOffset {
         error_code: 0,
         partition: asked.partition,

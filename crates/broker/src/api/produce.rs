@@ -53,7 +53,9 @@ impl Handler for Produce {
         let mut pending = Vec::new();
         for topic in request.topic_data {
             let place = response.responses.len();
-            response.responses.push(call.topic(topic, place, &mut pending).await);
+            response
+                .responses
+                .push(call.topic(topic, place, &mut pending).await);
         }
         match acks {
             0 => match first_error(&response) {
@@ -64,15 +66,24 @@ impl Handler for Produce {
             1 => response.into(),
             _ => {
                 let timeout_ms = u64::try_from(request.timeout_ms).unwrap_or(0);
-                Answer::later(wait_durable(response, pending, Duration::from_millis(timeout_ms)))
+                Answer::later(wait_durable(
+                    response,
+                    pending,
+                    Duration::from_millis(timeout_ms),
+                ))
             }
         }
     }
 }
 
 fn first_error(response: &ProduceResponse) -> Option<ErrorCode> {
-    let mut partitions = response.responses.iter().flat_map(|t| &t.partition_responses);
-    partitions.find(|p| p.error_code != 0).map(|p| ErrorCode::from(p.error_code))
+    let mut partitions = response
+        .responses
+        .iter()
+        .flat_map(|t| &t.partition_responses);
+    partitions
+        .find(|p| p.error_code != 0)
+        .map(|p| ErrorCode::from(p.error_code))
 }
 
 /// An append that is not yet as durable as asked for.
@@ -90,7 +101,13 @@ async fn wait_durable(
     timeout: Duration,
 ) -> ProduceResponse {
     let deadline = tokio::time::Instant::now() + timeout;
-    for Pending { topic, partition, log, end_offset } in pending {
+    for Pending {
+        topic,
+        partition,
+        log,
+        end_offset,
+    } in pending
+    {
         let waited = tokio::time::timeout_at(deadline, log.wait_high_watermark(end_offset)).await;
         let error = match waited {
             Ok(Ok(())) => continue,
@@ -138,9 +155,10 @@ impl Call<'_> {
             let index = data.index;
             let appended = match &hosted {
                 Some(hosted) => self.append(hosted, data).await,
-                None if by_id => {
-                    Err(Refused::from(ApiError::new(ErrorCode::UnknownTopicId, "no such topic id")))
-                }
+                None if by_id => Err(Refused::from(ApiError::new(
+                    ErrorCode::UnknownTopicId,
+                    "no such topic id",
+                ))),
                 None => Err(ApiError::unknown_topic(&answer.name).into()),
             };
             answer.partition_responses.push(match appended {
@@ -170,7 +188,9 @@ impl Call<'_> {
         data: PartitionProduceData,
     ) -> Result<Appended, Refused> {
         self.check_topic(hosted, data.index)?;
-        let partition = hosted.partition(data.index).map_err(refuse(hosted, data.index))?;
+        let partition = hosted
+            .partition(data.index)
+            .map_err(refuse(hosted, data.index))?;
         let records = data.records.unwrap_or_default();
         let batch = self.check_batch(hosted, &records)?;
         if batch.header().is_transactional() {
@@ -186,7 +206,9 @@ impl Call<'_> {
         if !info.duplicate {
             let count = u64::try_from(count).unwrap_or(0);
             hosted.stats.appended(count, bytes);
-            self.state.stats().produced(self.client_id, &hosted.topic.name, count);
+            self.state
+                .stats()
+                .produced(self.client_id, &hosted.topic.name, count);
         }
         Ok(Appended {
             end_offset: info.end_offset(),
@@ -211,7 +233,10 @@ impl Call<'_> {
             let message = format!("'{name}' is written by the coordinators only");
             return Err(ApiError::new(ErrorCode::InvalidTopicException, message));
         }
-        let (isr, isr_min) = (hosted.isr_count(partition), hosted.settings.min_insync_replicas);
+        let (isr, isr_min) = (
+            hosted.isr_count(partition),
+            hosted.settings.min_insync_replicas,
+        );
         if self.acks == -1 && isr > 0 && isr < isr_min {
             let message = format!("{isr} in-sync replica(s), min.insync.replicas is {isr_min}");
             return Err(ApiError::new(ErrorCode::NotEnoughReplicas, message));
@@ -300,12 +325,20 @@ struct Refused {
 
 impl From<ApiError> for Refused {
     fn from(error: ApiError) -> Self {
-        Self { error, records: Vec::new() }
+        Self {
+            error,
+            records: Vec::new(),
+        }
     }
 }
 
 fn refuse(hosted: &HostedTopic, partition: i32) -> impl Fn(ErrorCode) -> ApiError + '_ {
-    move |code| ApiError::new(code, format!("{}-{partition}: {}", hosted.topic.name, code.name()))
+    move |code| {
+        ApiError::new(
+            code,
+            format!("{}-{partition}: {}", hosted.topic.name, code.name()),
+        )
+    }
 }
 
 /// Compaction keeps the last record of each key: without one there is nothing
@@ -329,7 +362,10 @@ fn check_keys(batch: &BatchView) -> Result<(), Refused> {
         return Ok(());
     }
     let message = "one or more records have been refused, see record_errors";
-    Err(Refused { error: ApiError::new(ErrorCode::InvalidRecord, message), records: keyless })
+    Err(Refused {
+        error: ApiError::new(ErrorCode::InvalidRecord, message),
+        records: keyless,
+    })
 }
 
 fn failed(

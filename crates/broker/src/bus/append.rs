@@ -40,7 +40,12 @@ pub(super) struct Placed {
 
 impl Appender {
     pub(super) fn new(state: Arc<BrokerState>, producer: Producer, is_transactional: bool) -> Self {
-        Self { state, producer, is_transactional, sequences: HashMap::new() }
+        Self {
+            state,
+            producer,
+            is_transactional,
+            sequences: HashMap::new(),
+        }
     }
 
     /// Whether records may be sent to a partition at all.
@@ -62,8 +67,10 @@ impl Appender {
                 partition.topic
             )));
         }
-        let (isr, isr_min) =
-            (hosted.isr_count(partition.partition.0), hosted.settings.min_insync_replicas);
+        let (isr, isr_min) = (
+            hosted.isr_count(partition.partition.0),
+            hosted.settings.min_insync_replicas,
+        );
         if isr < isr_min {
             return Err(BusError::Retriable(format!(
                 "{partition} has {isr} in-sync replica(s), min.insync.replicas is {isr_min}"
@@ -93,11 +100,18 @@ impl Appender {
             let info = log
                 .append_as_leader(batch, AppendOrigin::Client, leader_epoch)
                 .map_err(|error| self.refused(error, partition))?;
-            self.sequences.insert(partition.clone(), sequence_after(sequence, count));
+            self.sequences
+                .insert(partition.clone(), sequence_after(sequence, count));
             hosted.stats.appended(count as u64, bytes);
-            let first_offset = placed.as_ref().map_or(info.first_offset, |p| p.first_offset);
+            let first_offset = placed
+                .as_ref()
+                .map_or(info.first_offset, |p| p.first_offset);
             let log = Arc::clone(&log);
-            placed = Some(Placed { log, first_offset, end_offset: info.end_offset() });
+            placed = Some(Placed {
+                log,
+                first_offset,
+                end_offset: info.end_offset(),
+            });
             rest = rest.get(count..).unwrap_or_default();
         }
         Ok(placed)
@@ -108,8 +122,10 @@ impl Appender {
         partition: &TopicPartition,
     ) -> Result<(Arc<HostedTopic>, HostedPartition), BusError> {
         let topic = &partition.topic;
-        let hosted =
-            self.state.hosted(topic).ok_or_else(|| BusError::UnknownTopic(topic.clone()))?;
+        let hosted = self
+            .state
+            .hosted(topic)
+            .ok_or_else(|| BusError::UnknownTopic(topic.clone()))?;
         let found = hosted
             .partition(partition.partition.0)
             .map_err(|code| bus_error(ApiError::new(code, code.name()), topic))?;
@@ -135,8 +151,11 @@ impl Appender {
             if !builder.is_empty() && builder.size_bytes() + size_bytes(record) > bytes_max {
                 break;
             }
-            let headers: Vec<(&str, Option<&[u8]>)> =
-                record.headers.iter().map(|h| (h.key.as_str(), h.value.as_deref())).collect();
+            let headers: Vec<(&str, Option<&[u8]>)> = record
+                .headers
+                .iter()
+                .map(|h| (h.key.as_str(), h.value.as_deref()))
+                .collect();
             builder.append(
                 record.timestamp_ms.unwrap_or(now_ms),
                 record.key.as_deref(),

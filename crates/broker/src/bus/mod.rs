@@ -62,7 +62,10 @@ impl EmbeddedBus {
 fn log_of(state: &BrokerState, partition: &TopicPartition) -> Result<Arc<PartitionLog>, BusError> {
     match state.partition(&partition.topic, partition.partition.0) {
         Ok(hosted) => Ok(hosted.log),
-        Err(code) => Err(bus_error(ApiError::new(code, code.name()), &partition.topic)),
+        Err(code) => Err(bus_error(
+            ApiError::new(code, code.name()),
+            &partition.topic,
+        )),
     }
 }
 
@@ -77,12 +80,19 @@ fn info(topic: &Topic) -> TopicInfo {
 #[async_trait]
 impl Bus for EmbeddedBus {
     async fn topics(&self) -> Result<Vec<TopicInfo>, BusError> {
-        Ok(self.state.image().topics().map(|topic| info(topic)).collect())
+        Ok(self
+            .state
+            .image()
+            .topics()
+            .map(|topic| info(topic))
+            .collect())
     }
 
     async fn topic(&self, name: &str) -> Result<TopicInfo, BusError> {
         let image = self.state.image();
-        let topic = image.topic(name).ok_or_else(|| BusError::UnknownTopic(name.to_owned()))?;
+        let topic = image
+            .topic(name)
+            .ok_or_else(|| BusError::UnknownTopic(name.to_owned()))?;
         Ok(info(topic))
     }
 
@@ -145,9 +155,16 @@ impl Bus for EmbeddedBus {
         group: &str,
         partitions: &[TopicPartition],
     ) -> Result<Vec<Option<Offset>>, BusError> {
-        let keys = partitions.iter().map(|tp| (tp.topic.clone(), tp.partition.0)).collect();
+        let keys = partitions
+            .iter()
+            .map(|tp| (tp.topic.clone(), tp.partition.0))
+            .collect();
         let wanted = OffsetsWanted::Partitions(keys);
-        let fetched = self.state.groups().fetch_offsets(group, &wanted, Stability::Any).await;
+        let fetched = self
+            .state
+            .groups()
+            .fetch_offsets(group, &wanted, Stability::Any)
+            .await;
         let fetched = fetched.map_err(|error| group_error(error, group))?;
         fetched
             .into_iter()
@@ -170,7 +187,10 @@ impl Bus for EmbeddedBus {
     async fn writer(&self) -> Result<Box<dyn Writer>, BusError> {
         let producer = self.state.txns().init_idempotent().await;
         let producer = producer.map_err(|error| txn_error(error, ""))?;
-        Ok(Box::new(writer::EmbeddedWriter::new(Arc::clone(&self.state), producer)))
+        Ok(Box::new(writer::EmbeddedWriter::new(
+            Arc::clone(&self.state),
+            producer,
+        )))
     }
 
     async fn transaction_writer(
@@ -180,7 +200,12 @@ impl Bus for EmbeddedBus {
     ) -> Result<Box<dyn TransactionWriter>, BusError> {
         let deadline = tokio::time::Instant::now() + PREDECESSOR_WAIT_MAX;
         let producer = loop {
-            match self.state.txns().init_producer(transactional_id, timeout, None).await {
+            match self
+                .state
+                .txns()
+                .init_producer(transactional_id, timeout, None)
+                .await
+            {
                 Ok(producer) => break producer,
                 // What the predecessor left open is being ended, or the
                 // coordinator is still reading its log.

@@ -7,7 +7,9 @@ use millstream_core::ids::{Offset, ProducerId, TopicPartition};
 use millstream_core::ports::{
     BusError, BusReader, FetchedRecords, Isolation, Record, RecordHeader,
 };
-use millstream_log::{AbortedTransaction, FetchRequest, FetchedBatches, PartitionLog, ReadError, UpTo};
+use millstream_log::{
+    AbortedTransaction, FetchRequest, FetchedBatches, PartitionLog, ReadError, UpTo,
+};
 use millstream_wire::batch::{BatchError, BatchView, ControlKind, EndTxnMarker, split_batches};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -44,8 +46,13 @@ impl EmbeddedReader {
             Isolation::ReadUncommitted => UpTo::HighWatermark,
             Isolation::ReadCommitted => UpTo::LastStable,
         };
-        let mut reader =
-            Self { state, up_to, assigned: Vec::new(), turn: 0, waker: Arc::new(Notify::new()) };
+        let mut reader = Self {
+            state,
+            up_to,
+            assigned: Vec::new(),
+            turn: 0,
+            waker: Arc::new(Notify::new()),
+        };
         for (partition, offset) in start {
             reader.assign(partition, *offset)?;
         }
@@ -59,7 +66,11 @@ impl EmbeddedReader {
                 assigned.log = log;
                 assigned.offset = offset;
             }
-            None => self.assigned.push(Assigned { partition: partition.clone(), log, offset }),
+            None => self.assigned.push(Assigned {
+                partition: partition.clone(),
+                log,
+                offset,
+            }),
         }
         Ok(())
     }
@@ -72,11 +83,15 @@ impl EmbeddedReader {
         let mut fetched = Vec::new();
         for step in 0..count {
             let place = (self.turn + step) % count;
-            let Some(assigned) = self.assigned.get(place) else { continue };
+            let Some(assigned) = self.assigned.get(place) else {
+                continue;
+            };
             if left == 0 && !fetched.is_empty() {
                 break;
             }
-            if let Some((records, bytes)) = self.read_one(assigned, left, fetched.is_empty()).await? {
+            if let Some((records, bytes)) =
+                self.read_one(assigned, left, fetched.is_empty()).await?
+            {
                 left = left.saturating_sub(bytes);
                 fetched.push((place, records));
             }
@@ -134,7 +149,15 @@ impl EmbeddedReader {
             hosted.stats.fetched(records.len() as u64, bytes as u64);
         }
         let topic_partition = assigned.partition.clone();
-        Ok(Some((FetchedRecords { topic_partition, records, next_offset, end_offset }, bytes)))
+        Ok(Some((
+            FetchedRecords {
+                topic_partition,
+                records,
+                next_offset,
+                end_offset,
+            },
+            bytes,
+        )))
     }
 
     fn end(&self, assigned: &Assigned) -> Offset {
@@ -204,9 +227,10 @@ async fn read_log(
 
 fn read_error(error: ReadError, assigned: &Assigned) -> BusError {
     match error {
-        ReadError::OffsetOutOfRange { offset, .. } => {
-            BusError::OffsetOutOfRange { topic_partition: assigned.partition.clone(), offset }
-        }
+        ReadError::OffsetOutOfRange { offset, .. } => BusError::OffsetOutOfRange {
+            topic_partition: assigned.partition.clone(),
+            offset,
+        },
         other => bus_error(other.into(), &assigned.partition.topic),
     }
 }
@@ -221,7 +245,11 @@ fn records(batches: FetchedBatches, from: Offset) -> Result<Vec<Record>, BatchEr
         if aborted.hides(&batch)? || batch.header().is_control() {
             continue;
         }
-        records.reserve(usize::try_from(batch.header().records_count).unwrap_or(0).min(100_000));
+        records.reserve(
+            usize::try_from(batch.header().records_count)
+                .unwrap_or(0)
+                .min(100_000),
+        );
         for record in batch.records()? {
             let record = record?;
             if record.offset >= from.0 {
@@ -263,7 +291,11 @@ impl<'a> Aborted<'a> {
     fn new(transactions: &'a [AbortedTransaction]) -> Self {
         let mut ahead = transactions.iter();
         let next = ahead.next();
-        Self { ahead, next, inside: HashSet::new() }
+        Self {
+            ahead,
+            next,
+            inside: HashSet::new(),
+        }
     }
 
     fn hides(&mut self, batch: &BatchView) -> Result<bool, BatchError> {

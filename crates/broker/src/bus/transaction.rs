@@ -60,8 +60,16 @@ struct Open {
 
 /// Something to do once its partition is known.
 enum Work {
-    Records { partition: TopicPartition, records: Vec<ProduceRecord>, bytes: usize },
-    Offsets { partition: TopicPartition, group: String, offsets: Vec<OffsetToCommit> },
+    Records {
+        partition: TopicPartition,
+        records: Vec<ProduceRecord>,
+        bytes: usize,
+    },
+    Offsets {
+        partition: TopicPartition,
+        group: String,
+        offsets: Vec<OffsetToCommit>,
+    },
 }
 
 impl Work {
@@ -86,8 +94,17 @@ impl EmbeddedTransactions {
             error: None,
         });
         let transactional_id = transactional_id.to_owned();
-        let shared = Arc::new(Shared { state, transactional_id, producer, open });
-        Self { shared, is_open: false, task: None }
+        let shared = Arc::new(Shared {
+            state,
+            transactional_id,
+            producer,
+            open,
+        });
+        Self {
+            shared,
+            is_open: false,
+            task: None,
+        }
     }
 
     fn check_open(&self) -> Result<(), BusError> {
@@ -105,7 +122,9 @@ impl EmbeddedTransactions {
                 return Err(error.clone());
             }
             // Nothing waits for its turn: no task is needed.
-            if let Work::Records { partition, records, .. } = &work
+            if let Work::Records {
+                partition, records, ..
+            } = &work
                 && !open.is_working
                 && open.known.contains(partition)
             {
@@ -167,7 +186,12 @@ impl EmbeddedTransactions {
         // What the coordinator does not know of needs no end. Whether we are
         // still the newest instance shows at the next one that it does.
         let ended = if is_told {
-            let Shared { state, transactional_id, producer, .. } = &*self.shared;
+            let Shared {
+                state,
+                transactional_id,
+                producer,
+                ..
+            } = &*self.shared;
             match state.txns().end(transactional_id, *producer, outcome).await {
                 // The request that would have begun it failed.
                 Err(TxnError::InvalidState) if outcome == TxnOutcome::Abort => Ok(()),
@@ -202,9 +226,18 @@ impl TransactionWriter for EmbeddedTransactions {
         if records.is_empty() {
             return Ok(());
         }
-        self.shared.open.lock().appender.check(partition, &records)?;
+        self.shared
+            .open
+            .lock()
+            .appender
+            .check(partition, &records)?;
         let bytes = records.iter().map(payload_bytes).sum();
-        self.queue(Work::Records { partition: partition.clone(), records, bytes }).await
+        self.queue(Work::Records {
+            partition: partition.clone(),
+            records,
+            bytes,
+        })
+        .await
     }
 
     async fn send_offsets(
@@ -226,7 +259,12 @@ impl TransactionWriter for EmbeddedTransactions {
                 metadata: String::new(),
             })
             .collect();
-        self.queue(Work::Offsets { partition, group: group.to_owned(), offsets }).await
+        self.queue(Work::Offsets {
+            partition,
+            group: group.to_owned(),
+            offsets,
+        })
+        .await
     }
 
     async fn commit(&mut self) -> Result<(), BusError> {
@@ -283,9 +321,14 @@ impl Shared {
 
     async fn make_known(&self, partitions: Vec<TopicPartition>) -> Result<(), BusError> {
         self.open.lock().is_told = true;
-        let added =
-            self.state.txns().add_partitions(&self.transactional_id, self.producer, partitions.clone());
-        added.await.map_err(|error| txn_error(error, &self.transactional_id))?;
+        let added = self.state.txns().add_partitions(
+            &self.transactional_id,
+            self.producer,
+            partitions.clone(),
+        );
+        added
+            .await
+            .map_err(|error| txn_error(error, &self.transactional_id))?;
         self.open.lock().known.extend(partitions);
         Ok(())
     }
@@ -295,13 +338,20 @@ impl Shared {
         loop {
             let offsets = {
                 let mut open = self.open.lock();
-                let is_known =
-                    open.queue.front().is_some_and(|work| open.known.contains(work.partition()));
+                let is_known = open
+                    .queue
+                    .front()
+                    .is_some_and(|work| open.known.contains(work.partition()));
                 match open.queue.pop_front_if(|_| is_known) {
                     None => return Ok(()),
-                    Some(Work::Records { partition, records, bytes }) => {
+                    Some(Work::Records {
+                        partition,
+                        records,
+                        bytes,
+                    }) => {
                         open.queued_bytes = open.queued_bytes.saturating_sub(bytes);
-                        open.append(&partition, &records).map_err(|e| self.own_id(e))?;
+                        open.append(&partition, &records)
+                            .map_err(|e| self.own_id(e))?;
                         continue;
                     }
                     Some(Work::Offsets { group, offsets, .. }) => (group, offsets),
@@ -318,8 +368,9 @@ impl Shared {
     ) -> Result<(), BusError> {
         let who = Committer::outside();
         let groups = self.state.groups();
-        let committed =
-            groups.commit_offsets_in_transaction(&group, &who, self.producer, offsets).await;
+        let committed = groups
+            .commit_offsets_in_transaction(&group, &who, self.producer, offsets)
+            .await;
         let results = committed.map_err(|error| group_error(error, &group))?;
         match results.into_iter().find_map(Result::err) {
             Some(error) => Err(group_error(error, &group)),
@@ -355,7 +406,8 @@ impl Open {
         records: &[ProduceRecord],
     ) -> Result<(), BusError> {
         if let Some(placed) = self.appender.append(partition, records)? {
-            self.ends.insert(partition.clone(), (placed.log, placed.end_offset));
+            self.ends
+                .insert(partition.clone(), (placed.log, placed.end_offset));
         }
         Ok(())
     }
@@ -363,6 +415,10 @@ impl Open {
 
 fn payload_bytes(record: &ProduceRecord) -> usize {
     let length = |bytes: &Option<bytes::Bytes>| bytes.as_ref().map_or(0, bytes::Bytes::len);
-    let headers: usize = record.headers.iter().map(|h| h.key.len() + length(&h.value)).sum();
+    let headers: usize = record
+        .headers
+        .iter()
+        .map(|h| h.key.len() + length(&h.value))
+        .sum();
     length(&record.key) + length(&record.value) + headers
 }

@@ -15,7 +15,9 @@ pub(super) struct EmbeddedWriter {
 
 impl EmbeddedWriter {
     pub(super) fn new(state: Arc<BrokerState>, producer: Producer) -> Self {
-        Self { appender: Appender::new(state, producer, false) }
+        Self {
+            appender: Appender::new(state, producer, false),
+        }
     }
 }
 

@@ -57,9 +57,18 @@ pub(crate) struct Reading {
 
 impl Reading {
     pub(crate) fn new(state: Arc<BrokerState>, wanted: Vec<Wanted>, bounds: Bounds) -> Self {
-        let targets = wanted.into_iter().map(|wanted| resolve(&state, wanted)).collect();
+        let targets = wanted
+            .into_iter()
+            .map(|wanted| resolve(&state, wanted))
+            .collect();
         let deadline = tokio::time::Instant::now() + bounds.wait_max;
-        Self { state, targets, bounds, waker: Arc::new(Notify::new()), deadline }
+        Self {
+            state,
+            targets,
+            bounds,
+            waker: Arc::new(Notify::new()),
+            deadline,
+        }
     }
 
     /// Reads once; `None` when it is too little and there is time to wait.
@@ -76,8 +85,11 @@ impl Reading {
             return None;
         }
         let read = self.read().await;
-        let bytes: usize =
-            read.iter().filter_map(|r| r.result.as_ref().ok()).map(|b| b.batches.len()).sum();
+        let bytes: usize = read
+            .iter()
+            .filter_map(|r| r.result.as_ref().ok())
+            .map(|b| b.batches.len())
+            .sum();
         let failed = read.iter().any(|r| r.result.is_err());
         if !over && !failed && bytes < self.bounds.bytes_min {
             return None;
@@ -85,9 +97,10 @@ impl Reading {
         for (target, read) in self.targets.iter().zip(&read) {
             if let (Ok(source), Ok(batches)) = (&target.source, &read.result) {
                 let records = batches.next_offset.0.saturating_sub(target.wanted.offset);
-                source
-                    .stats
-                    .fetched(u64::try_from(records).unwrap_or(0), batches.batches.len() as u64);
+                source.stats.fetched(
+                    u64::try_from(records).unwrap_or(0),
+                    batches.batches.len() as u64,
+                );
             }
         }
         Some(read)
@@ -109,7 +122,9 @@ impl Reading {
 
     /// Whether a read would give records or an error.
     fn has_news(&self, target: &Target) -> bool {
-        let Ok(source) = &target.source else { return true };
+        let Ok(source) = &target.source else {
+            return true;
+        };
         let progress = source.log.progress();
         let end = match self.bounds.up_to {
             UpTo::HighWatermark => progress.high_watermark,
@@ -123,7 +138,10 @@ impl Reading {
 
     async fn read(&self) -> Vec<PartitionRead> {
         let budget = self.state.fetched_budget();
-        let limit = self.bounds.bytes_max.min(self.state.limits().fetched_bytes_max);
+        let limit = self
+            .bounds
+            .bytes_max
+            .min(self.state.limits().fetched_bytes_max);
         let permits = u32::try_from(limit).unwrap_or(u32::MAX);
         let permit = match Arc::clone(budget).acquire_many_owned(permits).await {
             Ok(permit) => Some(permit),
@@ -133,7 +151,10 @@ impl Reading {
         let mut read = Vec::with_capacity(self.targets.len());
         for target in &self.targets {
             let result = match &target.source {
-                Ok(source) => self.read_one(source, &target.wanted, left, left == limit).await,
+                Ok(source) => {
+                    self.read_one(source, &target.wanted, left, left == limit)
+                        .await
+                }
                 Err(code) => Err(*code),
             };
             if let Ok(batches) = &result {
@@ -205,7 +226,10 @@ fn hold(read: &mut [PartitionRead], permit: Option<OwnedSemaphorePermit>) {
             && !batches.batches.is_empty()
         {
             let bytes = std::mem::take(&mut batches.batches);
-            batches.batches = Bytes::from_owner(Held { bytes, _permit: part });
+            batches.batches = Bytes::from_owner(Held {
+                bytes,
+                _permit: part,
+            });
         }
     }
 }
@@ -216,17 +240,31 @@ fn resolve(state: &BrokerState, wanted: Wanted) -> Target {
         TopicKey::Id(id) => state.hosted_by_id(*id).ok_or_else(|| {
             // A session that knew the topic by name can tell one that was
             // created again from one that is not there.
-            match wanted.known_as.as_deref().and_then(|name| state.hosted(name)) {
+            match wanted
+                .known_as
+                .as_deref()
+                .and_then(|name| state.hosted(name))
+            {
                 Some(_) => ErrorCode::InconsistentTopicId,
                 None => ErrorCode::UnknownTopicId,
             }
         }),
     };
-    let name = hosted.as_ref().ok().map(|hosted| Arc::clone(&hosted.topic.name));
+    let name = hosted
+        .as_ref()
+        .ok()
+        .map(|hosted| Arc::clone(&hosted.topic.name));
     let source = hosted.and_then(|hosted: Arc<HostedTopic>| {
         let partition = hosted.partition(wanted.partition)?;
         check_leader_epoch(wanted.leader_epoch, partition.leader_epoch)?;
-        Ok(Source { log: partition.log, stats: Arc::clone(&hosted.stats) })
+        Ok(Source {
+            log: partition.log,
+            stats: Arc::clone(&hosted.stats),
+        })
     });
-    Target { wanted, name, source }
+    Target {
+        wanted,
+        name,
+        source,
+    }
 }

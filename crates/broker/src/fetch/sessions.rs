@@ -96,7 +96,11 @@ pub(crate) struct FetchSessions {
 
 impl FetchSessions {
     pub(crate) fn new(clock: Arc<dyn Clock>, rand: Arc<dyn Rand>) -> Self {
-        Self { clock, rand, sessions: Mutex::default() }
+        Self {
+            clock,
+            rand,
+            sessions: Mutex::default(),
+        }
     }
 
     /// Finds out what to read, and brings the session up to the request.
@@ -107,7 +111,10 @@ impl FetchSessions {
                     self.sessions.lock().remove(&request.id);
                 }
                 let new = request.epoch == EPOCH_NEW && !request.wanted.is_empty();
-                Ok((if new { Mode::New } else { Mode::Sessionless }, request.wanted))
+                Ok((
+                    if new { Mode::New } else { Mode::Sessionless },
+                    request.wanted,
+                ))
             }
             _ => self.update(request),
         }
@@ -128,7 +135,11 @@ impl FetchSessions {
             // The epoch after the largest is 1: 0 would begin a new session.
             state.next_epoch = state.next_epoch.checked_add(1).unwrap_or(1);
             state.last_used = self.clock.monotonic();
-            state.partitions.iter().map(|(wanted, _)| wanted.clone()).collect()
+            state
+                .partitions
+                .iter()
+                .map(|(wanted, _)| wanted.clone())
+                .collect()
         };
         Ok((Mode::Incremental(session), wanted))
     }
@@ -163,7 +174,13 @@ impl FetchSessions {
                 break id;
             }
         };
-        let session = Session { id, next_epoch: 1, by_id, last_used: now, partitions };
+        let session = Session {
+            id,
+            next_epoch: 1,
+            by_id,
+            last_used: now,
+            partitions,
+        };
         sessions.insert(id, Arc::new(Mutex::new(session)));
         id
     }
@@ -194,22 +211,33 @@ impl Session {
             match places.get(&(wanted.topic.clone(), wanted.partition)) {
                 Some(place) => {
                     let (old, _) = &mut self.partitions[*place];
-                    *old = Wanted { known_as: old.known_as.take(), ..wanted };
+                    *old = Wanted {
+                        known_as: old.known_as.take(),
+                        ..wanted
+                    };
                 }
                 None if self.partitions.len() >= SESSION_PARTITIONS_MAX => {
                     return Err(ErrorCode::InvalidRequest);
                 }
                 None => {
-                    places.insert((wanted.topic.clone(), wanted.partition), self.partitions.len());
+                    places.insert(
+                        (wanted.topic.clone(), wanted.partition),
+                        self.partitions.len(),
+                    );
                     // Told of nothing yet, so that the first answer is sent.
-                    let told = Told { high_watermark: -2, log_start_offset: -2 };
+                    let told = Told {
+                        high_watermark: -2,
+                        log_start_offset: -2,
+                    };
                     self.partitions.push((wanted, told));
                 }
             }
         }
         if !forgotten.is_empty() {
             self.partitions.retain(|(w, _)| {
-                !forgotten.iter().any(|(topic, p)| *topic == w.topic && *p == w.partition)
+                !forgotten
+                    .iter()
+                    .any(|(topic, p)| *topic == w.topic && *p == w.partition)
             });
         }
         Ok(())
@@ -217,7 +245,13 @@ impl Session {
 
     /// Notes what the client is now told; true when it is news. `place` is
     /// where the partition was when the request was opened.
-    pub(crate) fn tell(&mut self, place: usize, read: &Wanted, name: Option<&Arc<str>>, told: Told) -> bool {
+    pub(crate) fn tell(
+        &mut self,
+        place: usize,
+        read: &Wanted,
+        name: Option<&Arc<str>>,
+        told: Told,
+    ) -> bool {
         let is_it = |w: &Wanted| w.partition == read.partition && w.topic == read.topic;
         // Another request of the session may have moved it meanwhile.
         let place = match self.partitions.get(place) {
@@ -240,8 +274,9 @@ impl Session {
             return;
         }
         let is_served = |w: &Wanted| served.contains(&(w.topic.clone(), w.partition));
-        let (back, front): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.partitions).into_iter().partition(|(w, _)| is_served(w));
+        let (back, front): (Vec<_>, Vec<_>) = std::mem::take(&mut self.partitions)
+            .into_iter()
+            .partition(|(w, _)| is_served(w));
         self.partitions = front;
         self.partitions.extend(back);
     }
@@ -255,7 +290,10 @@ mod tests {
 
     fn sessions() -> (Arc<ManualClock>, FetchSessions) {
         let clock = ManualClock::at(0);
-        (Arc::clone(&clock), FetchSessions::new(clock, SeededRand::shared(1)))
+        (
+            Arc::clone(&clock),
+            FetchSessions::new(clock, SeededRand::shared(1)),
+        )
     }
 
     fn wanted(topic: &str, partition: i32) -> Wanted {
@@ -270,11 +308,20 @@ mod tests {
     }
 
     fn request(id: i32, epoch: i32, wanted: Vec<Wanted>) -> SessionRequest {
-        SessionRequest { id, epoch, by_id: false, wanted, forgotten: Vec::new() }
+        SessionRequest {
+            id,
+            epoch,
+            by_id: false,
+            wanted,
+            forgotten: Vec::new(),
+        }
     }
 
     fn keep(sessions: &FetchSessions, names: &[&str], slots_max: usize) -> i32 {
-        let partitions = names.iter().map(|n| (wanted(n, 0), Told::default())).collect();
+        let partitions = names
+            .iter()
+            .map(|n| (wanted(n, 0), Told::default()))
+            .collect();
         sessions.keep(partitions, false, slots_max)
     }
 
@@ -286,7 +333,10 @@ mod tests {
         assert!(matches!(mode, Mode::Incremental(_)));
         assert_eq!(read, [wanted("a", 0), wanted("b", 0)]);
 
-        let moved = Wanted { offset: 7, ..wanted("b", 0) };
+        let moved = Wanted {
+            offset: 7,
+            ..wanted("b", 0)
+        };
         let forgotten = vec![(TopicKey::Name("a".into()), 0)];
         let more = request(id, 2, vec![moved.clone(), wanted("c", 3)]);
         let (_, read) = sessions.open(SessionRequest { forgotten, ..more }).unwrap();
@@ -301,16 +351,27 @@ mod tests {
         assert_eq!(open(id, 2), Some(ErrorCode::InvalidFetchSessionEpoch));
         assert_eq!(open(id, 1), None);
         assert_eq!(open(id, 1), Some(ErrorCode::InvalidFetchSessionEpoch));
-        assert_eq!(open(id.wrapping_add(1), 1), Some(ErrorCode::FetchSessionIdNotFound));
-        let by_id = SessionRequest { by_id: true, ..request(id, 2, vec![]) };
-        assert_eq!(sessions.open(by_id).err(), Some(ErrorCode::FetchSessionTopicIdError));
+        assert_eq!(
+            open(id.wrapping_add(1), 1),
+            Some(ErrorCode::FetchSessionIdNotFound)
+        );
+        let by_id = SessionRequest {
+            by_id: true,
+            ..request(id, 2, vec![])
+        };
+        assert_eq!(
+            sessions.open(by_id).err(),
+            Some(ErrorCode::FetchSessionTopicIdError)
+        );
     }
 
     #[test]
     fn a_final_epoch_closes_the_session() {
         let (_, sessions) = sessions();
         let id = keep(&sessions, &["a"], 10);
-        let (mode, _) = sessions.open(request(id, EPOCH_NONE, vec![wanted("a", 0)])).unwrap();
+        let (mode, _) = sessions
+            .open(request(id, EPOCH_NONE, vec![wanted("a", 0)]))
+            .unwrap();
         assert!(matches!(mode, Mode::Sessionless));
         assert_eq!(sessions.len(), 0);
     }
@@ -334,8 +395,12 @@ mod tests {
         let (_, sessions) = sessions();
         let id = keep(&sessions, &["a", "b", "c"], 10);
         let (mode, _) = sessions.open(request(id, 1, vec![])).unwrap();
-        let Mode::Incremental(session) = mode else { panic!() };
-        session.lock().rotate(&HashSet::from([(TopicKey::Name("a".into()), 0)]));
+        let Mode::Incremental(session) = mode else {
+            panic!()
+        };
+        session
+            .lock()
+            .rotate(&HashSet::from([(TopicKey::Name("a".into()), 0)]));
         let (_, read) = sessions.open(request(id, 2, vec![])).unwrap();
         assert_eq!(read, [wanted("b", 0), wanted("c", 0), wanted("a", 0)]);
     }
@@ -345,12 +410,17 @@ mod tests {
         let (_, sessions) = sessions();
         let id = keep(&sessions, &["a"], 10);
         let (mode, _) = sessions.open(request(id, 1, vec![wanted("b", 0)])).unwrap();
-        let Mode::Incremental(session) = mode else { panic!() };
+        let Mode::Incremental(session) = mode else {
+            panic!()
+        };
         let mut session = session.lock();
         let b = wanted("b", 0);
         let mut tell = |told| session.tell(1, &b, None, told);
         assert!(tell(Told::default()), "a new partition is always told");
         assert!(!tell(Told::default()));
-        assert!(tell(Told { high_watermark: 1, log_start_offset: 0 }));
+        assert!(tell(Told {
+            high_watermark: 1,
+            log_start_offset: 0
+        }));
     }
 }

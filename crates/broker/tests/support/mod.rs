@@ -6,8 +6,8 @@ use bytes::{Bytes, BytesMut};
 use millstream_broker::{Broker, BrokerDeps, BrokerHandle, BrokerOptions};
 use millstream_cluster::{MetadataOptions, MetadataService};
 use millstream_core::env::{RealFs, SystemClock, SystemRand};
-use millstream_wire::frame::{decode_response, encode_request, split_frame};
 use millstream_wire::Request;
+use millstream_wire::frame::{decode_response, encode_request, split_frame};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,8 +34,9 @@ impl TestBroker {
 
     pub async fn with(options: BrokerOptions) -> Self {
         let (fs, rand) = (RealFs::shared(), SystemRand::shared());
-        let metadata_dir: PathBuf =
-            options.data_dir.join(millstream_cluster::service::METADATA_DIR);
+        let metadata_dir: PathBuf = options
+            .data_dir
+            .join(millstream_cluster::service::METADATA_DIR);
         let metadata = MetadataService::start(MetadataOptions::new(
             options.node_id,
             metadata_dir,
@@ -44,8 +45,12 @@ impl TestBroker {
         ))
         .await
         .unwrap();
-        let deps =
-            BrokerDeps { metadata: metadata.clone(), fs, clock: SystemClock::shared(), rand };
+        let deps = BrokerDeps {
+            metadata: metadata.clone(),
+            fs,
+            clock: SystemClock::shared(),
+            rand,
+        };
         let handle = Broker::start(options, deps).await.unwrap();
         Self { handle, metadata }
     }
@@ -70,7 +75,11 @@ pub struct Client {
 impl Client {
     pub async fn connect(address: std::net::SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
-        Self { stream, buffer: BytesMut::new(), next_id: 1 }
+        Self {
+            stream,
+            buffer: BytesMut::new(),
+            next_id: 1,
+        }
     }
 
     /// Sends a request and returns its correlation id.
@@ -95,7 +104,9 @@ impl Client {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, read).await.expect("no answer in time")
+        tokio::time::timeout(PATIENCE, read)
+            .await
+            .expect("no answer in time")
     }
 
     /// The next answer, which must be that of the request with this id.
@@ -163,14 +174,20 @@ pub mod kafka {
             validate_only: false,
         };
         let response = client.call(&request, 7).await;
-        assert_eq!(response.topics[0].error_code, 0, "{:?}", response.topics[0].error_message);
+        assert_eq!(
+            response.topics[0].error_code, 0,
+            "{:?}",
+            response.topics[0].error_message
+        );
         response.topics[0].topic_id
     }
 
     pub fn batch_with(options: BatchOptions, values: &[&str]) -> Bytes {
         let mut builder = BatchBuilder::new(options);
         for (i, value) in values.iter().enumerate() {
-            builder.append(1_000 + i as i64, None, Some(value.as_bytes()), &[]).unwrap();
+            builder
+                .append(1_000 + i as i64, None, Some(value.as_bytes()), &[])
+                .unwrap();
         }
         builder.build().unwrap()
     }
@@ -179,7 +196,12 @@ pub mod kafka {
         batch_with(BatchOptions::default(), values)
     }
 
-    pub fn produce_request(topic: &str, partition: i32, acks: i16, records: Bytes) -> ProduceRequest {
+    pub fn produce_request(
+        topic: &str,
+        partition: i32,
+        acks: i16,
+        records: Bytes,
+    ) -> ProduceRequest {
         ProduceRequest {
             acks,
             timeout_ms: 10_000,
@@ -202,7 +224,9 @@ pub mod kafka {
         partition: i32,
         records: Bytes,
     ) -> PartitionProduceResponse {
-        let response = client.call(&produce_request(topic, partition, -1, records), 9).await;
+        let response = client
+            .call(&produce_request(topic, partition, -1, records), 9)
+            .await;
         response.responses[0].partition_responses[0].clone()
     }
 
@@ -243,8 +267,19 @@ pub mod kafka {
         split_batches(batches.unwrap_or_default())
             .map(|batch| batch.unwrap())
             .filter(|batch| !batch.header().is_control())
-            .flat_map(|batch| batch.records().unwrap().map(|r| r.unwrap()).collect::<Vec<_>>())
-            .map(|r| (r.offset, String::from_utf8_lossy(&r.value.unwrap_or_default()).into_owned()))
+            .flat_map(|batch| {
+                batch
+                    .records()
+                    .unwrap()
+                    .map(|r| r.unwrap())
+                    .collect::<Vec<_>>()
+            })
+            .map(|r| {
+                (
+                    r.offset,
+                    String::from_utf8_lossy(&r.value.unwrap_or_default()).into_owned(),
+                )
+            })
             .collect()
     }
 }
