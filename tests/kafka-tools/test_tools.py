@@ -17,7 +17,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from servers import REPO, OUTPUT, java_command, make
+from servers import OUTPUT, REPO, java_command, make, wait_until
 
 KIND = os.environ.get("SERVER", "millstream")
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
@@ -73,6 +73,24 @@ class Traffic:
         self.topic("rolled", segment_bytes=str(1 << 20))
         self.send("rolled", 4000, 1000, self.producer(compression_type="none"), batch=20)
 
+    def killed(self, server):
+        """SIGKILL in the middle of it: recovery must leave files that Kafka reads."""
+        self.topic("killed", segment_bytes=str(1 << 20))
+        producer, outcomes = self.producer(linger_ms=1, delivery_timeout_ms=120_000), collections.Counter()
+
+        def count(error, _message):
+            outcomes["failed" if error else "stored"] += 1
+
+        for i in range(4000):
+            producer.produce("killed", value=os.urandom(500).hex(), on_delivery=count)
+            producer.poll(0)
+            if i == 2500:
+                wait_until(lambda: producer.poll(0.01) is not None and outcomes["stored"] > 1000, "1,000 records stored")
+                server.kill()
+                server.start()
+        assert producer.flush(120) == 0 and outcomes == {"stored": 4000}, outcomes
+        self.records["killed"] += 4000
+
     def transactions(self):
         self.topic("transacted")
         producer = self.producer(transactional_id="tools-transaction")
@@ -104,6 +122,7 @@ def traffic(server):
     traffic = Traffic(server.bootstrap)
     traffic.codecs()
     traffic.rolled()
+    traffic.killed(server)
     traffic.transactions()
     traffic.commits()
     return traffic
