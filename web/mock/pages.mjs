@@ -42,7 +42,7 @@ export function jobs() {
       late_records: kind === "window" ? 12 + i : 0, dead_letters: 3 + i, late_topic: kind === "window" ? `${id}.late` : null, dead_letter_topic: `${id}.dlq`,
       state_bytes: kind === "window" ? 18_021 * (i + 1) : 0, lag_records: 4, restarts: 0,
       operators: [
-        { id: 0, kind: "source", label: "orders", detail: "4 partitions, watermark −2 s", records_per_s: rate, inputs: [] },
+        { id: 0, kind: "source", label: "orders", detail: "4 partitions, watermark order_time - INTERVAL '2' SECOND, idle after 1 s", records_per_s: rate, inputs: [] },
         { id: 1, kind: "filter", label: "status", detail: "status <> 'failed'", records_per_s: rate * 0.94, inputs: [0] },
         ...(kind === "window" ? [{ id: 2, kind: "window", label: "TUMBLE 5 s", detail: "by region", records_per_s: out, inputs: [1] }] : [{ id: 2, kind: "project", label: "9 columns", detail: "order_id, order_time, province", records_per_s: out, inputs: [1] }]),
         { id: 3, kind: "sink", label: id, detail: "exactly once, epoch 50 ms", records_per_s: out, inputs: [2] },

@@ -154,7 +154,7 @@ function Epochs({ job, history }: { job: Job; history: Sample[] }) {
 function History({ history, read, language, label }: { history: Sample[]; read: (sample: Sample) => number | null; language: Language; label: string }) {
   const { t } = useTranslation();
   if (history.length < 2) return <p className="muted chart-wait">{t("job.collecting")}</p>;
-  return <TimeChart label={label} times={history.map((s) => s.at)} height={170} format={(v) => milliseconds(v, language)} series={[{ values: history.map(read), color: 0, fill: true }]} />;
+  return <TimeChart label={label} times={history.map((s) => s.at)} height={170} format={(v) => (v === 0 ? "0" : milliseconds(v, language))} series={[{ values: history.map(read), color: 0, fill: true }]} />;
 }
 
 /** What the job set apart: late rows and undecodable records, each a topic that can be read. */

@@ -4,7 +4,7 @@ import type { Job } from "../../api/types";
 import { rate, short } from "../../format/number";
 import { useWidth } from "../../stream/Stream";
 import { middleCut } from "../../ui/parts";
-import { BOX_HEIGHT, BOX_WIDTH, layoutGraph } from "./graph";
+import { BOX_HEIGHT, BOX_WIDTH, layoutGraph, twoLines } from "./graph";
 
 const PAD = 20;
 
@@ -34,8 +34,9 @@ export function OperatorGraph({ job }: { job: Job }) {
                 <rect width={BOX_WIDTH} height={BOX_HEIGHT} rx="8" fill="var(--surface)" stroke="var(--line-strong)" />
                 <text x="12" y="20" className="t b">{kindName(box.kind, t)}</text>
                 <text x="12" y="38" className="t m"><title>{box.label}</title>{middleCut(box.label, 23)}</text>
-                <text x="12" y="56" className="t2"><title>{box.detail ?? ""}</title>{middleCut(box.detail ?? "", 29)}</text>
-                <text x="12" y="74" className="t">{rate(box.records_per_s)}</text>
+                <text x="12" y="55" className="t2"><title>{box.detail ?? ""}</title>{twoLines(box.detail ?? "", 30)[0]}</text>
+                <text x="12" y="70" className="t2"><title>{box.detail ?? ""}</title>{middleCut(twoLines(box.detail ?? "", 30)[1], 30)}</text>
+                <text x="12" y="88" className="t">{rate(box.records_per_s)}</text>
               </g>
             ))}
           </g>

@@ -2,7 +2,7 @@
 import type { Operator } from "../../api/types";
 
 export const BOX_WIDTH = 188;
-export const BOX_HEIGHT = 84;
+export const BOX_HEIGHT = 98;
 const GAP_Y = 26;
 const GAP_X_MIN = 56;
 
@@ -24,6 +24,14 @@ export interface Graph {
   edges: Edge[];
   width: number;
   height: number;
+}
+
+/** Breaks a detail into at most two lines; the second is cut in its middle when it is still too long. */
+export function twoLines(text: string, max: number): [string, string] {
+  if (text.length <= max) return [text, ""];
+  const cut = text.lastIndexOf(" ", max);
+  const at = cut > max / 3 ? cut : max;
+  return [text.slice(0, at), text.slice(at).trimStart()];
 }
 
 /** The longest way from a source; an input that does not exist or a cycle counts as a source. */
