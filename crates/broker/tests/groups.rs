@@ -1,4 +1,5 @@
 //! Groups and offsets over real sockets, at every version that is announced.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 mod support;
 
@@ -34,9 +35,10 @@ async fn broker() -> (TestBroker, tempfile::TempDir) {
 
 async fn start(dir: &std::path::Path) -> TestBroker {
     let mut options = options(dir);
-    for (name, value) in
-        [("group.initial.rebalance.delay.ms", "0"), ("offsets.topic.num.partitions", "3")]
-    {
+    for (name, value) in [
+        ("group.initial.rebalance.delay.ms", "0"),
+        ("offsets.topic.num.partitions", "3"),
+    ] {
         options.configs.insert(name.into(), value.into());
     }
     TestBroker::with(options).await
@@ -49,8 +51,11 @@ async fn create_topic(client: &mut Client, name: &str) -> Uuid {
         replication_factor: 1,
         ..Default::default()
     };
-    let request =
-        CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
+    let request = CreateTopicsRequest {
+        topics: vec![topic],
+        timeout_ms: 10_000,
+        ..Default::default()
+    };
     let response = client.call(&request, 7).await;
     assert_eq!(response.topics[0].error_code, 0);
     response.topics[0].topic_id
@@ -80,7 +85,11 @@ async fn join(client: &mut Client, group: &str, version: i16) -> JoinGroupRespon
         assert_eq!(response.error_code, 0, "version {version}");
         return response;
     }
-    assert_eq!(response.error_code, ErrorCode::MemberIdRequired.code(), "version {version}");
+    assert_eq!(
+        response.error_code,
+        ErrorCode::MemberIdRequired.code(),
+        "version {version}"
+    );
     request.member_id = response.member_id;
     let response = client.call(&request, version).await;
     assert_eq!(response.error_code, 0, "version {version}");
@@ -130,7 +139,10 @@ async fn fetch(
     version: i16,
 ) -> (i64, Option<String>) {
     if version < 8 {
-        let topics = vec![OffsetFetchRequestTopic { name: topic.into(), partition_indexes: vec![0] }];
+        let topics = vec![OffsetFetchRequestTopic {
+            name: topic.into(),
+            partition_indexes: vec![0],
+        }];
         let request = OffsetFetchRequest {
             group_id: group.into(),
             topics: Some(topics),
@@ -152,7 +164,10 @@ async fn fetch(
         topics: Some(topics),
         ..Default::default()
     }];
-    let request = OffsetFetchRequest { groups, ..Default::default() };
+    let request = OffsetFetchRequest {
+        groups,
+        ..Default::default()
+    };
     let response = client.call(&request, version).await;
     assert_eq!(response.groups[0].error_code, 0);
     let partition = &response.groups[0].topics[0].partitions[0];
@@ -167,7 +182,10 @@ async fn a_member_joins_syncs_beats_and_leaves_at_every_version() {
     for version in 0..=9 {
         let group = format!("g{version}");
         let joined = join(&mut client, &group, version).await;
-        assert_eq!((joined.generation_id, &joined.leader), (1, &joined.member_id));
+        assert_eq!(
+            (joined.generation_id, &joined.leader),
+            (1, &joined.member_id)
+        );
         assert_eq!(joined.protocol_name.as_deref(), Some("range"));
         assert_eq!(&joined.members[0].metadata[..], b"subscription");
         let member = joined.member_id;
@@ -175,7 +193,10 @@ async fn a_member_joins_syncs_beats_and_leaves_at_every_version() {
         let sync_version = version.min(5);
         let request = sync_request(&group, &member, 1, sync_version);
         let synced = client.call(&request, sync_version).await;
-        assert_eq!((synced.error_code, &synced.assignment[..]), (0, &b"all"[..]));
+        assert_eq!(
+            (synced.error_code, &synced.assignment[..]),
+            (0, &b"all"[..])
+        );
 
         let beat = HeartbeatRequest {
             group_id: group.clone(),
@@ -186,11 +207,22 @@ async fn a_member_joins_syncs_beats_and_leaves_at_every_version() {
         assert_eq!(client.call(&beat, version.min(4)).await.error_code, 0);
 
         let leave_version = version.min(5);
-        let identity = MemberIdentity { member_id: member.clone(), ..Default::default() };
+        let identity = MemberIdentity {
+            member_id: member.clone(),
+            ..Default::default()
+        };
         let leave = LeaveGroupRequest {
             group_id: group.clone(),
-            member_id: if leave_version < 3 { member.clone() } else { String::new() },
-            members: if leave_version < 3 { Vec::new() } else { vec![identity] },
+            member_id: if leave_version < 3 {
+                member.clone()
+            } else {
+                String::new()
+            },
+            members: if leave_version < 3 {
+                Vec::new()
+            } else {
+                vec![identity]
+            },
         };
         let left = client.call(&leave, leave_version).await;
         assert_eq!(left.error_code, 0);
@@ -219,8 +251,10 @@ async fn a_second_member_makes_the_first_join_again() {
         ..Default::default()
     };
     let rebalancing = ErrorCode::RebalanceInProgress.code();
-    eventually("the rebalance begins", async || first.call(&beat, 4).await.error_code == rebalancing)
-        .await;
+    eventually("the rebalance begins", async || {
+        first.call(&beat, 4).await.error_code == rebalancing
+    })
+    .await;
     let mut again = join_request("g", &leader);
     again.rebalance_timeout_ms = 30_000;
     let rejoined = first.call(&again, 9).await;
@@ -230,7 +264,9 @@ async fn a_second_member_makes_the_first_join_again() {
     assert!(joined.members.is_empty());
 
     // The follower's sync waits for the leader's.
-    let follower_sync = second.send(&sync_request("g", &joined.member_id, 2, 5), 5).await;
+    let follower_sync = second
+        .send(&sync_request("g", &joined.member_id, 2, 5), 5)
+        .await;
     let mut assignment = sync_request("g", &leader, 2, 5);
     assignment.assignments.push(SyncGroupRequestAssignment {
         member_id: joined.member_id.clone(),
@@ -250,13 +286,24 @@ async fn offsets_are_committed_and_fetched_at_every_version_and_survive_a_restar
     for version in 2..=10 {
         let request = commit_request("simple", "orders", id, 100 + i64::from(version));
         let response = client.call(&request, version).await;
-        let codes: Vec<i16> = response.topics[0].partitions.iter().map(|p| p.error_code).collect();
+        let codes: Vec<i16> = response.topics[0]
+            .partitions
+            .iter()
+            .map(|p| p.error_code)
+            .collect();
         let unknown = ErrorCode::UnknownTopicOrPartition.code();
-        assert_eq!(codes, [0, unknown], "version {version}: partition 9 does not exist");
+        assert_eq!(
+            codes,
+            [0, unknown],
+            "version {version}: partition 9 does not exist"
+        );
     }
     let expected = (110, Some("here".to_owned()));
     for version in 1..=10 {
-        assert_eq!(fetch(&mut client, "simple", "orders", id, version).await, expected);
+        assert_eq!(
+            fetch(&mut client, "simple", "orders", id, version).await,
+            expected
+        );
         let none = fetch(&mut client, "stranger", "orders", id, version).await;
         assert_eq!(none, (-1, Some(String::new())), "version {version}");
     }
@@ -265,16 +312,28 @@ async fn offsets_are_committed_and_fetched_at_every_version_and_survive_a_restar
     let broker = start(dir.path()).await;
     let mut client = broker.client().await;
     eventually("the group is loaded", async || {
-        client.call(&ListGroupsRequest::default(), 5).await.error_code == 0
+        client
+            .call(&ListGroupsRequest::default(), 5)
+            .await
+            .error_code
+            == 0
     })
     .await;
-    assert_eq!(fetch(&mut client, "simple", "orders", id, 10).await, expected);
+    assert_eq!(
+        fetch(&mut client, "simple", "orders", id, 10).await,
+        expected
+    );
     let listed = client.call(&ListGroupsRequest::default(), 5).await.groups;
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].group_state, "Empty");
-    assert_eq!((&*listed[0].group_type, &*listed[0].protocol_type), ("classic", ""));
-    let only_stable =
-        ListGroupsRequest { states_filter: vec!["Stable".into()], ..Default::default() };
+    assert_eq!(
+        (&*listed[0].group_type, &*listed[0].protocol_type),
+        ("classic", "")
+    );
+    let only_stable = ListGroupsRequest {
+        states_filter: vec!["Stable".into()],
+        ..Default::default()
+    };
     assert_eq!(client.call(&only_stable, 5).await.groups, []);
     broker.stop().await;
 }
@@ -313,23 +372,37 @@ async fn groups_are_described_and_deleted() {
     let id = create_topic(&mut client, "orders").await;
     let member = join(&mut client, "g", 5).await.member_id;
     client.call(&sync_request("g", &member, 1, 3), 3).await;
-    client.call(&commit_request("simple", "orders", id, 5), 8).await;
+    client
+        .call(&commit_request("simple", "orders", id, 5), 8)
+        .await;
     for version in 0..=6 {
         let request = DescribeGroupsRequest {
             groups: vec!["g".into(), "nobody".into()],
             include_authorized_operations: version >= 3,
         };
         let groups = client.call(&request, version).await.groups;
-        assert_eq!((&*groups[0].group_state, &*groups[0].protocol_data), ("Stable", "range"));
+        assert_eq!(
+            (&*groups[0].group_state, &*groups[0].protocol_data),
+            ("Stable", "range")
+        );
         assert_eq!(&groups[0].members[0].member_assignment[..], b"all");
         assert_eq!(&*groups[0].members[0].client_id, "test");
         assert_eq!(&*groups[0].members[0].client_host, "/127.0.0.1");
-        let missing = if version < 6 { 0 } else { ErrorCode::GroupIdNotFound.code() };
-        assert_eq!((groups[1].error_code, &*groups[1].group_state), (missing, "Dead"));
+        let missing = if version < 6 {
+            0
+        } else {
+            ErrorCode::GroupIdNotFound.code()
+        };
+        assert_eq!(
+            (groups[1].error_code, &*groups[1].group_state),
+            (missing, "Dead")
+        );
     }
     for version in 0..=2 {
         let names = ["g", "nobody", "simple"].map(str::to_owned).to_vec();
-        let request = DeleteGroupsRequest { groups_names: names };
+        let request = DeleteGroupsRequest {
+            groups_names: names,
+        };
         let results = client.call(&request, version).await.results;
         let codes: Vec<i16> = results.iter().map(|result| result.error_code).collect();
         let not_found = ErrorCode::GroupIdNotFound.code();
@@ -354,7 +427,13 @@ async fn single_offsets_are_deleted() {
         }],
     };
     let response = client.call(&request, 0).await;
-    assert_eq!((response.error_code, response.topics[0].partitions[0].error_code), (0, 0));
+    assert_eq!(
+        (
+            response.error_code,
+            response.topics[0].partitions[0].error_code
+        ),
+        (0, 0)
+    );
     assert_eq!(fetch(&mut client, "g", "orders", id, 8).await.0, -1);
     broker.stop().await;
 }
@@ -365,17 +444,30 @@ async fn coordinators_are_found_one_by_one_and_in_batches() {
     let mut client = broker.client().await;
     let port = i32::from(broker.handle.address().port());
     for (version, key_type) in [(0, 0), (1, 0), (1, 1), (3, 1)] {
-        let request =
-            FindCoordinatorRequest { key: "x".into(), key_type, ..Default::default() };
+        let request = FindCoordinatorRequest {
+            key: "x".into(),
+            key_type,
+            ..Default::default()
+        };
         let found = client.call(&request, version).await;
-        assert_eq!((found.error_code, found.port), (0, port), "version {version}");
+        assert_eq!(
+            (found.error_code, found.port),
+            (0, port),
+            "version {version}"
+        );
     }
     for version in 4..=6 {
         let coordinator_keys = vec!["a".into(), String::new()];
-        let request =
-            FindCoordinatorRequest { key_type: 0, coordinator_keys, ..Default::default() };
+        let request = FindCoordinatorRequest {
+            key_type: 0,
+            coordinator_keys,
+            ..Default::default()
+        };
         let found = client.call(&request, version).await.coordinators;
-        assert_eq!((&*found[0].key, found[0].error_code, found[0].port), ("a", 0, port));
+        assert_eq!(
+            (&*found[0].key, found[0].error_code, found[0].port),
+            ("a", 0, port)
+        );
         assert_eq!(found[1].error_code, ErrorCode::InvalidGroupId.code());
     }
     let shares = FindCoordinatorRequest {
@@ -398,7 +490,10 @@ async fn stopping_the_broker_answers_a_waiting_join() {
     request.rebalance_timeout_ms = 30_000;
     let waiting = second.send(&request, 3).await;
     eventually("the rebalance begins", async || {
-        let describe = DescribeGroupsRequest { groups: vec!["g".into()], ..Default::default() };
+        let describe = DescribeGroupsRequest {
+            groups: vec!["g".into()],
+            ..Default::default()
+        };
         first.call(&describe, 0).await.groups[0].group_state == "PreparingRebalance"
     })
     .await;
@@ -406,5 +501,8 @@ async fn stopping_the_broker_answers_a_waiting_join() {
     broker.stop().await;
     let answer = second.answer::<JoinGroupRequest>(3, waiting).await;
     assert_eq!(answer.error_code, ErrorCode::CoordinatorNotAvailable.code());
-    assert!(began.elapsed() < std::time::Duration::from_secs(9), "nobody had to be cut off");
+    assert!(
+        began.elapsed() < std::time::Duration::from_secs(9),
+        "nobody had to be cut off"
+    );
 }

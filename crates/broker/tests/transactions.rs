@@ -1,4 +1,5 @@
 //! Transactions over real sockets, at every version that is announced.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 mod support;
 
@@ -10,6 +11,7 @@ use millstream_wire::messages::add_partitions_to_txn::{
     AddPartitionsToTxnRequest, AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
 };
 use millstream_wire::messages::create_topics::{CreatableTopic, CreateTopicsRequest};
+use millstream_wire::messages::describe_producers::{DescribeProducersRequest, TopicRequest};
 use millstream_wire::messages::describe_transactions::DescribeTransactionsRequest;
 use millstream_wire::messages::end_txn::EndTxnRequest;
 use millstream_wire::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
@@ -29,7 +31,10 @@ const PARTITIONS: i32 = 2;
 
 async fn start(dir: &std::path::Path) -> TestBroker {
     let mut options = options(dir);
-    for name in ["offsets.topic.num.partitions", "transaction.state.log.num.partitions"] {
+    for name in [
+        "offsets.topic.num.partitions",
+        "transaction.state.log.num.partitions",
+    ] {
         options.configs.insert(name.into(), "3".into());
     }
     TestBroker::with(options).await
@@ -45,8 +50,11 @@ async fn broker() -> (TestBroker, Client, tempfile::TempDir) {
         replication_factor: 1,
         ..Default::default()
     };
-    let request =
-        CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
+    let request = CreateTopicsRequest {
+        topics: vec![topic],
+        timeout_ms: 10_000,
+        ..Default::default()
+    };
     assert_eq!(client.call(&request, 7).await.topics[0].error_code, 0);
     (broker, client, dir)
 }
@@ -60,7 +68,11 @@ struct Producer {
 
 impl Producer {
     fn of(response: &InitProducerIdResponse) -> Self {
-        Self { id: response.producer_id, epoch: response.producer_epoch, sequences: [0; 2] }
+        Self {
+            id: response.producer_id,
+            epoch: response.producer_epoch,
+            sequences: [0; 2],
+        }
     }
 }
 
@@ -113,9 +125,15 @@ async fn send(
         ..Default::default()
     });
     *sequence += 1;
-    builder.append(1, None, Some(value.as_bytes()), &[]).unwrap();
+    // Old on purpose: a marker, which is of now, then begins a new segment.
+    builder
+        .append(1, None, Some(value.as_bytes()), &[])
+        .unwrap();
     let records = Some(builder.build().unwrap());
-    let partition = PartitionProduceData { index: partition, records };
+    let partition = PartitionProduceData {
+        index: partition,
+        records,
+    };
     let topic = TopicProduceData {
         name: TOPIC.into(),
         partition_data: vec![partition],
@@ -131,7 +149,13 @@ async fn send(
     response.responses[0].partition_responses[0].error_code
 }
 
-async fn end(client: &mut Client, id: &str, producer: &Producer, committed: bool, version: i16) -> i16 {
+async fn end(
+    client: &mut Client,
+    id: &str,
+    producer: &Producer,
+    committed: bool,
+    version: i16,
+) -> i16 {
     let request = EndTxnRequest {
         transactional_id: id.into(),
         producer_id: producer.id,
@@ -145,55 +169,69 @@ async fn end(client: &mut Client, id: &str, producer: &Producer, committed: bool
 async fn committed(client: &mut Client) -> Vec<String> {
     let mut values = Vec::new();
     for partition in 0..PARTITIONS {
-        let partition = FetchPartition {
-            partition,
-            partition_max_bytes: 1 << 20,
-            ..Default::default()
-        };
-        let request = FetchRequest {
-            max_wait_ms: 0,
-            max_bytes: 1 << 20,
-            isolation_level: 1,
-            session_epoch: -1,
-            topics: vec![FetchTopic {
-                topic: TOPIC.into(),
-                partitions: vec![partition],
-                ..Default::default()
-            }],
-            ..Default::default()
-        };
-        let response = client.call(&request, 11).await;
-        let data = &response.responses[0].partitions[0];
-        assert_eq!(data.error_code, 0);
-        let mut aborted: Vec<(i64, i64)> = data
-            .aborted_transactions
-            .iter()
-            .flatten()
-            .map(|aborted| (aborted.first_offset, aborted.producer_id))
-            .collect();
-        let records: Bytes = data.records.clone().unwrap_or_default();
-        // As clients do: a producer's records are skipped from the first
-        // offset of an aborted transaction to its marker.
-        let mut skipped = std::collections::BTreeSet::new(); eprintln!("aborted {aborted:?} hw {} lso {} len {}", data.high_watermark, data.last_stable_offset, records.len());
-        for batch in split_batches(records).map(Result::unwrap) {
-            let producer = batch.header().producer_id; eprintln!("{:?}", batch.header());
-            aborted.retain(|(first, id)| {
-                let begins = *first <= batch.header().last_offset();
-                if begins {
-                    skipped.insert(*id);
-                }
-                !begins
-            });
-            if batch.header().is_control() {
-                skipped.remove(&producer);
-            } else if !skipped.contains(&producer) {
-                for record in batch.records().unwrap() {
-                    values.push(String::from_utf8(record.unwrap().value.unwrap().to_vec()).unwrap());
-                }
-            }
+        let mut offset = 0;
+        while let Some(next) = read_committed(client, partition, offset, &mut values).await {
+            offset = next;
         }
     }
     values
+}
+
+/// One fetch; gives where to read on, until the last stable offset.
+async fn read_committed(
+    client: &mut Client,
+    partition: i32,
+    fetch_offset: i64,
+    values: &mut Vec<String>,
+) -> Option<i64> {
+    let partition = FetchPartition {
+        partition,
+        fetch_offset,
+        partition_max_bytes: 1 << 20,
+        ..Default::default()
+    };
+    let request = FetchRequest {
+        max_wait_ms: 0,
+        max_bytes: 1 << 20,
+        isolation_level: 1,
+        session_epoch: -1,
+        topics: vec![FetchTopic {
+            topic: TOPIC.into(),
+            partitions: vec![partition],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let response = client.call(&request, 11).await;
+    let data = &response.responses[0].partitions[0];
+    assert_eq!(data.error_code, 0);
+    let mut aborted: Vec<(i64, i64)> = data
+        .aborted_transactions
+        .iter()
+        .flatten()
+        .map(|aborted| (aborted.first_offset, aborted.producer_id))
+        .collect();
+    let records: Bytes = data.records.clone().unwrap_or_default();
+    // As clients do: a producer's records are skipped from the first offset
+    // of an aborted transaction to its marker.
+    let mut skipped = std::collections::BTreeSet::new();
+    let mut next_offset = fetch_offset;
+    for batch in split_batches(records).map(Result::unwrap) {
+        let producer = batch.header().producer_id;
+        next_offset = batch.header().next_offset();
+        let begun = aborted.extract_if(.., |(first, _)| *first < next_offset);
+        skipped.extend(begun.map(|(_, id)| id));
+        if batch.header().is_control() {
+            skipped.remove(&producer);
+        } else if !skipped.contains(&producer) {
+            let records = batch
+                .records()
+                .unwrap()
+                .map(|record| record.unwrap().value.unwrap());
+            values.extend(records.map(|value| String::from_utf8(value.to_vec()).unwrap()));
+        }
+    }
+    (next_offset < data.last_stable_offset && next_offset > fetch_offset).then_some(next_offset)
 }
 
 async fn txn_commit_offset(
@@ -234,7 +272,11 @@ async fn committed_offset(client: &mut Client, require_stable: bool) -> (i64, i1
         topics: Some(topics),
         ..Default::default()
     }];
-    let request = OffsetFetchRequest { groups, require_stable, ..Default::default() };
+    let request = OffsetFetchRequest {
+        groups,
+        require_stable,
+        ..Default::default()
+    };
     let response = client.call(&request, 8).await;
     let partition = &response.groups[0].topics[0].partitions[0];
     (partition.committed_offset, partition.error_code)
@@ -253,7 +295,11 @@ async fn committed_records_are_read_and_aborted_ones_are_not_at_every_version() 
             for partition in 0..PARTITIONS {
                 assert_eq!(send(&mut client, &id, &mut me, partition, &value).await, 0);
             }
-            assert_eq!(committed(&mut client).await.len(), expected.len(), "nothing yet");
+            assert_eq!(
+                committed(&mut client).await.len(),
+                expected.len(),
+                "nothing yet"
+            );
             assert_eq!(end(&mut client, &id, &me, committed_now, version).await, 0);
             if committed_now {
                 expected.extend([value.clone(), value]);
@@ -264,7 +310,11 @@ async fn committed_records_are_read_and_aborted_ones_are_not_at_every_version() 
             expected.sort();
             assert_eq!(seen, expected);
         }
-        assert_eq!(end(&mut client, &id, &me, true, version).await, 0, "a retry is answered");
+        assert_eq!(
+            end(&mut client, &id, &me, true, version).await,
+            0,
+            "a retry is answered"
+        );
     }
     broker.stop().await;
 }
@@ -278,7 +328,10 @@ async fn a_new_instance_fences_the_old_one_and_versions_say_so_in_their_way() {
     let mut new = producer(&mut client, "t").await;
     assert_eq!(new.id, old.id);
     assert!(new.epoch > old.epoch);
-    let (fenced, before) = (ErrorCode::ProducerFenced.code(), ErrorCode::InvalidProducerEpoch.code());
+    let (fenced, before) = (
+        ErrorCode::ProducerFenced.code(),
+        ErrorCode::InvalidProducerEpoch.code(),
+    );
     assert_eq!(end(&mut client, "t", &old, true, 1).await, before);
     assert_eq!(end(&mut client, "t", &old, true, 2).await, fenced);
     assert_eq!(add(&mut client, "t", &old, 1).await, before);
@@ -298,12 +351,17 @@ async fn a_transaction_that_takes_too_long_is_aborted() {
     add(&mut client, "t", &me, 3).await;
     assert_eq!(send(&mut client, "t", &mut me, 0, "late").await, 0);
     eventually("the transaction is aborted", async || {
-        let request = DescribeTransactionsRequest { transactional_ids: vec!["t".into()] };
+        let request = DescribeTransactionsRequest {
+            transactional_ids: vec!["t".into()],
+        };
         let described = client.call(&request, 0).await;
         described.transaction_states[0].transaction_state == "CompleteAbort"
     })
     .await;
-    assert_eq!(end(&mut client, "t", &me, true, 4).await, ErrorCode::ProducerFenced.code());
+    assert_eq!(
+        end(&mut client, "t", &me, true, 4).await,
+        ErrorCode::ProducerFenced.code()
+    );
     assert_eq!(committed(&mut client).await, Vec::<String>::new());
     let too_long = init(&mut client, "t", 900_001).await.error_code;
     assert_eq!(too_long, ErrorCode::InvalidTransactionTimeout.code());
@@ -330,7 +388,11 @@ async fn offsets_of_a_transaction_appear_when_it_commits_at_every_version() {
     let (broker, mut client, _dir) = broker().await;
     let me = producer(&mut client, "t").await;
     let outside = txn_commit_offset(&mut client, "t", &me, 1, 3).await;
-    assert_eq!(outside, ErrorCode::InvalidTxnState.code(), "the group is not part of it");
+    assert_eq!(
+        outside,
+        ErrorCode::InvalidTxnState.code(),
+        "the group is not part of it"
+    );
     let mut before = -1;
     for version in 0..=4 {
         let offset = 10 + i64::from(version);
@@ -341,7 +403,10 @@ async fn offsets_of_a_transaction_appear_when_it_commits_at_every_version() {
             group_id: "g".into(),
         };
         assert_eq!(client.call(&request, version).await.error_code, 0);
-        assert_eq!(txn_commit_offset(&mut client, "t", &me, offset, version).await, 0);
+        assert_eq!(
+            txn_commit_offset(&mut client, "t", &me, offset, version).await,
+            0
+        );
         assert_eq!(committed_offset(&mut client, false).await, (before, 0));
         let unstable = ErrorCode::UnstableOffsetCommit.code();
         assert_eq!(committed_offset(&mut client, true).await, (-1, unstable));
@@ -364,11 +429,21 @@ async fn a_transaction_goes_on_after_a_restart() {
     let broker = start(dir.path()).await;
     let mut client = broker.client().await;
     eventually("the coordinator has loaded", async || {
-        client.call(&ListTransactionsRequest::default(), 1).await.error_code == 0
+        client
+            .call(&ListTransactionsRequest::default(), 1)
+            .await
+            .error_code
+            == 0
     })
     .await;
-    let listed = client.call(&ListTransactionsRequest::default(), 1).await.transaction_states;
-    assert_eq!((&*listed[0].transactional_id, &*listed[0].transaction_state), ("t", "Ongoing"));
+    let listed = client
+        .call(&ListTransactionsRequest::default(), 1)
+        .await
+        .transaction_states;
+    assert_eq!(
+        (&*listed[0].transactional_id, &*listed[0].transaction_state),
+        ("t", "Ongoing")
+    );
     assert_eq!(committed(&mut client).await, Vec::<String>::new());
     assert_eq!(send(&mut client, "t", &mut me, 0, "after").await, 0);
     assert_eq!(end(&mut client, "t", &me, true, 4).await, 0);
@@ -385,7 +460,10 @@ async fn brokers_may_add_and_verify_in_batches() {
         producer_id: me.id,
         producer_epoch: me.epoch,
         verify_only: true,
-        topics: vec![AddPartitionsToTxnTopic { name: TOPIC.into(), partitions: vec![0] }],
+        topics: vec![AddPartitionsToTxnTopic {
+            name: TOPIC.into(),
+            partitions: vec![0],
+        }],
     };
     let mut call = async |transaction: &AddPartitionsToTxnTransaction, version| {
         let request = AddPartitionsToTxnRequest {
@@ -396,7 +474,10 @@ async fn brokers_may_add_and_verify_in_batches() {
         let topic = &response.results_by_transaction[0].topic_results[0];
         topic.results_by_partition[0].partition_error_code
     };
-    assert_eq!(call(&transaction, 4).await, ErrorCode::InvalidTxnState.code());
+    assert_eq!(
+        call(&transaction, 4).await,
+        ErrorCode::InvalidTxnState.code()
+    );
     transaction.verify_only = false;
     assert_eq!(call(&transaction, 5).await, 0);
     transaction.verify_only = true;
@@ -420,11 +501,18 @@ async fn a_transaction_takes_all_of_its_partitions_or_none() {
     };
     let response = client.call(&request, 3).await;
     let results = &response.results_by_topic_v3_and_below[0].results_by_partition;
-    let codes: Vec<i16> = results.iter().map(|result| result.partition_error_code).collect();
-    let (not_tried, unknown) =
-        (ErrorCode::OperationNotAttempted.code(), ErrorCode::UnknownTopicOrPartition.code());
+    let codes: Vec<i16> = results
+        .iter()
+        .map(|result| result.partition_error_code)
+        .collect();
+    let (not_tried, unknown) = (
+        ErrorCode::OperationNotAttempted.code(),
+        ErrorCode::UnknownTopicOrPartition.code(),
+    );
     assert_eq!(codes, [not_tried, unknown]);
-    let described = DescribeTransactionsRequest { transactional_ids: vec!["t".into()] };
+    let described = DescribeTransactionsRequest {
+        transactional_ids: vec!["t".into()],
+    };
     let described = client.call(&described, 0).await;
     assert_eq!(described.transaction_states[0].transaction_state, "Empty");
     broker.stop().await;
@@ -444,5 +532,29 @@ async fn idempotent_producers_get_ids_of_their_own_at_every_version() {
         assert_eq!((response.error_code, response.producer_epoch), (0, 0));
         assert!(ids.insert(response.producer_id), "version {version}");
     }
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_producers_of_a_partition_are_described_with_their_open_transactions() {
+    let (broker, mut client, _dir) = broker().await;
+    let mut me = producer(&mut client, "t").await;
+    add(&mut client, "t", &me, 3).await;
+    assert_eq!(send(&mut client, "t", &mut me, 1, "open").await, 0);
+    let request = DescribeProducersRequest {
+        topics: vec![TopicRequest {
+            name: TOPIC.into(),
+            partition_indexes: vec![0, 1, 9],
+        }],
+    };
+    let partitions = client.call(&request, 0).await.topics.remove(0).partitions;
+    assert_eq!(partitions[0].active_producers, []);
+    let open = &partitions[1].active_producers[0];
+    assert_eq!((open.producer_id, open.current_txn_start_offset), (me.id, 0));
+    let unknown = ErrorCode::UnknownTopicOrPartition.code();
+    assert_eq!(partitions[2].error_code, unknown);
+    assert_eq!(end(&mut client, "t", &me, false, 4).await, 0);
+    let partitions = client.call(&request, 0).await.topics.remove(0).partitions;
+    assert_eq!(partitions[1].active_producers[0].current_txn_start_offset, -1);
     broker.stop().await;
 }

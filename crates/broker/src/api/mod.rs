@@ -26,6 +26,7 @@ mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
+mod describe_producers;
 mod describe_transactions;
 mod end_txn;
 mod fetch;
@@ -88,6 +89,7 @@ pub static APIS: &[Api] = &[
     api::<incremental_alter_configs::IncrementalAlterConfigs>(), // 44
     api::<offset_delete::OffsetDelete>(),                        // 47
     api::<describe_cluster::DescribeCluster>(),                  // 60
+    api::<describe_producers::DescribeProducers>(),              // 61
     api::<describe_transactions::DescribeTransactions>(),        // 65
     api::<list_transactions::ListTransactions>(),                // 66
 ];
