@@ -44,6 +44,8 @@ pub enum SyncKind {
     File,
     /// The names in a folder.
     Folder,
+    /// Everything, asked of this file.
+    FileSystem,
 }
 
 /// One call of a sync.
@@ -599,6 +601,21 @@ impl FsFile for CrashFile {
 
     fn size(&self) -> io::Result<u64> {
         Ok(self.shared.lock().content(self.id)?.now.len() as u64)
+    }
+
+    fn sync_file_system(&self) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        let path = state.path_of(self.id);
+        if state.sync(SyncKind::FileSystem, &path)? {
+            state.pending_names.clear();
+            state.durable_names = state.names.clone();
+            for content in state.files.values_mut() {
+                for change in std::mem::take(&mut content.pending) {
+                    change.apply(&mut content.durable);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {

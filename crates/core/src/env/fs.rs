@@ -73,6 +73,13 @@ pub trait FsFile: Send + Sync + 'static {
     fn size(&self) -> io::Result<u64>;
     /// Makes content and size durable (`fdatasync`).
     fn sync_data(&self) -> io::Result<()>;
+    /// Makes everything in this file's file system durable (`syncfs`): one
+    /// call for any number of files. An error of any of them since this file
+    /// was opened fails it, so keep the file open. `Unsupported` where the
+    /// system cannot.
+    fn sync_file_system(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// The real file, where there is one: for `sendfile` and memory maps.
     fn as_real(&self) -> Option<&File> {
         None
@@ -165,6 +172,11 @@ impl FsFile for RealFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.0.sync_data()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn sync_file_system(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.0)?)
     }
 
     fn as_real(&self) -> Option<&File> {

@@ -40,7 +40,7 @@ pub(super) fn create_durably(fs: &dyn Fs, data_dir: &Path) -> Result<(), OpenErr
 
 /// Keeps other processes out while it lives.
 pub(super) struct FolderLock {
-    _file: Arc<dyn FsFile>,
+    file: Arc<dyn FsFile>,
 }
 
 impl FolderLock {
@@ -52,7 +52,13 @@ impl FolderLock {
         {
             return Err(OpenError::Locked(data_dir.to_owned()));
         }
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+
+    /// A file that stays open as long as the folder, for `syncfs`: opened
+    /// before any write whose error it is to report.
+    pub(super) fn file_system(&self) -> Option<Arc<dyn FsFile>> {
+        Some(Arc::clone(&self.file))
     }
 }
 

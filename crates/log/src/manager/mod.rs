@@ -99,7 +99,7 @@ impl LogManager {
         let shared = Arc::new(Shared {
             log_starts: checkpoint(names::LOG_STARTS)?,
             recovery_points: checkpoint(names::RECOVERY_POINTS)?,
-            flusher: Flusher::start(options.flush_threads)
+            flusher: Flusher::start(options.flush_threads, lock.file_system())
                 .map_err(folder::io("start threads for", data_dir))?,
             metrics: LogMetrics::default(),
             fs: options.fs,

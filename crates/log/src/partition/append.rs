@@ -179,7 +179,7 @@ impl PartitionLog {
         writer
             .snapshots
             .push((base_offset, producers::encode(&writer.producers)));
-        writer.names_unsynced = true;
+        writer.names_changed += 1;
         // In page-cache mode nothing else would sync a closed segment.
         self.request_flush();
         Ok(next)

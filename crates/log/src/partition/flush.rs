@@ -8,7 +8,7 @@
 
 use super::{PartitionLog, Writer};
 use crate::config::Durability;
-use crate::durability::{FlushState, FlushTarget};
+use crate::durability::{Completion, FlushState, FlushTarget};
 use crate::epochs::LeaderEpochs;
 use crate::error::{LogError, LogFailure};
 use crate::names;
@@ -24,7 +24,9 @@ struct FlushWork {
     end: Offset,
     sealed: Vec<Arc<Segment>>,
     active: Arc<Segment>,
-    names: bool,
+    names_changed: u64,
+    names_synced: u64,
+    truncations: u64,
 }
 
 impl FlushTarget for PartitionLog {
@@ -32,6 +34,22 @@ impl FlushTarget for PartitionLog {
         // The failure is kept, told to all who wait and logged where it is
         // noted.
         let _ = self.flush();
+    }
+
+    fn prepare(&self) -> Option<Completion> {
+        let me = self.me.upgrade()?;
+        let work = self.unsynced(&mut self.writer.lock()).ok()??;
+        let started = self.shared.clock.monotonic();
+        Some(Box::new(move |synced| {
+            let took = me.shared.clock.monotonic().saturating_sub(started);
+            me.shared.metrics.synced(took);
+            let synced = match synced {
+                Ok(()) => Ok(()),
+                Err(error) => Err(format!("cannot sync the file system: {error}")),
+            };
+            // As in `flush_now`.
+            let _ = me.synced(&work, synced);
+        }))
     }
 
     fn flush_state(&self) -> &FlushState {
@@ -50,36 +68,60 @@ impl PartitionLog {
     fn flush_in_turn(&self) -> Result<Offset, LogFailure> {
         let work = {
             let mut writer = self.writer.lock();
-            if let Some(failure) = &writer.failure {
-                return Err(failure.clone());
-            }
-            if writer.durable_offset == writer.log_end_offset
-                && writer.sealed_unsynced.is_empty()
-                && !writer.names_unsynced
-            {
-                let end = writer.durable_offset;
-                self.commit(&mut writer, end);
-                return Ok(end);
-            }
-            FlushWork {
-                end: writer.log_end_offset,
-                sealed: std::mem::take(&mut writer.sealed_unsynced),
-                active: self.active(),
-                names: std::mem::take(&mut writer.names_unsynced),
+            match self.unsynced(&mut writer)? {
+                Some(work) => work,
+                None => return Ok(writer.durable_offset),
             }
         };
-        let synced = self.sync(&work);
-        let mut writer = self.writer.lock();
-        match synced {
-            Ok(()) => {
-                self.commit(&mut writer, work.end);
-                Ok(work.end)
-            }
-            Err((path, error)) => {
-                let what = format!("cannot sync {}: {error}", path.display());
-                Err(self.fail_locked(&mut writer, what))
-            }
+        let synced = self
+            .sync(&work)
+            .map_err(|(path, error)| format!("cannot sync {}: {error}", path.display()));
+        self.synced(&work, synced)
+    }
+
+    /// What a sync that begins now has to cover; `None` when all is durable.
+    /// It stays noted as unsynced until then: another sync may begin first.
+    fn unsynced(&self, writer: &mut Writer) -> Result<Option<FlushWork>, LogFailure> {
+        if let Some(failure) = &writer.failure {
+            return Err(failure.clone());
         }
+        if writer.durable_offset == writer.log_end_offset
+            && writer.sealed_unsynced.is_empty()
+            && writer.names_synced == writer.names_changed
+        {
+            let end = writer.durable_offset;
+            self.commit(writer, end);
+            return Ok(None);
+        }
+        Ok(Some(FlushWork {
+            end: writer.log_end_offset,
+            sealed: writer.sealed_unsynced.clone(),
+            active: self.active(),
+            names_changed: writer.names_changed,
+            names_synced: writer.names_synced,
+            truncations: writer.truncations,
+        }))
+    }
+
+    /// Notes the outcome of a sync.
+    fn synced(&self, work: &FlushWork, synced: Result<(), String>) -> Result<Offset, LogFailure> {
+        let mut writer = self.writer.lock();
+        if let Err(what) = synced {
+            return Err(self.fail_locked(&mut writer, what));
+        }
+        if let Some(failure) = &writer.failure {
+            // Another sync has failed meanwhile: this one may have reported
+            // success because that one took the error.
+            return Err(failure.clone());
+        }
+        if work.truncations == writer.truncations {
+            writer
+                .sealed_unsynced
+                .retain(|s| !work.sealed.iter().any(|done| Arc::ptr_eq(s, done)));
+            writer.names_synced = writer.names_synced.max(work.names_changed);
+            self.commit(&mut writer, work.end);
+        }
+        Ok(writer.durable_offset)
     }
 
     fn sync(&self, work: &FlushWork) -> Result<(), (PathBuf, io::Error)> {
@@ -90,7 +132,7 @@ impl PartitionLog {
                 .sync_log()
                 .map_err(|e| (segment.path().to_owned(), e))?;
         }
-        if work.names {
+        if work.names_synced < work.names_changed {
             self.shared
                 .fs
                 .sync_dir(&self.folder)

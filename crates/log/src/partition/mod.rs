@@ -90,8 +90,13 @@ struct Writer {
     /// Producer state at the base offset of segments since the last
     /// checkpoint, as snapshot files.
     snapshots: Vec<(Offset, Vec<u8>)>,
-    /// Names were added to or taken from the folder since its last sync.
-    names_unsynced: bool,
+    /// Counts changes of names in the folder that a flush must sync.
+    names_changed: u64,
+    /// The count up to which they are durable.
+    names_synced: u64,
+    /// Counts truncations: a sync that began before one says nothing of the
+    /// log after it.
+    truncations: u64,
     failure: Option<LogFailure>,
 }
 

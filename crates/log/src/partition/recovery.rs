@@ -142,7 +142,9 @@ pub(crate) fn open(
         sealed_unsynced: Vec::new(),
         sealed_unindexed: scanned.unindexed,
         snapshots,
-        names_unsynced,
+        names_changed: u64::from(names_unsynced),
+        names_synced: 0,
+        truncations: 0,
         failure: None,
     };
     Ok(Arc::new_cyclic(|me| PartitionLog {
@@ -254,7 +256,7 @@ pub(super) fn replay(
     end: Offset,
     epochs: &mut LeaderEpochs,
 ) -> Result<Replayed, ReadError> {
-    let (mut producers, from) = load_snapshot(fs, folder, recovery_point, end)?;
+    let (mut producers, from) = load_snapshot(fs, folder, recovery_point.min(end))?;
     let mut snapshots = Vec::new();
     let first = segments
         .partition_point(|s| s.base_offset() <= from.0)
@@ -324,12 +326,11 @@ fn replay_batch(
     Ok(())
 }
 
-/// Removes snapshots of what is no longer there on the way.
+/// The newest usable snapshot; newer ones are removed.
 fn load_snapshot(
     fs: &dyn Fs,
     folder: &Path,
     recovery_point: Offset,
-    end: Offset,
 ) -> Result<(ProducerState, Offset), ReadError> {
     let io = |source| ReadError::Io {
         path: folder.to_owned(),
@@ -337,11 +338,10 @@ fn load_snapshot(
     };
     let snapshots = super::flush::list_snapshots(fs, folder).map_err(io)?;
     for (offset, path) in snapshots.into_iter().rev() {
-        if offset > end.0 {
-            fs.remove_file(&path).map_err(io)?;
-            continue;
-        }
         if offset > recovery_point.0 {
+            // Of a checkpoint that was not finished, or of a log that was
+            // truncated since: later it would look like one of this log.
+            fs.remove_file(&path).map_err(io)?;
             continue;
         }
         match producers::decode(&fs.read_to_vec(&path).map_err(io)?) {

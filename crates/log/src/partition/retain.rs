@@ -224,6 +224,7 @@ impl PartitionLog {
             None => (segment.size(), end),
         };
         let log_start = self.log_start_offset();
+        writer.truncations += 1;
         // First of all the recovery point: what is appended from here on has
         // to be scanned after a crash.
         writer.recovery_point = writer.recovery_point.min(end.max(log_start));
