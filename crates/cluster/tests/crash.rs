@@ -1,0 +1,196 @@
+//! The metadata on a disk that forgets what was not synced.
+
+use millstream_cluster::{
+    ClusterError, Command, MetadataOptions, MetadataService, NewTopic, Refusal,
+};
+use millstream_core::env::{CrashFs, Fs, Keep, SyncKind, SystemRand};
+use millstream_core::ids::BrokerId;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const DATA_DIR: &str = "/data";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn metadata_dir() -> PathBuf {
+    Path::new(DATA_DIR).join("__cluster_metadata")
+}
+
+/// A disk with an empty, durable data folder.
+fn disk() -> CrashFs {
+    let fs = CrashFs::new();
+    fs.create_dir_all(Path::new(DATA_DIR)).unwrap();
+    fs.sync_dir(Path::new("/")).unwrap();
+    fs
+}
+
+async fn start(fs: &CrashFs) -> Result<Arc<MetadataService>, ClusterError> {
+    let options = MetadataOptions::new(
+        BrokerId(1),
+        metadata_dir(),
+        fs.shared(),
+        SystemRand::shared(),
+    );
+    MetadataService::start(MetadataOptions {
+        snapshot_entries: 4,
+        ..options
+    })
+    .await
+}
+
+async fn register(service: &MetadataService) {
+    let command = Command::RegisterBroker {
+        id: BrokerId(1),
+        host: "localhost".into(),
+        port: 9092,
+        rack: None,
+        incarnation: uuid::Uuid::from_u128(1),
+    };
+    assert!(service.propose(command).await.is_ok());
+}
+
+async fn create(service: &MetadataService, name: String) {
+    let topic = NewTopic {
+        name,
+        id: uuid::Uuid::new_v4(),
+        partitions: 1,
+        replication_factor: 1,
+        assignments: None,
+        configs: Default::default(),
+        internal: false,
+        created_at_ms: 1,
+    };
+    match service.propose(Command::CreateTopic(topic)).await {
+        Ok(_) | Err(ClusterError::Refused(Refusal::TopicExists(_))) => {}
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Waits until the log has been purged of its first topic.
+async fn purged(fs: &CrashFs) {
+    let began = Instant::now();
+    loop {
+        let log = fs.read_to_vec(&metadata_dir().join("log")).unwrap();
+        if !String::from_utf8_lossy(&log).contains("\"topic-0\"") {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "the log was not purged");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_every_crash() {
+    for seed in 0..20 {
+        let mut fs = disk();
+        let mut count = 0;
+        for round in 0..4 {
+            let service = start(&fs).await.unwrap();
+            let image = service.image();
+            for n in 0..count {
+                let name = format!("topic-{n}");
+                assert!(
+                    image.topic(&name).is_some(),
+                    "seed {seed} round {round} lost {name}"
+                );
+            }
+            register(&service).await;
+            for _ in 0..=(seed + round) % 7 {
+                create(&service, format!("topic-{count}")).await;
+                count += 1;
+            }
+            let keep = match round {
+                0 => Keep::Nothing,
+                1 => Keep::Everything,
+                _ => Keep::Random(seed * 10 + round),
+            };
+            fs = fs.crash(keep);
+            service.shutdown().await;
+        }
+    }
+}
+
+/// Does everything that writes, with some syncs left out, loses the power and
+/// tells whether the next start finds all of it.
+async fn survives_without(
+    leave_out: impl Fn(SyncKind, &Path) -> bool + Send + Sync + 'static,
+) -> bool {
+    let fs = disk();
+    fs.ignore_syncs(move |call| leave_out(call.kind, &call.path));
+    let service = start(&fs).await.unwrap();
+    register(&service).await;
+    for n in 0..10 {
+        create(&service, format!("topic-{n}")).await;
+    }
+    service.snapshot().await.unwrap();
+    purged(&fs).await;
+    let after = fs.crash(Keep::Nothing);
+    service.shutdown().await;
+    match start(&after).await {
+        Ok(service) => {
+            let found = service.image().topics().len() == 10;
+            service.shutdown().await;
+            found
+        }
+        Err(_) => false,
+    }
+}
+
+#[tokio::test]
+async fn every_sync_is_needed() {
+    assert!(
+        survives_without(|_, _| false).await,
+        "with all of them nothing is lost"
+    );
+    for name in ["vote.tmp", "snapshot.tmp", "log.tmp"] {
+        let lost =
+            !survives_without(move |kind, path| kind == SyncKind::File && path.ends_with(name))
+                .await;
+        assert!(lost, "the sync of {name} was left out and nobody noticed");
+    }
+    for folder in [PathBuf::from(DATA_DIR), metadata_dir()] {
+        let shown = folder.display().to_string();
+        let lost =
+            !survives_without(move |kind, path| kind == SyncKind::Folder && path == folder).await;
+        assert!(
+            lost,
+            "the sync of the folder {shown} was left out and nobody noticed"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_append_that_is_not_synced_is_noticed() {
+    let fs = disk();
+    fs.ignore_syncs(|call| call.kind == SyncKind::File && call.path.ends_with("log"));
+    let service = start(&fs).await.unwrap();
+    register(&service).await;
+    create(&service, "topic-0".into()).await;
+    let after = fs.crash(Keep::Nothing);
+    service.shutdown().await;
+    let service = start(&after).await.unwrap();
+    assert!(service.image().topic("topic-0").is_none());
+    service.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_failed_sync_stops_the_service_and_is_never_retried() {
+    let fs = disk();
+    let service = start(&fs).await.unwrap();
+    register(&service).await;
+    fs.fail_syncs(|call| call.path.ends_with("log"));
+    let lost = service
+        .propose(Command::InitCluster {
+            cluster_id: "x".into(),
+        })
+        .await;
+    assert!(matches!(lost, Err(ClusterError::Stopped(_))), "{lost:?}");
+    fs.fail_syncs(|_| false);
+    let after = service
+        .propose(Command::InitCluster {
+            cluster_id: "x".into(),
+        })
+        .await;
+    assert!(matches!(after, Err(ClusterError::Stopped(_))), "{after:?}");
+    service.shutdown().await;
+}
