@@ -17,7 +17,7 @@ import flights
 from servers import ServerError, http_json, make, wait_until
 
 KIND = os.environ.get("SERVER", "millstream")
-SEED = int(os.environ.get("FLIGHTS_SEED") or random.SystemRandom().randrange(1_000_000))
+SEED = int(os.environ.get("FLIGHTS_SEED") or os.environ.get("SEED") or random.SystemRandom().randrange(1_000_000))
 RATE = int(os.environ.get("FLIGHTS_RATE", "8000"))
 PARTITIONS, RESULT_PARTITIONS, KILLS = 4, 3, 3
 

@@ -19,6 +19,9 @@ pub fn run(arguments: &Arguments) -> Result<Value> {
     let producer: BaseProducer<Context> = arguments
         .producer()?
         .set("linger.ms", "0")
+        // librdkafka asks for a producer id at most every 500 ms, which would
+        // be its own time and not the server's.
+        .set("enable.idempotence", "false")
         .set("reconnect.backoff.ms", "2")
         .set("reconnect.backoff.max.ms", "5")
         .set("retry.backoff.ms", "5")
