@@ -18,6 +18,7 @@
 
 pub mod assets;
 pub mod documents;
+pub mod engine;
 pub mod guard;
 pub mod live;
 pub mod messages;

@@ -8,7 +8,6 @@
 use crate::messages::{Filter, bus_problem, message};
 use crate::problem::Problem;
 use crate::routes::App;
-use crate::sql::LiveAnswer;
 use axum::extract::ws::{Message, WebSocket};
 use futures::{SinkExt, StreamExt};
 use millstream_core::ports::bus::all_partitions;
@@ -77,8 +76,8 @@ struct Pushes {
 impl Pushes {
     /// Queues one push; false when the connection has gone. `data` is JSON
     /// already.
-    async fn data(&self, seq: u64, sent_ms: i64, age_ms: Option<i64>, data: &str) -> bool {
-        let age = age_ms.map_or("null".into(), |a| a.to_string());
+    async fn data(&self, seq: u64, sent_ms: i64, age_ms: Option<f64>, data: &str) -> bool {
+        let age = age_ms.map_or_else(|| "null".into(), |a| format!("{a:.1}"));
         let id = json!(self.id);
         let frame = format!(
             "{{\"id\":{id},\"type\":\"data\",\"seq\":{seq},\"sent_ms\":{sent_ms},\"age_ms\":{age},\"data\":{data}}}"
@@ -223,7 +222,7 @@ async fn follow_page(app: &App, pushes: &Pushes, page: Page) -> Result<(), Probl
             };
             seq += 1;
             let sent_ms = app.clock.now_ms();
-            let age_ms = sent_ms - now.snapshot.now_ms;
+            let age_ms = (sent_ms - now.snapshot.now_ms) as f64;
             if !pushes.data(seq, sent_ms, Some(age_ms), &data).await {
                 return Ok(());
             }
@@ -235,27 +234,23 @@ async fn follow_page(app: &App, pushes: &Pushes, page: Page) -> Result<(), Probl
 }
 
 async fn follow_sql(app: &App, pushes: &Pushes, sql: &str) -> Result<(), Problem> {
-    let mut subscription = app.sql()?.subscribe(sql).await?;
-    let _reads = app.live_reads.note(&subscription.topics);
-    loop {
-        let state: Option<Arc<LiveAnswer>> = subscription.states.borrow_and_update().clone();
-        if let Some(state) = state {
-            let data = state.result.clone()?;
-            let sent_ms = app.clock.now_ms();
-            let age_ms = state
-                .newest_ms
-                .map(|newest| (state.made_ms - newest).max(0) + (sent_ms - state.made_ms).max(0));
-            if !pushes.data(state.seq, sent_ms, age_ms, &data).await {
-                return Ok(());
-            }
-        }
-        if subscription.states.changed().await.is_err() {
-            return Err(Problem::new(
-                axum::http::StatusCode::SERVICE_UNAVAILABLE,
-                "the live query has ended",
-            ));
+    let mut stream = app.sql()?.subscribe(sql)?;
+    let _reads = app.live_reads.note(&stream.topics());
+    while let Some(result) = stream.next().await {
+        let push = result?;
+        let sent_ms = app.clock.now_ms();
+        if !pushes
+            .data(push.seq, sent_ms, push.age_ms, &push.data)
+            .await
+        {
+            return Ok(());
         }
     }
+    Err(Problem::new(
+        axum::http::StatusCode::SERVICE_UNAVAILABLE,
+        "the live query has ended",
+    )
+    .hint("the server is stopping; the page connects again by itself"))
 }
 
 async fn follow_topic(
@@ -299,7 +294,12 @@ async fn follow_topic(
         let data =
             json!({ "messages": messages, "skipped": skipped, "scanned": scanned }).to_string();
         if !pushes
-            .data(seq, sent_ms, newest_ms.map(|n| (sent_ms - n).max(0)), &data)
+            .data(
+                seq,
+                sent_ms,
+                newest_ms.map(|n| (sent_ms - n).max(0) as f64),
+                &data,
+            )
             .await
         {
             return Ok(());

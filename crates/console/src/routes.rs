@@ -113,6 +113,7 @@ pub fn router(app: Arc<App>, names: Guard) -> Router {
         .route("/groups/{id}", get(group))
         .route("/jobs", get(jobs))
         .route("/jobs/{id}", get(job))
+        .route("/jobs/{id}/start", post(start_job))
         .route("/jobs/{id}/stop", post(stop_job))
         .route("/tables", get(tables))
         .route("/dashboards", get(dashboards))
@@ -259,6 +260,11 @@ async fn job(State(app): Shared, Path(id): Path<String>) -> Answered<Value> {
 async fn stop_job(State(app): Shared, Path(id): Path<String>) -> Answered<Value> {
     app.sql()?.stop_job(&id).await?;
     Ok(Json(json!({ "id": id, "state": "stopped" })))
+}
+
+async fn start_job(State(app): Shared, Path(id): Path<String>) -> Answered<Value> {
+    app.sql()?.start_job(&id).await?;
+    Ok(Json(json!({ "id": id, "state": "starting" })))
 }
 
 async fn tables(State(app): Shared) -> Answered<Value> {

@@ -3,8 +3,6 @@
 use crate::problem::Problem;
 use async_trait::async_trait;
 use serde::Serialize;
-use std::sync::Arc;
-use tokio::sync::watch;
 
 /// A result's column.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -27,32 +25,31 @@ pub struct Answer {
     pub truncated: bool,
     /// How long it took.
     pub elapsed_ms: f64,
+    /// Records that gave no row, because they cannot be decoded.
+    pub skipped_records: u64,
 }
 
-/// One state of a live query.
+/// One result of a live query.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LiveAnswer {
-    /// Grows with each state.
+pub struct LivePush {
+    /// Grows with each result.
     pub seq: u64,
-    /// When it was made, in milliseconds since the Unix epoch.
-    pub made_ms: i64,
-    /// Timestamp of the newest record that went in; `None` without records.
-    pub newest_ms: Option<i64>,
-    /// `{"columns", "rows"}` or, when the query no longer works, the problem.
-    pub result: Result<Arc<str>, Problem>,
+    /// From the newest input record's timestamp to the result; `None` without
+    /// records.
+    pub age_ms: Option<f64>,
+    /// `{"columns", "rows"}`.
+    pub data: String,
 }
-
-/// A live query's states: the newest only.
-pub type LiveStates = watch::Receiver<Option<Arc<LiveAnswer>>>;
 
 /// A running live query. Dropping it unsubscribes.
-pub struct LiveSubscription {
-    /// Its states; `None` until the first.
-    pub states: LiveStates,
-    /// Whatever keeps the query running.
-    pub keep: Box<dyn std::any::Any + Send>,
-    /// Topics it reads.
-    pub topics: Vec<String>,
+#[async_trait]
+pub trait LiveStream: Send {
+    /// The newest result not seen yet; what came between is skipped. An
+    /// error does not end the stream: the query is tried again. `None` when
+    /// the engine shuts down. Cancel-safe.
+    async fn next(&mut self) -> Option<Result<LivePush, Problem>>;
+    /// Topics that it reads.
+    fn topics(&self) -> Vec<String>;
 }
 
 /// SQL, as the console sees it.
@@ -61,9 +58,11 @@ pub trait SqlPort: Send + Sync + 'static {
     /// Runs statements; the last one's rows.
     async fn execute(&self, sql: &str) -> Result<Answer, Problem>;
     /// Starts, or joins, a live query.
-    async fn subscribe(&self, sql: &str) -> Result<LiveSubscription, Problem>;
+    fn subscribe(&self, sql: &str) -> Result<Box<dyn LiveStream>, Problem>;
     /// The Job documents.
     fn jobs(&self) -> Vec<serde_json::Value>;
+    /// Starts a stopped or failed job.
+    async fn start_job(&self, id: &str) -> Result<(), Problem>;
     /// Stops a job.
     async fn stop_job(&self, id: &str) -> Result<(), Problem>;
     /// The tables of `GET /api/v1/tables`.

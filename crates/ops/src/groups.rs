@@ -110,13 +110,20 @@ impl GroupMonitor {
             .iter()
             .flat_map(|t| {
                 t.partitions.iter().map(move |p| {
-                    ((t.name.as_str(), p.partition), (p.log_start_offset, p.high_watermark))
+                    (
+                        (t.name.as_str(), p.partition),
+                        (p.log_start_offset, p.high_watermark),
+                    )
                 })
             })
             .collect();
-        self.memory.retain(|name, _| inputs.groups.iter().any(|g| g.group == *name));
-        let mut views: Vec<GroupView> =
-            inputs.groups.iter().map(|g| self.observe_one(inputs.now_ms, g, &ends)).collect();
+        self.memory
+            .retain(|name, _| inputs.groups.iter().any(|g| g.group == *name));
+        let mut views: Vec<GroupView> = inputs
+            .groups
+            .iter()
+            .map(|g| self.observe_one(inputs.now_ms, g, &ends))
+            .collect();
         views.sort_by(|a, b| b.lag_ms.cmp(&a.lag_ms).then_with(|| a.group.cmp(&b.group)));
         views
     }
@@ -131,12 +138,15 @@ impl GroupMonitor {
         let lag_records = partitions.iter().map(|p| p.lag_records).sum();
         let lag_ms = partitions.iter().map(|p| p.lag_ms).max().unwrap_or(0);
         let last_commit_ms = group.offsets.iter().map(|o| o.commit_timestamp_ms).max();
-        let memory = self.memory.entry(group.group.clone()).or_insert_with(|| Memory {
-            arrived: Rate::default(),
-            consumed: Rate::default(),
-            lag: History::new(LAG_HISTORY_MAX),
-            readings: 0,
-        });
+        let memory = self
+            .memory
+            .entry(group.group.clone())
+            .or_insert_with(|| Memory {
+                arrived: Rate::default(),
+                consumed: Rate::default(),
+                lag: History::new(LAG_HISTORY_MAX),
+                readings: 0,
+            });
         let total = |f: fn(&GroupPartitionView) -> i64| {
             u64::try_from(partitions.iter().map(f).sum::<i64>()).unwrap_or(0)
         };
@@ -231,9 +241,9 @@ fn state(
 
 fn reason(state: GroupState, consumes: f64, arrives: f64, members: usize) -> Option<String> {
     match state {
-        GroupState::Behind if consumes < arrives => {
-            Some(format!("consumes {consumes:.1} of {arrives:.1} records/s that arrive"))
-        }
+        GroupState::Behind if consumes < arrives => Some(format!(
+            "consumes {consumes:.1} of {arrives:.1} records/s that arrive"
+        )),
         GroupState::Behind => Some(format!("catching up: {consumes:.1} records/s")),
         GroupState::Stopped if members == 0 => Some("has no members".into()),
         GroupState::Stopped => Some("has members but does not commit".into()),
@@ -251,13 +261,19 @@ mod tests {
             now_ms,
             topics: vec![TopicInput {
                 name: "orders".into(),
-                partitions: vec![PartitionInput { high_watermark: end, ..Default::default() }],
+                partitions: vec![PartitionInput {
+                    high_watermark: end,
+                    ..Default::default()
+                }],
                 ..Default::default()
             }],
             groups: vec![GroupInput {
                 group: "audit".into(),
                 kafka_state: "Stable".into(),
-                members: vec![MemberView { id: "m".into(), ..Default::default() }],
+                members: vec![MemberView {
+                    id: "m".into(),
+                    ..Default::default()
+                }],
                 offsets: vec![CommittedInput {
                     topic: "orders".into(),
                     committed,
@@ -279,8 +295,14 @@ mod tests {
         assert_eq!((view.lag_records, view.lag_ms), (210, 10_000));
         assert_eq!(view.state, GroupState::Behind);
         assert_eq!((view.arrives_per_s, view.consumes_per_s), (20.0, 4.0));
-        assert_eq!(view.clears_in_ms, None, "it never clears while more arrives than it consumes");
-        assert_eq!(view.reason.as_deref(), Some("consumes 4.0 of 20.0 records/s that arrive"));
+        assert_eq!(
+            view.clears_in_ms, None,
+            "it never clears while more arrives than it consumes"
+        );
+        assert_eq!(
+            view.reason.as_deref(),
+            Some("consumes 4.0 of 20.0 records/s that arrive")
+        );
     }
 
     #[test]
@@ -295,6 +317,9 @@ mod tests {
     #[test]
     fn nothing_unread_is_no_lag() {
         let view = &GroupMonitor::default().observe(&inputs(1_000, 100, 100, None))[0];
-        assert_eq!((view.lag_records, view.lag_ms, view.state), (0, 0, GroupState::KeepingUp));
+        assert_eq!(
+            (view.lag_records, view.lag_ms, view.state),
+            (0, 0, GroupState::KeepingUp)
+        );
     }
 }

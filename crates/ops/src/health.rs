@@ -56,9 +56,16 @@ pub fn health(groups: &[GroupView], jobs: &[JobView], process: &ProcessInput) ->
         .chain(jobs.iter().filter_map(job))
         .chain(disk(process))
         .collect();
-    deductions.sort_by(|a, b| b.points.cmp(&a.points).then_with(|| a.subject.cmp(&b.subject)));
+    deductions.sort_by(|a, b| {
+        b.points
+            .cmp(&a.points)
+            .then_with(|| a.subject.cmp(&b.subject))
+    });
     let lost: u32 = deductions.iter().map(|d| d.points).sum();
-    Health { score: 100_u32.saturating_sub(lost), deductions }
+    Health {
+        score: 100_u32.saturating_sub(lost),
+        deductions,
+    }
 }
 
 fn group(group: &GroupView) -> Option<Deduction> {
@@ -83,9 +90,12 @@ fn job(job: &JobView) -> Option<Deduction> {
         "failed" => (15, Severity::Critical, "job_failed", 0.0),
         "restarting" => (8, Severity::Critical, "job_restarting", job.restarts as f64),
         "running" => match job.watermark_lag_ms {
-            Some(lag_ms) if lag_ms > WATERMARK_LAG_WARN_MS => {
-                (3, Severity::Warn, "watermark_behind", lag_ms as f64 / 1_000.0)
-            }
+            Some(lag_ms) if lag_ms > WATERMARK_LAG_WARN_MS => (
+                3,
+                Severity::Warn,
+                "watermark_behind",
+                lag_ms as f64 / 1_000.0,
+            ),
             _ => return None,
         },
         _ => return None,
@@ -128,9 +138,16 @@ mod tests {
 
     #[test]
     fn a_failed_job_and_a_full_disk_take_points_off_with_reasons() {
-        let jobs = [JobView { id: "j".into(), state: "failed".into(), ..Default::default() }];
-        let process =
-            ProcessInput { disk_used_bytes: 90, disk_total_bytes: 100, ..Default::default() };
+        let jobs = [JobView {
+            id: "j".into(),
+            state: "failed".into(),
+            ..Default::default()
+        }];
+        let process = ProcessInput {
+            disk_used_bytes: 90,
+            disk_total_bytes: 100,
+            ..Default::default()
+        };
         let health = health(&[], &jobs, &process);
         assert_eq!(health.score, 81);
         let kinds: Vec<_> = health.deductions.iter().map(|d| d.kind).collect();
@@ -140,6 +157,12 @@ mod tests {
     #[test]
     fn all_well_is_100_and_nothing_to_say() {
         let health = health(&[], &[], &ProcessInput::default());
-        assert_eq!(health, Health { score: 100, deductions: vec![] });
+        assert_eq!(
+            health,
+            Health {
+                score: 100,
+                deductions: vec![]
+            }
+        );
     }
 }

@@ -9,11 +9,13 @@
 //! | [`stream`] | the graph of the overview |
 //! | [`prometheus`] | `/metrics` |
 //! | [`process`] | CPU, memory, disk |
+//! | [`collect`] | takes the readings of the broker |
 //!
 //! Invariants: nothing here is asked per page or per viewer; a page reads the
 //! last snapshot. All memory is bounded by the number of topics, groups and
 //! jobs and by the lengths of the histories.
 
+pub mod collect;
 pub mod groups;
 pub mod health;
 pub mod inputs;

@@ -157,9 +157,13 @@ impl Monitor {
             .observe(&inputs)
             .into_iter()
             .partition(|g| g.group.starts_with(JOB_GROUP_PREFIX));
-        self.topics.retain(|name, _| inputs.topics.iter().any(|t| t.name == *name));
-        let topics: Vec<TopicView> =
-            inputs.topics.iter().map(|t| self.topic(&inputs, t, &groups)).collect();
+        self.topics
+            .retain(|name, _| inputs.topics.iter().any(|t| t.name == *name));
+        let topics: Vec<TopicView> = inputs
+            .topics
+            .iter()
+            .map(|t| self.topic(&inputs, t, &groups))
+            .collect();
         let rates = total(topics.iter().filter(|t| !t.internal).map(|t| t.rates));
         self.history_in.push(rates.in_records_per_s);
         self.history_out.push(rates.out_records_per_s);
@@ -208,7 +212,12 @@ impl Monitor {
         };
         memory.history.push(rates.in_records_per_s);
         let jobs = |which: &dyn Fn(&JobView) -> bool| -> Vec<String> {
-            inputs.jobs.iter().filter(|j| which(j)).map(|j| j.id.clone()).collect()
+            inputs
+                .jobs
+                .iter()
+                .filter(|j| which(j))
+                .map(|j| j.id.clone())
+                .collect()
         };
         TopicView {
             name: topic.name.clone(),
@@ -216,7 +225,11 @@ impl Monitor {
             internal: topic.name.starts_with("__"),
             partitions: topic.partitions.len(),
             replicas: topic.replicas,
-            records: topic.partitions.iter().map(|p| p.high_watermark - p.log_start_offset).sum(),
+            records: topic
+                .partitions
+                .iter()
+                .map(|p| p.high_watermark - p.log_start_offset)
+                .sum(),
             bytes: topic.partitions.iter().map(|p| p.bytes).sum(),
             rates,
             in_history: memory.history.to_vec(),
@@ -235,7 +248,10 @@ impl Monitor {
 
     fn producer_flows(&mut self, inputs: &Inputs) -> Vec<Flow> {
         self.producers.retain(|(client, topic), _| {
-            inputs.producers.iter().any(|p| p.client_id == *client && p.topic == *topic)
+            inputs
+                .producers
+                .iter()
+                .any(|p| p.client_id == *client && p.topic == *topic)
         });
         inputs
             .producers
@@ -272,8 +288,16 @@ mod tests {
         Inputs {
             now_ms,
             topics: vec![
-                TopicInput { name: "orders".into(), in_records, ..Default::default() },
-                TopicInput { name: "__internal".into(), in_records, ..Default::default() },
+                TopicInput {
+                    name: "orders".into(),
+                    in_records,
+                    ..Default::default()
+                },
+                TopicInput {
+                    name: "__internal".into(),
+                    in_records,
+                    ..Default::default()
+                },
             ],
             ..Default::default()
         }

@@ -11,41 +11,173 @@ use std::fmt::Write;
 /// Name, type, help.
 const METRICS: &[(&str, &str, &str)] = &[
     ("kafka_brokers", "gauge", "Number of brokers in the cluster"),
-    ("kafka_topic_partitions", "gauge", "Number of partitions of the topic"),
-    ("kafka_topic_partition_current_offset", "gauge", "Current offset of a broker at topic/partition"),
-    ("kafka_topic_partition_oldest_offset", "gauge", "Oldest offset of a broker at topic/partition"),
-    ("kafka_topic_partition_leader", "gauge", "Leader broker id of the topic/partition"),
-    ("kafka_topic_partition_leader_is_preferred", "gauge", "1 if the preferred broker leads the topic/partition"),
-    ("kafka_topic_partition_replicas", "gauge", "Number of replicas of the topic/partition"),
-    ("kafka_topic_partition_in_sync_replica", "gauge", "Number of in-sync replicas of the topic/partition"),
-    ("kafka_topic_partition_under_replicated_partition", "gauge", "1 if the topic/partition is under replicated"),
-    ("kafka_consumergroup_current_offset", "gauge", "Current offset of a consumer group at topic/partition"),
-    ("kafka_consumergroup_lag", "gauge", "Current approximate lag of a consumer group at topic/partition"),
-    ("kafka_consumergroup_lag_sum", "gauge", "Current approximate lag of a consumer group over all partitions of the topic"),
-    ("kafka_consumergroup_members", "gauge", "Number of members of the consumer group"),
-    ("kafka_consumer_lag_millis", "gauge", "Age of the oldest record that the consumer group has not consumed, in milliseconds"),
-    ("millstream_topic_in_records_total", "counter", "Records appended to the topic"),
-    ("millstream_topic_in_bytes_total", "counter", "Bytes appended to the topic"),
-    ("millstream_topic_out_records_total", "counter", "Records fetched from the topic"),
-    ("millstream_topic_out_bytes_total", "counter", "Bytes fetched from the topic"),
-    ("millstream_topic_size_bytes", "gauge", "Bytes of the topic on disk"),
+    (
+        "kafka_topic_partitions",
+        "gauge",
+        "Number of partitions of the topic",
+    ),
+    (
+        "kafka_topic_partition_current_offset",
+        "gauge",
+        "Current offset of a broker at topic/partition",
+    ),
+    (
+        "kafka_topic_partition_oldest_offset",
+        "gauge",
+        "Oldest offset of a broker at topic/partition",
+    ),
+    (
+        "kafka_topic_partition_leader",
+        "gauge",
+        "Leader broker id of the topic/partition",
+    ),
+    (
+        "kafka_topic_partition_leader_is_preferred",
+        "gauge",
+        "1 if the preferred broker leads the topic/partition",
+    ),
+    (
+        "kafka_topic_partition_replicas",
+        "gauge",
+        "Number of replicas of the topic/partition",
+    ),
+    (
+        "kafka_topic_partition_in_sync_replica",
+        "gauge",
+        "Number of in-sync replicas of the topic/partition",
+    ),
+    (
+        "kafka_topic_partition_under_replicated_partition",
+        "gauge",
+        "1 if the topic/partition is under replicated",
+    ),
+    (
+        "kafka_consumergroup_current_offset",
+        "gauge",
+        "Current offset of a consumer group at topic/partition",
+    ),
+    (
+        "kafka_consumergroup_lag",
+        "gauge",
+        "Current approximate lag of a consumer group at topic/partition",
+    ),
+    (
+        "kafka_consumergroup_lag_sum",
+        "gauge",
+        "Current approximate lag of a consumer group over all partitions of the topic",
+    ),
+    (
+        "kafka_consumergroup_members",
+        "gauge",
+        "Number of members of the consumer group",
+    ),
+    (
+        "kafka_consumer_lag_millis",
+        "gauge",
+        "Age of the oldest record that the consumer group has not consumed, in milliseconds",
+    ),
+    (
+        "millstream_topic_in_records_total",
+        "counter",
+        "Records appended to the topic",
+    ),
+    (
+        "millstream_topic_in_bytes_total",
+        "counter",
+        "Bytes appended to the topic",
+    ),
+    (
+        "millstream_topic_out_records_total",
+        "counter",
+        "Records fetched from the topic",
+    ),
+    (
+        "millstream_topic_out_bytes_total",
+        "counter",
+        "Bytes fetched from the topic",
+    ),
+    (
+        "millstream_topic_size_bytes",
+        "gauge",
+        "Bytes of the topic on disk",
+    ),
     ("millstream_job_up", "gauge", "1 if the job runs"),
-    ("millstream_job_in_records_total", "counter", "Records that the job has read"),
-    ("millstream_job_out_records_total", "counter", "Records that the job has written"),
-    ("millstream_job_late_records_total", "counter", "Rows that came after their window had fired"),
-    ("millstream_job_dead_letters_total", "counter", "Records that could not be decoded"),
-    ("millstream_job_lag_records", "gauge", "Records that the job has not read yet"),
-    ("millstream_job_watermark_lag_seconds", "gauge", "Distance of the job's watermark from now"),
-    ("millstream_job_epochs_total", "counter", "Epochs that the job has committed"),
-    ("millstream_job_epoch_commit_p99_seconds", "gauge", "99th percentile of the time an epoch takes to commit"),
-    ("millstream_job_state_bytes", "gauge", "Bytes of state that the job holds"),
-    ("millstream_job_restarts_total", "counter", "Times that the job was restarted after an error"),
-    ("millstream_health_score", "gauge", "100 less the points of all findings"),
+    (
+        "millstream_job_in_records_total",
+        "counter",
+        "Records that the job has read",
+    ),
+    (
+        "millstream_job_out_records_total",
+        "counter",
+        "Records that the job has written",
+    ),
+    (
+        "millstream_job_late_records_total",
+        "counter",
+        "Rows that came after their window had fired",
+    ),
+    (
+        "millstream_job_dead_letters_total",
+        "counter",
+        "Records that could not be decoded",
+    ),
+    (
+        "millstream_job_lag_records",
+        "gauge",
+        "Records that the job has not read yet",
+    ),
+    (
+        "millstream_job_watermark_lag_seconds",
+        "gauge",
+        "Distance of the job's watermark from now",
+    ),
+    (
+        "millstream_job_epochs_total",
+        "counter",
+        "Epochs that the job has committed",
+    ),
+    (
+        "millstream_job_epoch_commit_p99_seconds",
+        "gauge",
+        "99th percentile of the time an epoch takes to commit",
+    ),
+    (
+        "millstream_job_state_bytes",
+        "gauge",
+        "Bytes of state that the job holds",
+    ),
+    (
+        "millstream_job_restarts_total",
+        "counter",
+        "Times that the job was restarted after an error",
+    ),
+    (
+        "millstream_health_score",
+        "gauge",
+        "100 less the points of all findings",
+    ),
     ("millstream_connections", "gauge", "Open Kafka connections"),
-    ("process_cpu_seconds_total", "counter", "CPU time used by the process"),
-    ("process_resident_memory_bytes", "gauge", "Resident memory of the process"),
-    ("millstream_disk_used_bytes", "gauge", "Bytes used on the data folder's file system"),
-    ("millstream_disk_total_bytes", "gauge", "Bytes of the data folder's file system"),
+    (
+        "process_cpu_seconds_total",
+        "counter",
+        "CPU time used by the process",
+    ),
+    (
+        "process_resident_memory_bytes",
+        "gauge",
+        "Resident memory of the process",
+    ),
+    (
+        "millstream_disk_used_bytes",
+        "gauge",
+        "Bytes used on the data folder's file system",
+    ),
+    (
+        "millstream_disk_total_bytes",
+        "gauge",
+        "Bytes of the data folder's file system",
+    ),
 ];
 
 /// Counters of topics, which the snapshot itself does not carry.
@@ -61,7 +193,10 @@ pub struct TopicCounters {
 pub fn render(snapshot: &Snapshot, counters: &[TopicCounters]) -> String {
     let mut page = Page::default();
     page.sample("kafka_brokers", &[], 1.0);
-    snapshot.topics.iter().for_each(|topic| topic_samples(&mut page, topic));
+    snapshot
+        .topics
+        .iter()
+        .for_each(|topic| topic_samples(&mut page, topic));
     for group in snapshot.groups.iter().chain(&snapshot.job_groups) {
         group_samples(&mut page, group);
     }
@@ -69,23 +204,59 @@ pub fn render(snapshot: &Snapshot, counters: &[TopicCounters]) -> String {
         let labels = [("topic", counter.topic.as_str())];
         let names = ["in_records", "in_bytes", "out_records", "out_bytes"];
         for (name, count) in names.iter().zip(counter.counts) {
-            page.sample(&format!("millstream_topic_{name}_total"), &labels, count as f64);
+            page.sample(
+                &format!("millstream_topic_{name}_total"),
+                &labels,
+                count as f64,
+            );
         }
     }
     job_samples(&mut page, snapshot);
-    page.sample("millstream_health_score", &[], f64::from(snapshot.health.score));
-    page.sample("millstream_connections", &[], snapshot.process.connections as f64);
-    page.sample("process_cpu_seconds_total", &[], snapshot.process.cpu_seconds);
-    page.sample("process_resident_memory_bytes", &[], snapshot.process.memory_bytes as f64);
-    page.sample("millstream_disk_used_bytes", &[], snapshot.process.disk_used_bytes as f64);
-    page.sample("millstream_disk_total_bytes", &[], snapshot.process.disk_total_bytes as f64);
+    page.sample(
+        "millstream_health_score",
+        &[],
+        f64::from(snapshot.health.score),
+    );
+    page.sample(
+        "millstream_connections",
+        &[],
+        snapshot.process.connections as f64,
+    );
+    page.sample(
+        "process_cpu_seconds_total",
+        &[],
+        snapshot.process.cpu_seconds,
+    );
+    page.sample(
+        "process_resident_memory_bytes",
+        &[],
+        snapshot.process.memory_bytes as f64,
+    );
+    page.sample(
+        "millstream_disk_used_bytes",
+        &[],
+        snapshot.process.disk_used_bytes as f64,
+    );
+    page.sample(
+        "millstream_disk_total_bytes",
+        &[],
+        snapshot.process.disk_total_bytes as f64,
+    );
     page.finish()
 }
 
 fn topic_samples(page: &mut Page, topic: &TopicView) {
     let name = topic.name.as_str();
-    page.sample("kafka_topic_partitions", &[("topic", name)], topic.partitions as f64);
-    page.sample("millstream_topic_size_bytes", &[("topic", name)], topic.bytes as f64);
+    page.sample(
+        "kafka_topic_partitions",
+        &[("topic", name)],
+        topic.partitions as f64,
+    );
+    page.sample(
+        "millstream_topic_size_bytes",
+        &[("topic", name)],
+        topic.bytes as f64,
+    );
     for p in &topic.partitions_detail {
         let partition = p.partition.to_string();
         let labels = [("partition", partition.as_str()), ("topic", name)];
@@ -114,15 +285,26 @@ fn group_samples(page: &mut Page, group: &GroupView) {
     );
     for p in &group.partitions {
         let partition = p.partition.to_string();
-        let labels =
-            [("consumergroup", name), ("partition", partition.as_str()), ("topic", &p.topic)];
-        page.sample("kafka_consumergroup_current_offset", &labels, p.committed as f64);
+        let labels = [
+            ("consumergroup", name),
+            ("partition", partition.as_str()),
+            ("topic", &p.topic),
+        ];
+        page.sample(
+            "kafka_consumergroup_current_offset",
+            &labels,
+            p.committed as f64,
+        );
         page.sample("kafka_consumergroup_lag", &labels, p.lag_records as f64);
         page.sample("kafka_consumer_lag_millis", &labels, p.lag_ms as f64);
     }
     for topic in &group.topics {
-        let lag: i64 =
-            group.partitions.iter().filter(|p| p.topic == *topic).map(|p| p.lag_records).sum();
+        let lag: i64 = group
+            .partitions
+            .iter()
+            .filter(|p| p.topic == *topic)
+            .map(|p| p.lag_records)
+            .sum();
         let labels = [("consumergroup", name), ("topic", topic.as_str())];
         page.sample("kafka_consumergroup_lag_sum", &labels, lag as f64);
     }
@@ -160,12 +342,18 @@ struct Page {
 
 impl Page {
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
-        debug_assert!(METRICS.iter().any(|(n, _, _)| *n == name), "{name} is not in METRICS");
+        debug_assert!(
+            METRICS.iter().any(|(n, _, _)| *n == name),
+            "{name} is not in METRICS"
+        );
         let lines = self.samples.entry(name.to_owned()).or_default();
         lines.push_str(name);
         for (i, (label, text)) in labels.iter().enumerate() {
             let open = if i == 0 { '{' } else { ',' };
-            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let text = text
+                .replace('\\', "\\\\")
+                .replace('"', "\\\"")
+                .replace('\n', "\\n");
             let _ = write!(lines, "{open}{label}=\"{text}\"");
         }
         if !labels.is_empty() {
@@ -197,13 +385,27 @@ mod tests {
             topics: vec![TopicInput {
                 name: "orders".into(),
                 replicas: 1,
-                partitions: vec![PartitionInput { high_watermark: 42, leader: 1, ..Default::default() }],
+                partitions: vec![PartitionInput {
+                    high_watermark: 42,
+                    leader: 1,
+                    ..Default::default()
+                }],
                 ..Default::default()
             }],
-            jobs: vec![JobView { id: "a\"b".into(), state: "running".into(), ..Default::default() }],
+            jobs: vec![JobView {
+                id: "a\"b".into(),
+                state: "running".into(),
+                ..Default::default()
+            }],
             ..Default::default()
         });
-        let page = render(&snapshot, &[TopicCounters { topic: "orders".into(), counts: [1, 2, 3, 4] }]);
+        let page = render(
+            &snapshot,
+            &[TopicCounters {
+                topic: "orders".into(),
+                counts: [1, 2, 3, 4],
+            }],
+        );
         for line in [
             "# TYPE kafka_topic_partition_current_offset gauge",
             "kafka_topic_partition_current_offset{partition=\"0\",topic=\"orders\"} 42",
@@ -211,7 +413,10 @@ mod tests {
             "millstream_topic_in_bytes_total{topic=\"orders\"} 2",
             "millstream_job_up{job=\"a\\\"b\"} 1",
         ] {
-            assert!(page.lines().any(|l| l == line), "{line} is missing in\n{page}");
+            assert!(
+                page.lines().any(|l| l == line),
+                "{line} is missing in\n{page}"
+            );
         }
     }
 }

@@ -15,7 +15,11 @@ impl Rate {
     /// Adds a reading and returns the rate a second; 0 until there are two.
     /// A counter that went back (a restart, a topic made anew) starts again.
     pub fn observe(&mut self, now_ms: i64, count: u64) -> f64 {
-        if self.readings.back().is_some_and(|(at, last)| count < *last || now_ms <= *at) {
+        if self
+            .readings
+            .back()
+            .is_some_and(|(at, last)| count < *last || now_ms <= *at)
+        {
             self.readings.clear();
         }
         self.readings.push_back((now_ms, count));
@@ -41,7 +45,10 @@ pub struct History {
 impl History {
     /// Keeps at most `len_max` values.
     pub fn new(len_max: usize) -> Self {
-        Self { values: VecDeque::new(), len_max }
+        Self {
+            values: VecDeque::new(),
+            len_max,
+        }
     }
 
     /// Adds a value.
@@ -59,7 +66,11 @@ impl History {
 
     /// The newest `n` values, oldest first.
     pub fn newest(&self, n: usize) -> Vec<f64> {
-        self.values.iter().skip(self.values.len().saturating_sub(n)).copied().collect()
+        self.values
+            .iter()
+            .skip(self.values.len().saturating_sub(n))
+            .copied()
+            .collect()
     }
 }
 

@@ -91,14 +91,32 @@ pub struct StreamInputs<'a> {
 /// job's link goes straight to those who read its result.
 pub fn stream(inputs: &StreamInputs<'_>) -> Stream {
     let mut graph = Builder::default();
-    let written: BTreeMap<&str, &JobView> =
-        inputs.jobs.iter().map(|j| (j.sink_topic.as_str(), j)).collect();
-    for flow in inputs.producers.iter().filter(|f| !written.contains_key(f.topic.as_str())) {
-        let from = graph.add(Layer::Collect, "c", &flow.name, flow.records_per_s, "ok", None);
+    let written: BTreeMap<&str, &JobView> = inputs
+        .jobs
+        .iter()
+        .map(|j| (j.sink_topic.as_str(), j))
+        .collect();
+    for flow in inputs
+        .producers
+        .iter()
+        .filter(|f| !written.contains_key(f.topic.as_str()))
+    {
+        let from = graph.add(
+            Layer::Collect,
+            "c",
+            &flow.name,
+            flow.records_per_s,
+            "ok",
+            None,
+        );
         let to = graph.topic(&flow.topic, inputs.topics_in);
         graph.link(&from, &to, flow.records_per_s);
     }
-    for job in inputs.jobs.iter().filter(|j| !matches!(j.state.as_str(), "stopped" | "finished")) {
+    for job in inputs
+        .jobs
+        .iter()
+        .filter(|j| !matches!(j.state.as_str(), "stopped" | "finished"))
+    {
         let node = graph.job(job);
         for topic in &job.source_topics {
             let from = match written.get(topic.as_str()) {
@@ -113,12 +131,23 @@ pub fn stream(inputs: &StreamInputs<'_>) -> Stream {
         let node = graph.group(group);
         for topic in &group.topics {
             let from = source(&mut graph, topic, &written, inputs.topics_in);
-            graph.link(&from, &node, group.consumes_per_s / group.topics.len().max(1) as f64);
+            graph.link(
+                &from,
+                &node,
+                group.consumes_per_s / group.topics.len().max(1) as f64,
+            );
         }
     }
     for topic in inputs.live_reads {
         let rate = inputs.topics_in.get(topic).copied().unwrap_or(0.0);
-        let node = graph.add(Layer::Serve, "s", "dashboards", rate, "ok", Some("/dashboards"));
+        let node = graph.add(
+            Layer::Serve,
+            "s",
+            "dashboards",
+            rate,
+            "ok",
+            Some("/dashboards"),
+        );
         let from = source(&mut graph, topic, &written, inputs.topics_in);
         graph.link(&from, &node, rate);
     }
@@ -175,7 +204,14 @@ impl Builder {
         if !self.nodes.contains_key(&id) {
             let rate = rates.get(topic).copied().unwrap_or(0.0);
             let link = format!("/topics/{topic}");
-            self.add(Layer::Log, "t", topic, rate, if rate > 0.0 { "ok" } else { "idle" }, Some(&link));
+            self.add(
+                Layer::Log,
+                "t",
+                topic,
+                rate,
+                if rate > 0.0 { "ok" } else { "idle" },
+                Some(&link),
+            );
         }
         id
     }
@@ -190,7 +226,14 @@ impl Builder {
                 _ => "idle",
             };
             let link = format!("/jobs/{}", job.id);
-            self.add(Layer::Process, "j", &job.id, job.in_records_per_s, state, Some(&link));
+            self.add(
+                Layer::Process,
+                "j",
+                &job.id,
+                job.in_records_per_s,
+                state,
+                Some(&link),
+            );
         }
         id
     }
@@ -204,8 +247,14 @@ impl Builder {
             GroupState::Idle => "idle",
         };
         let link = format!("/groups/{}", group.group);
-        let id =
-            self.add(Layer::Serve, "g", &group.group, group.consumes_per_s, state, Some(&link));
+        let id = self.add(
+            Layer::Serve,
+            "g",
+            &group.group,
+            group.consumes_per_s,
+            state,
+            Some(&link),
+        );
         if group.state == GroupState::Behind
             && let Some(node) = self.nodes.get_mut(&id)
         {
@@ -215,7 +264,10 @@ impl Builder {
     }
 
     fn link(&mut self, from: &str, to: &str, records_per_s: f64) {
-        *self.links.entry((from.to_owned(), to.to_owned())).or_default() += records_per_s;
+        *self
+            .links
+            .entry((from.to_owned(), to.to_owned()))
+            .or_default() += records_per_s;
     }
 
     /// Sorts, and sums up what is over [`LAYER_NODES_MAX`] in each layer.
@@ -243,7 +295,13 @@ impl Builder {
                     link: None,
                     note: None,
                     state: "ok",
-                    ..Node { id: String::new(), label: String::new(), link: None, note: None, ..node }
+                    ..Node {
+                        id: String::new(),
+                        label: String::new(),
+                        link: None,
+                        note: None,
+                        ..node
+                    }
                 }),
             }
         }
@@ -254,7 +312,11 @@ impl Builder {
         }
         let links = links
             .into_iter()
-            .map(|((from, to), records_per_s)| Link { from, to, records_per_s })
+            .map(|((from, to), records_per_s)| Link {
+                from,
+                to,
+                records_per_s,
+            })
             .collect();
         Stream { nodes: kept, links }
     }
@@ -278,8 +340,11 @@ mod tests {
     #[test]
     fn records_flow_from_client_to_topic_to_job_to_dashboard() {
         let rates = BTreeMap::from([("orders".to_owned(), 10.0), ("by_region".to_owned(), 2.0)]);
-        let producers =
-            [Flow { name: "shop".into(), topic: "orders".into(), records_per_s: 10.0 }];
+        let producers = [Flow {
+            name: "shop".into(),
+            topic: "orders".into(),
+            records_per_s: 10.0,
+        }];
         let graph = stream(&StreamInputs {
             producers: &producers,
             topics_in: &rates,
@@ -287,19 +352,29 @@ mod tests {
             groups: &[],
             live_reads: &["by_region".into()],
         });
-        let links: Vec<_> =
-            graph.links.iter().map(|l| format!("{} {} {}", l.from, l.to, l.records_per_s)).collect();
+        let links: Vec<_> = graph
+            .links
+            .iter()
+            .map(|l| format!("{} {} {}", l.from, l.to, l.records_per_s))
+            .collect();
         assert_eq!(
             links,
-            ["c:shop t:orders 10", "j:by_region s:dashboards 2", "t:orders j:by_region 10"]
+            [
+                "c:shop t:orders 10",
+                "j:by_region s:dashboards 2",
+                "t:orders j:by_region 10"
+            ]
         );
     }
 
     #[test]
     fn a_wide_layer_is_summed_up() {
-        let rates: BTreeMap<String, f64> =
-            (0..20).map(|i| (format!("t{i:02}"), f64::from(i))).collect();
-        let jobs: Vec<_> = (0..20).map(|i| job(&format!("j{i:02}"), &format!("t{i:02}"))).collect();
+        let rates: BTreeMap<String, f64> = (0..20)
+            .map(|i| (format!("t{i:02}"), f64::from(i)))
+            .collect();
+        let jobs: Vec<_> = (0..20)
+            .map(|i| job(&format!("j{i:02}"), &format!("t{i:02}")))
+            .collect();
         let graph = stream(&StreamInputs {
             producers: &[],
             topics_in: &rates,

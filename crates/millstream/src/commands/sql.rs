@@ -1,0 +1,216 @@
+//! `millstream sql`
+
+use crate::table::Table;
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use serde::Deserialize;
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Largest answer that is read, in bytes.
+const ANSWER_BYTES_MAX: u64 = 256 << 20;
+
+/// Run SQL on a server: from a file, from the command line, or from standard
+/// input.
+#[derive(Debug, clap::Args)]
+pub struct Sql {
+    /// A file of statements; `-` is standard input.
+    #[arg(short, long, value_name = "FILE", conflicts_with = "execute")]
+    file: Option<PathBuf>,
+    /// Statements.
+    #[arg(short, long, value_name = "STATEMENT")]
+    execute: Option<String>,
+    /// The server's HTTP address.
+    #[arg(long, env = "MILLSTREAM_SERVER", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    server: String,
+    /// How rows are printed.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Aligned columns.
+    Table,
+    /// One JSON object a row.
+    Json,
+    /// RFC 4180, with a header line.
+    Csv,
+}
+
+#[derive(Debug, Deserialize)]
+struct Column {
+    name: String,
+    #[serde(rename = "type")]
+    data_type: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Answer {
+    columns: Vec<Column>,
+    rows: Vec<Vec<serde_json::Value>>,
+    #[serde(default)]
+    truncated: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Problem {
+    title: String,
+    detail: Option<String>,
+    hint: Option<String>,
+    line: Option<u64>,
+    column: Option<u64>,
+}
+
+impl Sql {
+    /// Runs the command.
+    pub fn run(self) -> Result<()> {
+        let sql = self.text()?;
+        let answer = self.ask(&sql)?;
+        match self.format {
+            Format::Table => print_table(&answer),
+            Format::Json => print_json(&answer),
+            Format::Csv => print_csv(&answer),
+        }
+        if answer.truncated {
+            eprintln!("more rows than these: the server answers with at most {}", answer.rows.len());
+        }
+        Ok(())
+    }
+
+    fn text(&self) -> Result<String> {
+        match (&self.file, &self.execute) {
+            (_, Some(statement)) => Ok(statement.clone()),
+            (Some(path), None) if path.as_os_str() != "-" => std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read {}", path.display())),
+            _ => {
+                let mut text = String::new();
+                std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
+                Ok(text)
+            }
+        }
+    }
+
+    fn ask(&self, sql: &str) -> Result<Answer> {
+        let url = format!("{}/api/v1/sql", self.server.trim_end_matches('/'));
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(600)))
+            .build()
+            .into();
+        let mut response =
+            agent.post(&url).send_json(serde_json::json!({ "sql": sql })).map_err(|error| {
+                anyhow::anyhow!(
+                    "no answer from {}: {error}. Is the server running there (millstream start, \
+                     or millstream demo)? Another address: --server URL",
+                    self.server
+                )
+            })?;
+        let status = response.status();
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string()?;
+        if status.is_success() {
+            return serde_json::from_str(&body)
+                .with_context(|| format!("{} did not answer as Millstream does", self.server));
+        }
+        match serde_json::from_str::<Problem>(&body) {
+            Ok(problem) => bail!("{}", problem.render(sql)),
+            Err(_) => bail!("{} answered {status}: {body}", self.server),
+        }
+    }
+}
+
+impl Problem {
+    /// The problem with the line it is about, marked.
+    fn render(&self, sql: &str) -> String {
+        let mut text = self.title.clone();
+        if let Some(detail) = &self.detail {
+            text.push_str(&format!(": {detail}"));
+        }
+        if let (Some(line), Some(column)) = (self.line, self.column) {
+            let source =
+                sql.lines().nth(usize::try_from(line).unwrap_or(1).saturating_sub(1)).unwrap_or("");
+            let gap = " ".repeat(usize::try_from(column).unwrap_or(1).saturating_sub(1));
+            let margin = " ".repeat(line.to_string().len());
+            text.push_str(&format!("\n{margin} ┌ line {line}, column {column}\n{line} │ {source}\n{margin} │ {gap}^"));
+        }
+        if let Some(hint) = &self.hint {
+            text.push_str(&format!("\nhint: {hint}"));
+        }
+        text
+    }
+}
+
+fn cell(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Null => "NULL".into(),
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn print_table(answer: &Answer) {
+    let names: Vec<&str> = answer.columns.iter().map(|c| c.name.as_str()).collect();
+    let numeric = ["INT", "DOUBLE", "FLOAT", "DECIMAL"];
+    let right: Vec<usize> = answer
+        .columns
+        .iter()
+        .enumerate()
+        .filter(|(_, c)| numeric.iter().any(|n| c.data_type.contains(n)))
+        .map(|(i, _)| i)
+        .collect();
+    let mut table = Table::new(&names).right(&right);
+    for row in &answer.rows {
+        table.row(row.iter().map(cell));
+    }
+    table.print();
+    eprintln!("{} row{}", answer.rows.len(), if answer.rows.len() == 1 { "" } else { "s" });
+}
+
+fn print_json(answer: &Answer) {
+    for row in &answer.rows {
+        let object: serde_json::Map<_, _> =
+            answer.columns.iter().map(|c| c.name.clone()).zip(row.iter().cloned()).collect();
+        println!("{}", serde_json::Value::Object(object));
+    }
+}
+
+fn print_csv(answer: &Answer) {
+    let quote = |text: String| {
+        if text.contains([',', '"', '\n', '\r']) {
+            format!("\"{}\"", text.replace('"', "\"\""))
+        } else {
+            text
+        }
+    };
+    let head: Vec<_> = answer.columns.iter().map(|c| quote(c.name.clone())).collect();
+    println!("{}", head.join(","));
+    for row in &answer.rows {
+        let cells: Vec<_> = row
+            .iter()
+            .map(|v| if v.is_null() { String::new() } else { quote(cell(v)) })
+            .collect();
+        println!("{}", cells.join(","));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_points_at_its_column() {
+        let problem = Problem {
+            title: "Unknown column".into(),
+            detail: Some("table orders has no column amout".into()),
+            hint: Some("did you mean amount?".into()),
+            line: Some(2),
+            column: Some(8),
+        };
+        assert_eq!(
+            problem.render("-- x\nSELECT amout FROM orders"),
+            "Unknown column: table orders has no column amout\n  ┌ line 2, column 8\n2 │ SELECT amout FROM orders\n  │        ^\nhint: did you mean amount?"
+        );
+    }
+}

@@ -1,0 +1,488 @@
+//! Puts the layers together: one process, separate lives.
+//!
+//! Each role has a runtime of its own, so that a bad query cannot starve the
+//! log. Order of start: data folder, metadata, broker, engine, HTTP; stop is
+//! the reverse.
+
+mod monitor;
+mod runtimes;
+
+use crate::config::{Config, Durability, Role};
+use anyhow::{Context, Result, bail};
+use millstream_broker::connection::ConnectionLimits;
+use millstream_broker::{Advertised, Broker, BrokerDeps, BrokerHandle, BrokerOptions};
+use millstream_cluster::image::ConfigMap;
+use millstream_cluster::service::METADATA_DIR;
+use millstream_cluster::{Command, Dashboard, MetadataOptions, MetadataService};
+use millstream_connect::kafka::{KafkaBus, KafkaOptions};
+use millstream_console::documents::ClusterInfo;
+use millstream_console::engine::EmbeddedEngine;
+use millstream_console::guard::Guard;
+use millstream_console::reads::LiveReads;
+use millstream_console::routes::{App, router};
+use millstream_console::sql::SqlPort;
+use millstream_core::env::{Clock, Fs, Rand, RealFs, SystemClock, SystemRand};
+use millstream_core::ids::BrokerId;
+use millstream_core::ports::{Bus, BusError, TopicSpec};
+use millstream_engine::{Engine, EngineHandle, EngineOptions, JobOptions, LiveOptions, QueryLimits};
+use runtimes::Runtimes;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// This node: the only one, for now.
+const NODE_ID: BrokerId = BrokerId(1);
+/// Locked while a server uses the data folder.
+const LOCK_FILE: &str = ".lock";
+/// How long open HTTP requests may take to finish when the server stops.
+const HTTP_DRAIN_MAX: Duration = Duration::from_secs(3);
+
+/// A running server.
+pub struct Server {
+    runtimes: Runtimes,
+    metadata: Arc<MetadataService>,
+    broker: Option<BrokerHandle>,
+    bus: Arc<dyn Bus>,
+    engine: Option<EngineHandle>,
+    http: SocketAddr,
+    stop: CancellationToken,
+    http_task: tokio::task::JoinHandle<()>,
+    clock: Arc<dyn Clock>,
+    _lock: File,
+}
+
+/// What all parts are made with.
+struct Parts {
+    config: Config,
+    data_dir: PathBuf,
+    fs: Arc<dyn Fs>,
+    clock: Arc<dyn Clock>,
+    rand: Arc<dyn Rand>,
+}
+
+impl Server {
+    /// Starts everything; clients are accepted when this returns.
+    pub fn start(config: Config) -> Result<Self> {
+        start_logging(&config)?;
+        let data_dir = prepare_data_dir(&config.data_dir)?;
+        let lock = lock_data_dir(&data_dir)?;
+        let parts = Parts {
+            config,
+            data_dir,
+            fs: RealFs::shared(),
+            clock: SystemClock::shared(),
+            rand: SystemRand::shared(),
+        };
+        let runtimes = Runtimes::new()?;
+        let metadata = runtimes.broker.block_on(parts.start_metadata())?;
+        let broker = runtimes.broker.block_on(parts.start_broker(&metadata))?;
+        let bus = runtimes.engine.block_on(parts.bus(broker.as_ref()))?;
+        let engine = runtimes.engine.block_on(parts.start_engine(&metadata, &bus))?;
+        let stop = CancellationToken::new();
+        let (http, http_task) = runtimes.console.block_on(parts.start_http(
+            &metadata,
+            broker.as_ref(),
+            &bus,
+            engine.clone(),
+            &stop,
+        ))?;
+        Ok(Self {
+            runtimes,
+            metadata,
+            broker,
+            bus,
+            engine,
+            http,
+            stop,
+            http_task,
+            clock: parts.clock,
+            _lock: lock,
+        })
+    }
+
+    /// The line that scripts wait for.
+    pub fn ready_line(&self) -> String {
+        match &self.broker {
+            Some(broker) => format!("ready kafka={} http={}", broker.address(), self.http),
+            None => format!("ready kafka=- http={}", self.http),
+        }
+    }
+
+    /// Where Kafka clients connect.
+    pub fn kafka_address(&self) -> Result<SocketAddr> {
+        self.broker.as_ref().map(BrokerHandle::address).context("this server has no broker")
+    }
+
+    /// Where HTTP clients connect.
+    pub fn http_address(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Creates a topic if it is not there.
+    pub fn ensure_topic(&self, name: &str, partitions: i32) -> Result<()> {
+        let spec = TopicSpec { name: name.into(), partitions, configs: BTreeMap::new() };
+        match self.runtimes.broker.block_on(self.bus.create_topic(spec)) {
+            Ok(_) | Err(BusError::TopicExists(_)) => Ok(()),
+            Err(error) => Err(error).with_context(|| format!("cannot create the topic {name}")),
+        }
+    }
+
+    /// Runs SQL statements.
+    pub fn run_sql(&self, sql: &str) -> Result<()> {
+        let engine = self.engine.as_ref().context("this server has no engine")?;
+        let mut session = engine.session();
+        self.runtimes
+            .engine
+            .block_on(engine.execute(sql, &mut session))
+            .map(|_| ())
+            .map_err(|error| match error.position() {
+                Some((line, column)) => anyhow::anyhow!("line {line}, column {column}: {error}"),
+                None => error.into(),
+            })
+    }
+
+    /// Saves a dashboard, in place of one with the same id.
+    pub fn save_dashboard(&self, id: &str, json: &str) -> Result<()> {
+        let dashboard =
+            Dashboard { id: id.into(), json: json.into(), updated_at_ms: self.clock.now_ms() };
+        self.runtimes
+            .broker
+            .block_on(self.metadata.propose(Command::PutDashboard(dashboard)))
+            .map(|_| ())
+            .context("cannot save the dashboard")
+    }
+
+    /// Runs a task beside the server; its error is logged.
+    pub fn spawn(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = Result<()>> + Send + 'static,
+    ) {
+        self.runtimes.console.spawn(async move {
+            if let Err(error) = task.await {
+                tracing::error!("{name}: {error:#}");
+            }
+        });
+    }
+
+    /// Waits for SIGTERM or Ctrl-C.
+    pub fn wait_for_signal(&self) -> Result<()> {
+        self.runtimes.console.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let mut terminate = signal(SignalKind::terminate())?;
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            Ok(())
+        })
+    }
+
+    /// Stops everything, in the reverse order of the start.
+    pub fn stop(self) -> Result<()> {
+        self.stop.cancel();
+        self.runtimes.console.block_on(async {
+            let _ = tokio::time::timeout(HTTP_DRAIN_MAX, self.http_task).await;
+        });
+        if let Some(engine) = &self.engine {
+            self.runtimes.engine.block_on(engine.shutdown());
+        }
+        if let Some(broker) = self.broker {
+            self.runtimes.broker.block_on(broker.shutdown()).context("stopping the broker")?;
+        }
+        self.runtimes.broker.block_on(self.metadata.shutdown());
+        self.runtimes.shutdown();
+        Ok(())
+    }
+}
+
+impl Parts {
+    async fn start_metadata(&self) -> Result<Arc<MetadataService>> {
+        let options = MetadataOptions::new(
+            NODE_ID,
+            self.data_dir.join(METADATA_DIR),
+            Arc::clone(&self.fs),
+            Arc::clone(&self.rand),
+        );
+        MetadataService::start(options).await.context("cannot open the cluster's metadata")
+    }
+
+    async fn start_broker(&self, metadata: &Arc<MetadataService>) -> Result<Option<BrokerHandle>> {
+        if !self.config.has(Role::Broker) {
+            return Ok(None);
+        }
+        let options = BrokerOptions {
+            node_id: NODE_ID,
+            data_dir: self.data_dir.clone(),
+            listen: self.config.kafka.listen,
+            advertised: self.advertised()?,
+            rack: None,
+            durability: match self.config.log.durability {
+                Durability::Fsync => millstream_log::Durability::Fsync,
+                Durability::Replicated => millstream_log::Durability::PageCache,
+            },
+            limits: ConnectionLimits {
+                requests_bytes_max: usize::try_from(self.config.kafka.request_memory.0)?,
+                ..ConnectionLimits::default()
+            },
+            configs: self.broker_configs(),
+        };
+        let deps = BrokerDeps {
+            metadata: Arc::clone(metadata),
+            fs: Arc::clone(&self.fs),
+            clock: Arc::clone(&self.clock),
+            rand: Arc::clone(&self.rand),
+        };
+        let broker = Broker::start(options, deps).await.with_context(|| {
+            format!(
+                "cannot start the broker on {} (another address: --kafka-listen HOST:PORT)",
+                self.config.kafka.listen
+            )
+        })?;
+        Ok(Some(broker))
+    }
+
+    fn advertised(&self) -> Result<Advertised> {
+        let text = &self.config.kafka.advertised;
+        if text.is_empty() {
+            return Ok(Advertised::default());
+        }
+        let (host, port) = text
+            .rsplit_once(':')
+            .with_context(|| format!("kafka.advertised is \"{text}\": write host:port"))?;
+        let port = port
+            .parse()
+            .with_context(|| format!("kafka.advertised is \"{text}\": {port} is not a port"))?;
+        Ok(Advertised { host: Some(host.into()), port: Some(port) })
+    }
+
+    /// Our configuration by Kafka's names, for DescribeConfigs to be true.
+    fn broker_configs(&self) -> ConfigMap {
+        let (kafka, log, coordinator) =
+            (&self.config.kafka, &self.config.log, &self.config.coordinator);
+        [
+            ("max.connections", kafka.connections_max.to_string()),
+            ("max.connections.per.ip", kafka.connections_per_address_max.to_string()),
+            ("num.partitions", log.num_partitions.to_string()),
+            ("auto.create.topics.enable", log.auto_create_topics.to_string()),
+            ("log.retention.ms", log.retention.millis().to_string()),
+            ("log.segment.bytes", log.segment.0.min(i32::MAX as u64).to_string()),
+            (
+                "group.initial.rebalance.delay.ms",
+                coordinator.initial_rebalance_delay.millis().to_string(),
+            ),
+            (
+                "offsets.retention.minutes",
+                (coordinator.offsets_retention.millis() / 60_000).to_string(),
+            ),
+            ("offsets.topic.num.partitions", coordinator.offsets_partitions.to_string()),
+            (
+                "transaction.state.log.num.partitions",
+                coordinator.transactions_partitions.to_string(),
+            ),
+            (
+                "transaction.max.timeout.ms",
+                coordinator.transaction_timeout_max.millis().to_string(),
+            ),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect()
+    }
+
+    /// The embedded log, or the Kafka cluster that the configuration names.
+    async fn bus(&self, broker: Option<&BrokerHandle>) -> Result<Arc<dyn Bus>> {
+        let bootstrap = &self.config.bus.bootstrap;
+        if !bootstrap.is_empty() {
+            let options =
+                KafkaOptions { bootstrap: bootstrap.clone(), client: BTreeMap::new() };
+            let bus = KafkaBus::connect(options)
+                .await
+                .with_context(|| format!("cannot use the Kafka cluster at {bootstrap}"))?;
+            return Ok(bus);
+        }
+        match broker {
+            Some(broker) => {
+                Ok(Arc::new(millstream_broker::bus::EmbeddedBus::new(Arc::clone(broker.state()))))
+            }
+            None => bail!(
+                "there is no log: add the role broker, or set bus.bootstrap to the address of a \
+                 Kafka cluster"
+            ),
+        }
+    }
+
+    async fn start_engine(
+        &self,
+        metadata: &Arc<MetadataService>,
+        bus: &Arc<dyn Bus>,
+    ) -> Result<Option<EngineHandle>> {
+        if !self.config.has(Role::Engine) {
+            return Ok(None);
+        }
+        let engine = &self.config.engine;
+        let options = EngineOptions {
+            job: JobOptions {
+                epoch: engine.epoch.duration(),
+                state_bytes_max: usize::try_from(engine.job_memory.0)?,
+                partitions_default: self.config.log.num_partitions,
+                ..JobOptions::default()
+            },
+            query: QueryLimits {
+                memory_bytes_max: usize::try_from(engine.query_memory.0)?,
+                ..QueryLimits::default()
+            },
+            live: LiveOptions { rows_max: engine.live_rows_max, ..LiveOptions::default() },
+        };
+        let handle = Engine::start(
+            options,
+            Arc::clone(bus),
+            Arc::clone(metadata),
+            Arc::clone(&self.clock),
+        )
+        .await
+        .context("cannot start the engine")?;
+        Ok(Some(handle))
+    }
+
+    async fn start_http(
+        &self,
+        metadata: &Arc<MetadataService>,
+        broker: Option<&BrokerHandle>,
+        bus: &Arc<dyn Bus>,
+        engine: Option<EngineHandle>,
+        stop: &CancellationToken,
+    ) -> Result<(SocketAddr, tokio::task::JoinHandle<()>)> {
+        let wanted = self.config.http.listen;
+        let listener = tokio::net::TcpListener::bind(wanted).await.with_context(|| {
+            format!("cannot listen on {wanted} (another address: --http-listen HOST:PORT)")
+        })?;
+        let address = listener.local_addr()?;
+        let live_reads = LiveReads::default();
+        let state = broker.map(|b| Arc::clone(b.state()));
+        let monitor = monitor::Monitoring {
+            broker: state.clone(),
+            engine: engine.clone(),
+            metadata: Arc::clone(metadata),
+            live_reads: live_reads.clone(),
+            data_dir: self.data_dir.clone(),
+            clock: Arc::clone(&self.clock),
+        };
+        let documents = monitor.start(stop.clone());
+        let (_ready, not_ready) = watch::channel(None);
+        let app = App {
+            cluster: self.cluster_info(metadata, broker, address),
+            bus: Arc::clone(bus),
+            engine: engine.map(|e| Arc::new(EmbeddedEngine(e)) as Arc<dyn SqlPort>),
+            metadata: Arc::clone(metadata),
+            metrics: monitor::metrics(documents.clone(), state.clone()),
+            topic_configs: monitor::topic_configs(state),
+            documents,
+            live_reads,
+            not_ready,
+            clock: Arc::clone(&self.clock),
+            stop: stop.clone(),
+            console: self.config.has(Role::Console),
+        };
+        let names = Guard::new(address, &self.config.http.allowed_hosts);
+        let service = router(Arc::new(app), names);
+        let stopped = stop.clone().cancelled_owned();
+        let task = tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stopped).await
+            {
+                tracing::error!(%error, "the HTTP server ended");
+            }
+        });
+        Ok((address, task))
+    }
+
+    fn cluster_info(
+        &self,
+        metadata: &MetadataService,
+        broker: Option<&BrokerHandle>,
+        http: SocketAddr,
+    ) -> ClusterInfo {
+        let kafka = match (broker, self.config.bus.bootstrap.as_str()) {
+            (Some(broker), "") => match self.config.kafka.advertised.as_str() {
+                "" => broker.address().to_string(),
+                advertised => advertised.to_owned(),
+            },
+            (_, bootstrap) => bootstrap.to_owned(),
+        };
+        let durability = match self.config.log.durability {
+            _ if !self.config.bus.bootstrap.is_empty() => "external",
+            Durability::Fsync => "fsync",
+            Durability::Replicated => "replicated",
+        };
+        ClusterInfo {
+            id: metadata.image().cluster_id().to_owned(),
+            name: self.config.observe.cluster_name.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            node: NODE_ID.0,
+            started_ms: self.clock.now_ms(),
+            kafka,
+            http: http.to_string(),
+            durability,
+        }
+    }
+}
+
+/// Log lines go to standard error; standard output is for scripts.
+fn start_logging(config: &Config) -> Result<()> {
+    use crate::config::LogFormat;
+    use tracing_subscriber::EnvFilter;
+    let level = &config.observe.log_level;
+    let filter = EnvFilter::try_new(level)
+        .with_context(|| format!("observe.log_level \"{level}\" is not a level"))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.observe.log_format {
+        LogFormat::Text => builder.with_target(false).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+    Ok(())
+}
+
+/// Creates the folder, or checks that it is ours.
+fn prepare_data_dir(dir: &Path) -> Result<PathBuf> {
+    if dir.exists() {
+        check_is_data_dir(dir)?;
+    } else {
+        std::fs::create_dir_all(dir)
+            .with_context(|| format!("cannot create the data folder {}", dir.display()))?;
+    }
+    std::path::absolute(dir).with_context(|| format!("cannot use {}", dir.display()))
+}
+
+/// Refuses a folder that holds somebody else's files.
+pub fn check_is_data_dir(dir: &Path) -> Result<()> {
+    let mut entries = std::fs::read_dir(dir)
+        .with_context(|| format!("cannot read the data folder {}", dir.display()))?
+        .peekable();
+    if entries.peek().is_some() && !dir.join(LOCK_FILE).exists() {
+        bail!(
+            "{} has files in it that are not Millstream's: name an empty or a new folder",
+            dir.display()
+        );
+    }
+    Ok(())
+}
+
+fn lock_data_dir(dir: &Path) -> Result<File> {
+    let path = dir.join(LOCK_FILE);
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    if file.try_lock().is_err() {
+        bail!("another server uses {}: stop it, or name another --data-dir", dir.display());
+    }
+    Ok(file)
+}
