@@ -66,7 +66,9 @@ impl From<ClusterError> for ApiError {
             ClusterError::NotLeader(_) => ErrorCode::NotController,
             ClusterError::Stopped(_) | ClusterError::Io(_) => ErrorCode::KafkaStorageError,
             ClusterError::NoLeader(_) => ErrorCode::RequestTimedOut,
-            ClusterError::OtherNode { .. } | ClusterError::InvalidNodeId(_) => {
+            ClusterError::OtherNode { .. }
+            | ClusterError::Locked(_)
+            | ClusterError::InvalidNodeId(_) => {
                 ErrorCode::UnknownServerError
             }
         };

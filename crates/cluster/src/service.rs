@@ -3,14 +3,15 @@
 use crate::command::{Command, Refusal, Reply};
 use crate::image::MetadataImage;
 use crate::raft::{LogStore, NoPeers, NodeId, StateMachine, TypeConfig};
-use millstream_core::env::{Fs, Rand};
+use millstream_core::env::{Fs, FsFile, Rand};
 use millstream_core::ids::BrokerId;
 use openraft::error::{ClientWriteError, InitializeError, RaftError};
 use openraft::metrics::WaitError;
 use openraft::{BasicNode, Raft, SnapshotPolicy};
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -18,6 +19,9 @@ use tokio::sync::watch;
 /// The folder below the data folder that holds the metadata, named as Kafka
 /// names its own.
 pub const METADATA_DIR: &str = "__cluster_metadata";
+
+/// The file that keeps other processes out of the folder.
+const LOCK: &str = ".lock";
 
 /// How long the start may take until this node leads, a quorum of one.
 const LEAD_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -80,6 +84,9 @@ pub enum ClusterError {
         /// Those in the folder.
         found: Vec<NodeId>,
     },
+    /// Another process works on the folder.
+    #[error("{0} is in use by another process: stop it, or choose another data folder")]
+    Locked(PathBuf),
     /// This node id cannot be.
     #[error("node id {0}: it must be 0 or more")]
     InvalidNodeId(BrokerId),
@@ -95,6 +102,15 @@ pub enum ClusterError {
 pub struct MetadataService {
     raft: Raft<TypeConfig>,
     image: watch::Receiver<Arc<MetadataImage>>,
+    /// Keeps other processes out; given back by [`MetadataService::shutdown`].
+    lock: Mutex<Option<Arc<dyn FsFile>>>,
+}
+
+/// What [`open_storage`] gives.
+struct Storage {
+    lock: Arc<dyn FsFile>,
+    log: LogStore,
+    machine: StateMachine,
 }
 
 impl MetadataService {
@@ -103,12 +119,16 @@ impl MetadataService {
     pub async fn start(options: MetadataOptions) -> Result<Arc<Self>, ClusterError> {
         let node = NodeId::try_from(options.node_id.0)
             .map_err(|_| ClusterError::InvalidNodeId(options.node_id))?;
-        let (log, machine) = open_storage(&options).await?;
+        let Storage { lock, log, machine } = open_storage(&options).await?;
         let image = machine.watch();
         let raft = Raft::new(node, raft_config(&options)?, NoPeers, log, machine)
             .await
             .map_err(|fatal| ClusterError::Stopped(fatal.to_string()))?;
-        let service = Arc::new(Self { raft, image });
+        let service = Arc::new(Self {
+            raft,
+            image,
+            lock: Mutex::new(Some(lock)),
+        });
         service.found_or_rejoin(node, &options).await?;
         Ok(service)
     }
@@ -172,6 +192,7 @@ impl MetadataService {
         if let Err(error) = self.raft.shutdown().await {
             tracing::warn!(%error, "the metadata task ended badly");
         }
+        self.lock.lock().take();
     }
 
     async fn found_or_rejoin(
@@ -211,22 +232,33 @@ impl MetadataService {
     }
 }
 
-async fn open_storage(options: &MetadataOptions) -> io::Result<(LogStore, StateMachine)> {
+async fn open_storage(options: &MetadataOptions) -> Result<Storage, ClusterError> {
     let (fs, dir) = (Arc::clone(&options.fs), options.dir.clone());
-    tokio::task::spawn_blocking(move || {
-        if !fs.exists(&dir) {
-            fs.create_dir_all(&dir)?;
-            if let Some(parent) = dir.parent() {
-                fs.sync_dir(parent)?;
-            }
+    let opened = tokio::task::spawn_blocking(move || {
+        create_durably(&*fs, &dir)?;
+        let lock = fs.open(&dir.join(LOCK), true)?;
+        if lock.as_real().is_some_and(|real| real.try_lock().is_err()) {
+            return Err(ClusterError::Locked(dir));
         }
-        Ok((
-            LogStore::open(Arc::clone(&fs), &dir)?,
-            StateMachine::open(fs, &dir)?,
-        ))
-    })
-    .await
-    .map_err(io::Error::other)?
+        let log = LogStore::open(Arc::clone(&fs), &dir)?;
+        let machine = StateMachine::open(fs, &dir)?;
+        Ok(Storage { lock, log, machine })
+    });
+    opened.await.map_err(io::Error::other)?
+}
+
+/// Creates the folder and makes its name durable, and those of the folders
+/// above it that were created with it.
+fn create_durably(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
+    let created: Vec<&Path> = dir
+        .ancestors()
+        .take_while(|folder| !fs.exists(folder))
+        .collect();
+    fs.create_dir_all(dir)?;
+    created
+        .iter()
+        .filter_map(|folder| folder.parent())
+        .try_for_each(|parent| fs.sync_dir(parent))
 }
 
 fn raft_config(options: &MetadataOptions) -> Result<Arc<openraft::Config>, ClusterError> {

@@ -1,4 +1,5 @@
 //! The metadata on a disk that forgets what was not synced.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use millstream_cluster::{
     ClusterError, Command, MetadataOptions, MetadataService, NewTopic, Refusal,

@@ -138,3 +138,13 @@ async fn the_folder_of_another_node_is_refused() {
     let error = start(dir.path(), 2, 1_000).await.err().unwrap();
     assert!(matches!(error, ClusterError::OtherNode { .. }), "{error}");
 }
+
+#[tokio::test]
+async fn a_folder_in_use_is_refused_until_it_is_given_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = start(dir.path(), 1, 1_000).await.unwrap();
+    let error = start(dir.path(), 1, 1_000).await.err().unwrap();
+    assert!(matches!(error, ClusterError::Locked(_)), "{error}");
+    service.shutdown().await;
+    start(dir.path(), 1, 1_000).await.unwrap().shutdown().await;
+}
