@@ -473,6 +473,27 @@ fn a_torn_tail_is_cut() {
     assert_eq!(committed(&log), expected(0..25));
 }
 
+/// The first sector of the torn batch reads as zeros and the rest is intact:
+/// what is left looks like the header of a batch at offset 0.
+#[test]
+fn what_is_left_of_a_torn_header_does_not_mislead() {
+    let mut disk = Disk::new(LogConfig::default());
+    let (manager, log) = disk.open();
+    append_all(&log, 0..20);
+    manager.checkpoint_logs(1);
+    let size = log.size_bytes();
+    let mut torn = batch(1).to_vec();
+    torn[..11].fill(0);
+    let file = disk
+        .fs
+        .open(&disk.file("00000000000000000000.log"), false)
+        .unwrap();
+    file.write_all_at(&torn, size).unwrap();
+    disk.lose_power(Keep::Everything);
+    let (_manager, log) = disk.reopen();
+    assert_eq!(committed(&log), expected(0..20));
+}
+
 #[test]
 fn damage_before_intact_batches_is_not_cut_when_the_machine_lived() {
     let mut disk = Disk::new(LogConfig::default());

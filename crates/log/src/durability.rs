@@ -22,7 +22,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Waiting partitions from which on one `syncfs` is considered.
-const GROUP_MIN: usize = 32;
+const GROUP_MIN: usize = 256;
 /// Partitions that one `syncfs` answers for at most.
 const GROUP_MAX: usize = 4096;
 

@@ -112,21 +112,32 @@ fn missing(segments: &[Arc<Segment>], at: usize, expected: Offset) -> OpenError 
     let segment = segments.get(at);
     OpenError::Missing {
         path: segment.map_or_else(PathBuf::new, |s| s.path().to_owned()),
-        found: segment
-            .and_then(|s| last_before_tear(s).ok())
-            .unwrap_or_default(),
+        found: segment.map_or(Offset(0), |s| last_before_tear(s)),
         expected,
     }
 }
 
 /// The end of the intact headers of a segment.
-fn last_before_tear(segment: &Segment) -> Result<Offset, ReadError> {
-    let intact = segment.headers(0).map_while(Result::ok);
-    Ok(Offset(
-        intact
+fn last_before_tear(segment: &Segment) -> Offset {
+    Offset(
+        ascending(segment, 0)
             .last()
             .map_or(segment.base_offset(), |(_, h)| h.next_offset()),
-    ))
+    )
+}
+
+/// The headers from a position on, up to the first that does not parse or
+/// goes back: what is left of a torn one can look like a header.
+fn ascending(segment: &Segment, position: u64) -> impl Iterator<Item = (u64, BatchHeader)> {
+    let mut next_offset = segment.base_offset();
+    segment
+        .headers(position)
+        .map_while(Result::ok)
+        .take_while(move |(_, header)| {
+            let ascends = header.base_offset >= next_offset;
+            next_offset = header.next_offset();
+            ascends
+        })
 }
 
 /// The position of the batch that begins at `offset`, or of the end when that
@@ -165,10 +176,7 @@ fn position_of(
 fn walk_to(segment: &Segment, position: u64, offset: Offset) -> Option<u64> {
     let mut reached = position;
     let mut next_offset = segment.base_offset();
-    for located in segment.headers(position) {
-        let Ok((position, header)) = located else {
-            break;
-        };
+    for (position, header) in ascending(segment, position) {
         if header.base_offset >= offset.0 {
             return Some(position);
         }
