@@ -114,3 +114,6 @@ pub fn encoder(
         _ => Err(FormatError::UnknownFormat(name.to_owned())),
     }
 }
+
+#[cfg(test)]
+mod tests;
