@@ -198,8 +198,7 @@ impl Follower {
         loop {
             match self.follow().await {
                 Ok(()) => return,
-                // Created when it is first used; until then the table is empty.
-                Err(FollowError::Bus(BusError::UnknownTopic(_))) => self.changed(0, Window::clear),
+                Err(FollowError::Bus(BusError::UnknownTopic(_))) => self.is_missing(),
                 Err(error) => {
                     tracing::warn!(topic = self.topic, %error, "live table is read again");
                 }
@@ -215,14 +214,22 @@ impl Follower {
             return;
         };
         change(&mut tail.window.lock());
-        tail.version.send_if_modified(|version| {
-            // While the first read is going on nobody is shown half a table.
-            if *version == 0 && behind > 0 {
-                return false;
-            }
-            *version += 1;
-            true
+        // While the table is being read up to its end nobody is shown half of it.
+        if behind == 0 {
+            tail.version.send_modify(|version| *version += 1);
+        }
+    }
+
+    /// The topic is not there: created when it is first used, empty until
+    /// then.
+    fn is_missing(&self) {
+        let known = self.tail.upgrade().is_some_and(|tail| {
+            let empty = tail.window.lock().rows == 0;
+            empty && *tail.version.borrow() > 0
         });
+        if !known {
+            self.changed(0, Window::clear);
+        }
     }
 
     async fn follow(&mut self) -> Result<(), FollowError> {

@@ -345,3 +345,99 @@ async fn a_live_query_is_pushed_when_its_table_changes() {
     engine.shutdown().await;
     assert_eq!(first.next().await, None);
 }
+
+/// A file of the repository.
+fn repository(path: &str) -> String {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../");
+    std::fs::read_to_string(format!("{root}{path}")).unwrap()
+}
+
+/// Every `"sql"` of a dashboard file.
+fn panel_queries(value: &Value, queries: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                match field.as_str() {
+                    Some(sql) if name == "sql" => queries.push(sql.to_owned()),
+                    _ => panel_queries(field, queries),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| panel_queries(item, queries)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn the_retail_scenario_runs_and_its_panels_answer() {
+    let world = World::new().await;
+    let engine = world.engine().await;
+    run(&engine, &repository("scenarios/retail/pipeline.sql")).await;
+    let jobs: Vec<String> = engine.jobs().into_iter().map(|job| job.id).collect();
+    assert_eq!(jobs.len(), 6, "{jobs:?}");
+    for job in &jobs {
+        eventually("the job runs", async || {
+            let info = engine.job(job).unwrap();
+            assert_ne!(info.state, JobStatus::Failed, "{:?}", info.error);
+            info.state == JobStatus::Running
+        })
+        .await;
+    }
+    let order = |i: i64| {
+        let status = if i % 4 == 0 { "failed" } else { "paid" };
+        let value = json!({
+            "order_id": format!("o-{i}"), "user_id": i, "province": "浙江", "city": "杭州",
+            "region": "华东", "product": "茶", "category": "食品", "quantity": 2,
+            "amount": "12.50", "pay_method": "alipay", "status": status,
+            "fail_reason": if i % 4 == 0 { json!("余额不足") } else { Value::Null },
+            "order_time": format!("2026-11-22T10:00:{:02}.000Z", i / 10),
+        });
+        ProduceRecord {
+            value: Some(Bytes::from(value.to_string())),
+            ..Default::default()
+        }
+    };
+    let mut writer = world.bus.writer().await.unwrap();
+    let orders = (0..200).map(order).collect();
+    writer
+        .send(&TopicPartition::new("orders", 0), orders)
+        .await
+        .unwrap();
+    for job in &jobs {
+        read_by(&engine, job, 200).await;
+        let info = engine.job(job).unwrap();
+        assert_eq!((info.dead_letters, info.late_records), (0, 0), "{job}");
+        assert!(info.out_records > 0, "{job} gives rows");
+    }
+    // Windows of 5 seconds to 10:00:15 have fired at the watermark 10:00:17.
+    let rows = run(
+        &engine,
+        "SELECT * FROM orders_by_region_5s ORDER BY window_start",
+    )
+    .await;
+    assert_eq!(rows.len(), 3);
+    assert_eq!(
+        rows[1][2..],
+        [json!("华东"), json!(38), json!("475.00"), json!("12.50")]
+    );
+    let alerts = run(&engine, "SELECT attempts, failures FROM payment_alerts").await;
+    assert_eq!(
+        alerts,
+        vec![
+            vec![json!(50), json!(13)],
+            vec![json!(50), json!(12)],
+            vec![json!(50), json!(13)]
+        ]
+    );
+
+    let dashboard = serde_json::from_str(&repository("scenarios/retail/dashboard.json")).unwrap();
+    let mut queries = Vec::new();
+    panel_queries(&dashboard, &mut queries);
+    assert!(queries.len() > 5);
+    for sql in queries {
+        let mut live = engine
+            .subscribe(&sql)
+            .unwrap_or_else(|e| panic!("{sql}\n{e}"));
+        assert!(!result(&mut live).await.is_empty(), "{sql}");
+    }
+}

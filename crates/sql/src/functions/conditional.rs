@@ -11,8 +11,15 @@ use sqlparser::ast::BinaryOperator;
 type Result<T> = std::result::Result<T, SqlError>;
 
 pub(crate) fn coalesce(call: &mut Call<'_>) -> Result<Expr> {
-    let args = call.unified()?;
-    Ok(datafusion::functions::core::coalesce().call(args))
+    // DataFusion's own runs only after its simplifier has made it a CASE,
+    // which a job's expressions do not pass through.
+    let mut args = call.unified()?;
+    let Some(last) = args.pop() else {
+        return Err(call.error("COALESCE needs an argument"));
+    };
+    Ok(args.into_iter().rev().fold(last, |otherwise, arg| {
+        case(arg.clone().is_not_null(), arg, otherwise)
+    }))
 }
 
 pub(crate) fn nullif(call: &mut Call<'_>) -> Result<Expr> {
