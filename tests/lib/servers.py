@@ -134,10 +134,12 @@ class Server:
         """Starts the process without waiting for it to be ready."""
         # The log is opened once per start and only its new part is searched.
         self.log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
+        # MILLSTREAM_* is also how settings are given, and the binary's path is none.
+        inherited = {name: value for name, value in os.environ.items() if name != "MILLSTREAM_BIN"}
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})},
+                stdin=subprocess.DEVNULL, env={**inherited, **(env or {})},
                 cwd=self.data_dir)
 
     def start(self, timeout_s: float = 60.0) -> "Server":
