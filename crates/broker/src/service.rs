@@ -6,7 +6,6 @@ use crate::coordination::CoordinatorPorts;
 use crate::fetch::sessions::FetchSessions;
 use crate::group::{GroupConfig, GroupCoordinator, GroupServices};
 use crate::state::BrokerState;
-use crate::stats::Stats;
 use crate::topics::{self, Hosting};
 use crate::txn::{TxnConfig, TxnCoordinator, TxnServices};
 use millstream_cluster::configs::{BrokerSettings, ConfigError, ConfigView, check_broker_configs};
@@ -215,7 +214,7 @@ fn new_state(
             fetched_budget: Arc::new(Semaphore::new(limits.fetched_bytes_max)),
             limits,
             statics: options.configs.clone(),
-            stats: Stats::default(),
+            stats: Arc::default(),
             stopping: CancellationToken::new(),
             settings: parking_lot::Mutex::new(None),
             hosting: Hosting::new(options.node_id, logs, options.durability),

@@ -42,7 +42,7 @@ pub struct BrokerState {
     pub(crate) limits: ConnectionLimits,
     /// Broker settings from the configuration file, checked.
     pub(crate) statics: ConfigMap,
-    pub(crate) stats: Stats,
+    pub(crate) stats: Arc<Stats>,
     pub(crate) request_budget: Arc<Semaphore>,
     pub(crate) stopping: CancellationToken,
     pub(crate) settings: Mutex<Option<(u64, Arc<BrokerSettings>)>>,
@@ -81,7 +81,7 @@ impl BrokerState {
     }
 
     /// Counters.
-    pub fn stats(&self) -> &Stats {
+    pub fn stats(&self) -> &Arc<Stats> {
         &self.stats
     }
 

@@ -24,8 +24,11 @@ pub struct Stats {
     pub(crate) connections: ConnectionStats,
     apis: BTreeMap<i16, Arc<ApiStats>>,
     topics: RwLock<BTreeMap<Arc<str>, Arc<TopicStats>>>,
-    producers: RwLock<BTreeMap<(Arc<str>, Arc<str>), Arc<AtomicU64>>>,
+    producers: RwLock<BTreeMap<ProducerKey, Arc<AtomicU64>>>,
 }
+
+/// Client id and topic.
+type ProducerKey = (Arc<str>, Arc<str>);
 
 /// Pairs of producing client and topic that are told apart; what comes later
 /// counts under the client id [`OTHER_CLIENTS`].
@@ -39,6 +42,26 @@ pub(crate) struct ConnectionStats {
     pub(crate) open: AtomicU64,
     pub(crate) accepted: AtomicU64,
     pub(crate) refused: AtomicU64,
+}
+
+impl ConnectionStats {
+    /// Counts a connection as open while the guard lives.
+    pub(crate) fn opened(stats: Arc<Stats>) -> OpenConnection {
+        stats.connections.accepted.fetch_add(1, Relaxed);
+        stats.connections.open.fetch_add(1, Relaxed);
+        OpenConnection { stats }
+    }
+}
+
+/// An open connection; counted off when dropped, however it ends.
+pub(crate) struct OpenConnection {
+    stats: Arc<Stats>,
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.stats.connections.open.fetch_sub(1, Relaxed);
+    }
 }
 
 /// Counters of one API.

@@ -1,4 +1,5 @@
 //! Produce, Fetch and what is about offsets, over a real socket.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 mod support;
 

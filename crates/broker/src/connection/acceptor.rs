@@ -2,6 +2,7 @@
 
 use super::{Connection, pipeline};
 use crate::state::BrokerState;
+use crate::stats::ConnectionStats;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
@@ -111,16 +112,10 @@ impl Acceptor {
             closed: self.kill.child_token(),
         });
         let state = Arc::clone(&self.state);
-        stats.connections.accepted.fetch_add(1, Ordering::Relaxed);
-        stats.connections.open.fetch_add(1, Ordering::Relaxed);
+        let opened = ConnectionStats::opened(Arc::clone(stats));
         tasks.spawn(async move {
-            pipeline::serve(stream, Arc::clone(&state), connection).await;
-            state
-                .stats()
-                .connections
-                .open
-                .fetch_sub(1, Ordering::Relaxed);
-            drop(slot);
+            pipeline::serve(stream, state, connection).await;
+            drop((opened, slot));
         });
     }
 }

@@ -13,6 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const LENGTH_BYTES: usize = 4;
 /// Smallest frame: a request header of version 0 (key, version, correlation).
 const FRAME_BYTES_MIN: usize = 8;
+/// Slower than this a frame is given up.
+const FRAME_BYTES_PER_S_MIN: usize = 256 * 1024;
 /// Room in the buffer when no frame has begun.
 const READ_AHEAD_BYTES: usize = 16 * 1024;
 
@@ -81,8 +83,13 @@ impl<S: AsyncRead + Unpin> FrameReader<S> {
         let permit = Arc::clone(&self.budget)
             .acquire_many_owned(permits)
             .await
-            .map_err(|closed| io::Error::other(closed))?;
-        self.fill(LENGTH_BYTES + length).await?;
+            .map_err(io::Error::other)?;
+        // Progress byte by byte must not hold the budget for ever.
+        let time_max =
+            self.stall_max + Duration::from_secs((length / FRAME_BYTES_PER_S_MIN) as u64);
+        tokio::time::timeout(time_max, self.fill(LENGTH_BYTES + length))
+            .await
+            .map_err(|_| FrameError::Stalled(time_max))??;
         let mut frame = self.buffer.split_to(LENGTH_BYTES + length);
         let body = frame.split_off(LENGTH_BYTES).freeze();
         Ok(Frame { body, permit })
@@ -122,6 +129,7 @@ impl<S: AsyncRead + Unpin> FrameReader<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::AsyncWriteExt;
 
     fn reader(bytes: &[u8], max: usize) -> FrameReader<&[u8]> {
         FrameReader::new(
@@ -181,6 +189,23 @@ mod tests {
         );
         assert!(matches!(reader.next().await, Err(FrameError::Stalled(_))));
         drop(client);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_sends_byte_by_byte_is_given_up() {
+        let (mut client, server) = tokio::io::duplex(64);
+        let stall_max = Duration::from_secs(5);
+        let mut reader = FrameReader::new(server, Arc::new(Semaphore::new(1024)), 1024, stall_max);
+        let trickle = async {
+            client.write_all(&1024i32.to_be_bytes()).await.unwrap();
+            while client.write_all(&[0]).await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        tokio::select! {
+            () = trickle => panic!("the reader has gone"),
+            frame = reader.next() => assert!(matches!(frame, Err(FrameError::Stalled(_)))),
+        }
     }
 
     #[tokio::test]

@@ -17,6 +17,9 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 /// the page cache, so it reads on a thread that may block.
 const CATCH_UP_RECORDS: i64 = 100_000;
 
+/// Bytes of a fetch while the node's budget is used up; or one batch.
+const BYTES_WITHOUT_ROOM: usize = 64 * 1024;
+
 /// Bounds of one fetch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
@@ -137,16 +140,7 @@ impl Reading {
     }
 
     async fn read(&self) -> Vec<PartitionRead> {
-        let budget = self.state.fetched_budget();
-        let limit = self
-            .bounds
-            .bytes_max
-            .min(self.state.limits().fetched_bytes_max);
-        let permits = u32::try_from(limit).unwrap_or(u32::MAX);
-        let permit = match Arc::clone(budget).acquire_many_owned(permits).await {
-            Ok(permit) => Some(permit),
-            Err(_) => None,
-        };
+        let (limit, permit) = self.room();
         let mut left = limit;
         let mut read = Vec::with_capacity(self.targets.len());
         for target in &self.targets {
@@ -168,6 +162,25 @@ impl Reading {
         }
         hold(&mut read, permit);
         read
+    }
+
+    /// How much may be read, and the part of the node's budget for it. Never
+    /// waits: slow clients can hold the budget for long, and others would
+    /// stand still with them. Without room, each fetch gets a little.
+    fn room(&self) -> (usize, Option<OwnedSemaphorePermit>) {
+        let wanted = self.targets.iter().fold(0usize, |sum, target| {
+            sum.saturating_add(usize::try_from(target.wanted.bytes_max).unwrap_or(0))
+        });
+        let bounds = self
+            .bounds
+            .bytes_max
+            .min(self.state.limits().fetched_bytes_max);
+        let limit = bounds.min(wanted);
+        let permits = u32::try_from(limit).unwrap_or(u32::MAX);
+        match Arc::clone(self.state.fetched_budget()).try_acquire_many_owned(permits) {
+            Ok(permit) => (limit, Some(permit)),
+            Err(_) => (limit.min(BYTES_WITHOUT_ROOM), None),
+        }
     }
 
     async fn read_one(
