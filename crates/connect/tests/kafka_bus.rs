@@ -1,5 +1,6 @@
 //! The bus over librdkafka, against the broker at `MILLSTREAM_TEST_KAFKA`
 //! (`HOST:PORT`): Millstream's own and Apache Kafka.
+#![allow(clippy::expect_used, reason = "a test")]
 
 use millstream_connect::kafka::{KafkaBus, KafkaOptions};
 use millstream_core::ports::{BusError, conformance};

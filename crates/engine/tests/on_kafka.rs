@@ -1,6 +1,7 @@
 //! The same engine over librdkafka on the broker at `MILLSTREAM_TEST_KAFKA`
 //! (`HOST:PORT`): Millstream's own and Apache Kafka. The process "crashes" at
 //! arbitrary moments; every window comes out once, with the right sums.
+#![allow(clippy::expect_used, reason = "a test")]
 
 use bytes::Bytes;
 use millstream_cluster::{MetadataOptions, MetadataService};
