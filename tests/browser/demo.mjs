@@ -29,7 +29,9 @@ export async function server() {
   const data = await mkdtemp(join(tmpdir(), "millstream-browser-"));
   const log = await open(LOG, "w");
   const [kafka, http] = [await freePort(), await freePort()];
-  const child = spawn(binary, ["demo", "--no-open", "--data-dir", join(data, "data"), "--kafka-listen", `127.0.0.1:${kafka}`, "--http-listen", `127.0.0.1:${http}`], { stdio: ["ignore", log.fd, log.fd] });
+  // Every MILLSTREAM_* variable is a setting to the server; this one is ours.
+  const { MILLSTREAM_BIN: _, ...env } = process.env;
+  const child = spawn(binary, ["demo", "--no-open", "--data-dir", join(data, "data"), "--kafka-listen", `127.0.0.1:${kafka}`, "--http-listen", `127.0.0.1:${http}`], { env, stdio: ["ignore", log.fd, log.fd] });
   const ended = new Promise((resolve) => child.once("exit", resolve));
   const stop = async () => {
     child.kill("SIGTERM");
