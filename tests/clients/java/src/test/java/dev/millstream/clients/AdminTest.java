@@ -36,6 +36,12 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 
 class AdminTest {
+    private static final Set<ConfigEntry.ConfigSource> OF_THE_TOPIC =
+            Set.of(ConfigEntry.ConfigSource.DYNAMIC_TOPIC_CONFIG);
+    /** Where the broker's own configuration names the setting, that is its source. */
+    private static final Set<ConfigEntry.ConfigSource> OF_THE_BROKER =
+            Set.of(ConfigEntry.ConfigSource.DEFAULT_CONFIG, ConfigEntry.ConfigSource.STATIC_BROKER_CONFIG);
+
     private static Admin admin;
 
     @BeforeAll
@@ -153,11 +159,11 @@ class AdminTest {
     }
 
     /** The metadata reaches the broker's view shortly after the controller's answer. */
-    private static void waitForConfig(String topic, String key, String value, ConfigEntry.ConfigSource source) {
-        Broker.waitUntil(key + " = " + value + " from " + source, () -> {
+    private static void waitForConfig(String topic, String key, String value, Set<ConfigEntry.ConfigSource> sources) {
+        Broker.waitUntil(key + " = " + value + " from " + sources, () -> {
             try {
                 ConfigEntry entry = config(topic, key);
-                return value.equals(entry.value()) && entry.source() == source;
+                return value.equals(entry.value()) && sources.contains(entry.source());
             } catch (Exception error) {
                 throw new AssertionError(error);
             }
@@ -174,11 +180,11 @@ class AdminTest {
 
         alter(topic, "retention.ms", "7200000", AlterConfigOp.OpType.SET);
         alter(topic, "max.message.bytes", "200000", AlterConfigOp.OpType.SET);
-        waitForConfig(topic, "retention.ms", "7200000", ConfigEntry.ConfigSource.DYNAMIC_TOPIC_CONFIG);
-        waitForConfig(topic, "max.message.bytes", "200000", ConfigEntry.ConfigSource.DYNAMIC_TOPIC_CONFIG);
+        waitForConfig(topic, "retention.ms", "7200000", OF_THE_TOPIC);
+        waitForConfig(topic, "max.message.bytes", "200000", OF_THE_TOPIC);
 
         alter(topic, "retention.ms", "", AlterConfigOp.OpType.DELETE);
-        waitForConfig(topic, "retention.ms", "604800000", ConfigEntry.ConfigSource.DEFAULT_CONFIG);
+        waitForConfig(topic, "retention.ms", "604800000", OF_THE_BROKER);
         assertEquals("200000", config(topic, "max.message.bytes").value());
 
         assertInstanceOf(InvalidConfigurationException.class,
