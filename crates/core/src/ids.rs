@@ -83,7 +83,10 @@ pub struct TopicPartition {
 impl TopicPartition {
     /// A partition by topic name and number.
     pub fn new(topic: impl Into<String>, partition: i32) -> Self {
-        Self { topic: topic.into(), partition: PartitionId(partition) }
+        Self {
+            topic: topic.into(),
+            partition: PartitionId(partition),
+        }
     }
 }
 
@@ -119,8 +122,9 @@ pub fn check_topic_name(name: &str) -> Result<(), TopicNameError> {
     if name == "." || name == ".." {
         return Err(TopicNameError::Dots);
     }
-    if let Some(character) =
-        name.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')))
+    if let Some(character) = name
+        .chars()
+        .find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')))
     {
         return Err(TopicNameError::Character(character));
     }
@@ -139,9 +143,15 @@ mod tests {
         assert_eq!(check_topic_name("orders.paid-v2_x"), Ok(()));
         assert_eq!(check_topic_name(""), Err(TopicNameError::Empty));
         assert_eq!(check_topic_name(".."), Err(TopicNameError::Dots));
-        assert_eq!(check_topic_name("订单"), Err(TopicNameError::Character('订')));
+        assert_eq!(
+            check_topic_name("订单"),
+            Err(TopicNameError::Character('订'))
+        );
         assert_eq!(check_topic_name("a/b"), Err(TopicNameError::Character('/')));
         assert_eq!(check_topic_name(&"a".repeat(249)), Ok(()));
-        assert_eq!(check_topic_name(&"a".repeat(250)), Err(TopicNameError::TooLong(250)));
+        assert_eq!(
+            check_topic_name(&"a".repeat(250)),
+            Err(TopicNameError::TooLong(250))
+        );
     }
 }

@@ -24,7 +24,9 @@ use millstream_console::sql::SqlPort;
 use millstream_core::env::{Clock, Fs, Rand, RealFs, SystemClock, SystemRand};
 use millstream_core::ids::BrokerId;
 use millstream_core::ports::{Bus, BusError, TopicSpec};
-use millstream_engine::{Engine, EngineHandle, EngineOptions, JobOptions, LiveOptions, QueryLimits};
+use millstream_engine::{
+    Engine, EngineHandle, EngineOptions, JobOptions, LiveOptions, QueryLimits,
+};
 use runtimes::Runtimes;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -37,8 +39,8 @@ use tokio_util::sync::CancellationToken;
 
 /// This node: the only one, for now.
 const NODE_ID: BrokerId = BrokerId(1);
-/// Locked while a server uses the data folder.
-const LOCK_FILE: &str = ".lock";
+/// Marks a data folder as ours, and is locked while a server uses it.
+const LOCK_FILE: &str = ".millstream";
 /// How long open HTTP requests may take to finish when the server stops.
 const HTTP_DRAIN_MAX: Duration = Duration::from_secs(3);
 
@@ -82,7 +84,9 @@ impl Server {
         let metadata = runtimes.broker.block_on(parts.start_metadata())?;
         let broker = runtimes.broker.block_on(parts.start_broker(&metadata))?;
         let bus = runtimes.engine.block_on(parts.bus(broker.as_ref()))?;
-        let engine = runtimes.engine.block_on(parts.start_engine(&metadata, &bus))?;
+        let engine = runtimes
+            .engine
+            .block_on(parts.start_engine(&metadata, &bus))?;
         let stop = CancellationToken::new();
         let (http, http_task) = runtimes.console.block_on(parts.start_http(
             &metadata,
@@ -115,7 +119,10 @@ impl Server {
 
     /// Where Kafka clients connect.
     pub fn kafka_address(&self) -> Result<SocketAddr> {
-        self.broker.as_ref().map(BrokerHandle::address).context("this server has no broker")
+        self.broker
+            .as_ref()
+            .map(BrokerHandle::address)
+            .context("this server has no broker")
     }
 
     /// Where HTTP clients connect.
@@ -125,7 +132,11 @@ impl Server {
 
     /// Creates a topic if it is not there.
     pub fn ensure_topic(&self, name: &str, partitions: i32) -> Result<()> {
-        let spec = TopicSpec { name: name.into(), partitions, configs: BTreeMap::new() };
+        let spec = TopicSpec {
+            name: name.into(),
+            partitions,
+            configs: BTreeMap::new(),
+        };
         match self.runtimes.broker.block_on(self.bus.create_topic(spec)) {
             Ok(_) | Err(BusError::TopicExists(_)) => Ok(()),
             Err(error) => Err(error).with_context(|| format!("cannot create the topic {name}")),
@@ -148,8 +159,11 @@ impl Server {
 
     /// Saves a dashboard, in place of one with the same id.
     pub fn save_dashboard(&self, id: &str, json: &str) -> Result<()> {
-        let dashboard =
-            Dashboard { id: id.into(), json: json.into(), updated_at_ms: self.clock.now_ms() };
+        let dashboard = Dashboard {
+            id: id.into(),
+            json: json.into(),
+            updated_at_ms: self.clock.now_ms(),
+        };
         self.runtimes
             .broker
             .block_on(self.metadata.propose(Command::PutDashboard(dashboard)))
@@ -194,7 +208,10 @@ impl Server {
             self.runtimes.engine.block_on(engine.shutdown());
         }
         if let Some(broker) = self.broker {
-            self.runtimes.broker.block_on(broker.shutdown()).context("stopping the broker")?;
+            self.runtimes
+                .broker
+                .block_on(broker.shutdown())
+                .context("stopping the broker")?;
         }
         self.runtimes.broker.block_on(self.metadata.shutdown());
         self.runtimes.shutdown();
@@ -210,7 +227,9 @@ impl Parts {
             Arc::clone(&self.fs),
             Arc::clone(&self.rand),
         );
-        MetadataService::start(options).await.context("cannot open the cluster's metadata")
+        MetadataService::start(options)
+            .await
+            .context("cannot open the cluster's metadata")
     }
 
     async fn start_broker(&self, metadata: &Arc<MetadataService>) -> Result<Option<BrokerHandle>> {
@@ -259,20 +278,35 @@ impl Parts {
         let port = port
             .parse()
             .with_context(|| format!("kafka.advertised is \"{text}\": {port} is not a port"))?;
-        Ok(Advertised { host: Some(host.into()), port: Some(port) })
+        Ok(Advertised {
+            host: Some(host.into()),
+            port: Some(port),
+        })
     }
 
     /// Our configuration by Kafka's names, for DescribeConfigs to be true.
     fn broker_configs(&self) -> ConfigMap {
-        let (kafka, log, coordinator) =
-            (&self.config.kafka, &self.config.log, &self.config.coordinator);
+        let (kafka, log, coordinator) = (
+            &self.config.kafka,
+            &self.config.log,
+            &self.config.coordinator,
+        );
         [
             ("max.connections", kafka.connections_max.to_string()),
-            ("max.connections.per.ip", kafka.connections_per_address_max.to_string()),
+            (
+                "max.connections.per.ip",
+                kafka.connections_per_address_max.to_string(),
+            ),
             ("num.partitions", log.num_partitions.to_string()),
-            ("auto.create.topics.enable", log.auto_create_topics.to_string()),
+            (
+                "auto.create.topics.enable",
+                log.auto_create_topics.to_string(),
+            ),
             ("log.retention.ms", log.retention.millis().to_string()),
-            ("log.segment.bytes", log.segment.0.min(i32::MAX as u64).to_string()),
+            (
+                "log.segment.bytes",
+                log.segment.0.min(i32::MAX as u64).to_string(),
+            ),
             (
                 "group.initial.rebalance.delay.ms",
                 coordinator.initial_rebalance_delay.millis().to_string(),
@@ -281,7 +315,10 @@ impl Parts {
                 "offsets.retention.minutes",
                 (coordinator.offsets_retention.millis() / 60_000).to_string(),
             ),
-            ("offsets.topic.num.partitions", coordinator.offsets_partitions.to_string()),
+            (
+                "offsets.topic.num.partitions",
+                coordinator.offsets_partitions.to_string(),
+            ),
             (
                 "transaction.state.log.num.partitions",
                 coordinator.transactions_partitions.to_string(),
@@ -300,17 +337,19 @@ impl Parts {
     async fn bus(&self, broker: Option<&BrokerHandle>) -> Result<Arc<dyn Bus>> {
         let bootstrap = &self.config.bus.bootstrap;
         if !bootstrap.is_empty() {
-            let options =
-                KafkaOptions { bootstrap: bootstrap.clone(), client: BTreeMap::new() };
+            let options = KafkaOptions {
+                bootstrap: bootstrap.clone(),
+                client: BTreeMap::new(),
+            };
             let bus = KafkaBus::connect(options)
                 .await
                 .with_context(|| format!("cannot use the Kafka cluster at {bootstrap}"))?;
             return Ok(bus);
         }
         match broker {
-            Some(broker) => {
-                Ok(Arc::new(millstream_broker::bus::EmbeddedBus::new(Arc::clone(broker.state()))))
-            }
+            Some(broker) => Ok(Arc::new(millstream_broker::bus::EmbeddedBus::new(
+                Arc::clone(broker.state()),
+            ))),
             None => bail!(
                 "there is no log: add the role broker, or set bus.bootstrap to the address of a \
                  Kafka cluster"
@@ -338,7 +377,10 @@ impl Parts {
                 memory_bytes_max: usize::try_from(engine.query_memory.0)?,
                 ..QueryLimits::default()
             },
-            live: LiveOptions { rows_max: engine.live_rows_max, ..LiveOptions::default() },
+            live: LiveOptions {
+                rows_max: engine.live_rows_max,
+                ..LiveOptions::default()
+            },
         };
         let handle = Engine::start(
             options,
@@ -360,9 +402,11 @@ impl Parts {
         stop: &CancellationToken,
     ) -> Result<(SocketAddr, tokio::task::JoinHandle<()>)> {
         let wanted = self.config.http.listen;
-        let listener = tokio::net::TcpListener::bind(wanted).await.with_context(|| {
-            format!("cannot listen on {wanted} (another address: --http-listen HOST:PORT)")
-        })?;
+        let listener = tokio::net::TcpListener::bind(wanted)
+            .await
+            .with_context(|| {
+                format!("cannot listen on {wanted} (another address: --http-listen HOST:PORT)")
+            })?;
         let address = listener.local_addr()?;
         let live_reads = LiveReads::default();
         let state = broker.map(|b| Arc::clone(b.state()));
@@ -394,7 +438,9 @@ impl Parts {
         let service = router(Arc::new(app), names);
         let stopped = stop.clone().cancelled_owned();
         let task = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stopped).await
+            if let Err(error) = axum::serve(listener, service)
+                .with_graceful_shutdown(stopped)
+                .await
             {
                 tracing::error!(%error, "the HTTP server ended");
             }
@@ -440,7 +486,9 @@ fn start_logging(config: &Config) -> Result<()> {
     let level = &config.observe.log_level;
     let filter = EnvFilter::try_new(level)
         .with_context(|| format!("observe.log_level \"{level}\" is not a level"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match config.observe.log_format {
         LogFormat::Text => builder.with_target(false).init(),
         LogFormat::Json => builder.json().init(),
@@ -482,7 +530,10 @@ fn lock_data_dir(dir: &Path) -> Result<File> {
         .open(&path)
         .with_context(|| format!("cannot open {}", path.display()))?;
     if file.try_lock().is_err() {
-        bail!("another server uses {}: stop it, or name another --data-dir", dir.display());
+        bail!(
+            "another server uses {}: stop it, or name another --data-dir",
+            dir.display()
+        );
     }
     Ok(file)
 }

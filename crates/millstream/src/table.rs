@@ -16,7 +16,11 @@ pub struct Table {
 impl Table {
     /// A table with these heads.
     pub fn new(head: &[&str]) -> Self {
-        Self { head: head.iter().map(|h| (*h).to_owned()).collect(), rows: Vec::new(), right: Vec::new() }
+        Self {
+            head: head.iter().map(|h| (*h).to_owned()).collect(),
+            rows: Vec::new(),
+            right: Vec::new(),
+        }
     }
 
     /// Aligns these columns to the right: numbers.
@@ -27,13 +31,16 @@ impl Table {
 
     /// Adds a row.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().map(|cell| cut(&cell)).collect());
+        self.rows
+            .push(cells.into_iter().map(|cell| cut(&cell)).collect());
     }
 
     /// Prints to standard output; a closed pipe is not an error.
     pub fn print(&self) {
         use std::io::Write;
-        let _ = std::io::stdout().lock().write_all(self.to_string().as_bytes());
+        let _ = std::io::stdout()
+            .lock()
+            .write_all(self.to_string().as_bytes());
     }
 
     fn widths(&self) -> Vec<usize> {
@@ -84,7 +91,10 @@ fn cut(cell: &str) -> String {
     }
     let keep = CELL_COLUMNS_MAX / 2 - 1;
     let head: String = take_columns(cell.chars(), keep);
-    let tail: String = take_columns(cell.chars().rev(), keep).chars().rev().collect();
+    let tail: String = take_columns(cell.chars().rev(), keep)
+        .chars()
+        .rev()
+        .collect();
     format!("{head}…{tail}")
 }
 
@@ -108,12 +118,18 @@ mod tests {
         let mut table = Table::new(&["region", "orders"]).right(&[1]);
         table.row(["华东".into(), "494".into()]);
         table.row(["North".into(), "7".into()]);
-        assert_eq!(table.to_string(), "region  orders\n──────  ──────\n华东       494\nNorth        7\n");
+        assert_eq!(
+            table.to_string(),
+            "region  orders\n──────  ──────\n华东       494\nNorth        7\n"
+        );
     }
 
     #[test]
     fn long_cells_are_cut_in_the_middle() {
         let cell = cut(&format!("{}END", "x".repeat(200)));
-        assert!(cell.width() <= CELL_COLUMNS_MAX && cell.ends_with("END"), "{cell}");
+        assert!(
+            cell.width() <= CELL_COLUMNS_MAX && cell.ends_with("END"),
+            "{cell}"
+        );
     }
 }

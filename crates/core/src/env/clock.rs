@@ -20,7 +20,9 @@ pub struct SystemClock {
 impl SystemClock {
     /// The machine's own clock, ready to share.
     pub fn shared() -> Arc<dyn Clock> {
-        Arc::new(Self { start: Instant::now() })
+        Arc::new(Self {
+            start: Instant::now(),
+        })
     }
 }
 
@@ -28,7 +30,9 @@ impl Clock for SystemClock {
     fn now_ms(&self) -> i64 {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
-            .map_or(0, |elapsed| i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
+            .map_or(0, |elapsed| {
+                i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
+            })
     }
 
     fn monotonic(&self) -> Duration {
@@ -47,12 +51,15 @@ pub struct ManualClock {
 impl ManualClock {
     /// A clock that shows `now_ms`.
     pub fn at(now_ms: i64) -> Arc<Self> {
-        Arc::new(Self { now_ms: now_ms.into() })
+        Arc::new(Self {
+            now_ms: now_ms.into(),
+        })
     }
 
     /// Moves the clock forward.
     pub fn advance_ms(&self, ms: i64) {
-        self.now_ms.fetch_add(ms, std::sync::atomic::Ordering::SeqCst);
+        self.now_ms
+            .fetch_add(ms, std::sync::atomic::Ordering::SeqCst);
     }
 }
 

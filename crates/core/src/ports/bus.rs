@@ -269,6 +269,9 @@ pub trait TransactionWriter: Send {
 /// Names the partition numbers `0..count` of a topic.
 pub fn all_partitions(topic: &str, count: i32) -> Vec<TopicPartition> {
     (0..count)
-        .map(|p| TopicPartition { topic: topic.to_owned(), partition: PartitionId(p) })
+        .map(|p| TopicPartition {
+            topic: topic.to_owned(),
+            partition: PartitionId(p),
+        })
         .collect()
 }

@@ -10,7 +10,13 @@ pub const TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, clap::Args)]
 pub struct Connection {
     /// Address of the Kafka listener: Millstream's or any Kafka cluster's.
-    #[arg(long, env = "MILLSTREAM_BOOTSTRAP", default_value = "127.0.0.1:9092", value_name = "HOST:PORT")]
+    #[arg(
+        long,
+        global = true,
+        env = "MILLSTREAM_BOOTSTRAP",
+        default_value = "127.0.0.1:9092",
+        value_name = "HOST:PORT"
+    )]
     pub bootstrap: String,
 }
 

@@ -66,10 +66,30 @@ impl Consume {
     fn consumer(&self) -> Result<BaseConsumer> {
         let mut config = self.connection.client_config();
         config
-            .set("group.id", self.group.as_deref().unwrap_or("millstream-cli"))
-            .set("enable.auto.commit", if self.group.is_some() { "true" } else { "false" })
-            .set("auto.offset.reset", if self.from_beginning { "earliest" } else { "latest" })
-            .set("enable.partition.eof", if self.until_end { "true" } else { "false" })
+            .set(
+                "group.id",
+                self.group.as_deref().unwrap_or("millstream-cli"),
+            )
+            .set(
+                "enable.auto.commit",
+                if self.group.is_some() {
+                    "true"
+                } else {
+                    "false"
+                },
+            )
+            .set(
+                "auto.offset.reset",
+                if self.from_beginning {
+                    "earliest"
+                } else {
+                    "latest"
+                },
+            )
+            .set(
+                "enable.partition.eof",
+                if self.until_end { "true" } else { "false" },
+            )
             .set("isolation.level", "read_committed");
         config.create().context("cannot make a consumer")
     }
@@ -87,12 +107,19 @@ impl Consume {
             .flat_map(|t| t.partitions().iter().map(|p| p.id()))
             .collect();
         if partitions.is_empty() {
-            bail!("topic {} does not exist: `millstream topic list` shows those that do", self.topic);
+            bail!(
+                "topic {} does not exist: `millstream topic list` shows those that do",
+                self.topic
+            );
         }
         if self.group.is_some() {
             consumer.subscribe(&[&self.topic])?;
         } else {
-            let start = if self.from_beginning { Offset::Beginning } else { Offset::End };
+            let start = if self.from_beginning {
+                Offset::Beginning
+            } else {
+                Offset::End
+            };
             let mut assignment = TopicPartitionList::new();
             for partition in &partitions {
                 assignment.add_partition_offset(&self.topic, *partition, start)?;
@@ -108,7 +135,11 @@ impl Consume {
         if self.json {
             let headers: Vec<_> = message
                 .headers()
-                .map(|h| h.iter().map(|h| (h.key.to_owned(), text(h.value))).collect())
+                .map(|h| {
+                    h.iter()
+                        .map(|h| (h.key.to_owned(), text(h.value)))
+                        .collect()
+                })
                 .unwrap_or_default();
             let record = serde_json::json!({
                 "partition": message.partition(),

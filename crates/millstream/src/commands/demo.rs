@@ -52,10 +52,12 @@ impl Demo {
         self.greet(&server, began);
         let stop = CancellationToken::new();
         let bootstrap = server.kafka_address()?.to_string();
-        let producer =
-            feed::produce_orders(bootstrap.clone(), self.orders_per_s, stop.clone());
+        let producer = feed::produce_orders(bootstrap.clone(), self.orders_per_s, stop.clone());
         server.spawn("the orders producer", producer);
-        server.spawn("the slow consumer", feed::consume_slowly(bootstrap, stop.clone()));
+        server.spawn(
+            "the slow consumer",
+            feed::consume_slowly(bootstrap, stop.clone()),
+        );
         if !self.no_open {
             open_browser(&server);
         }
@@ -67,9 +69,12 @@ impl Demo {
     fn config(&self) -> Result<Config> {
         let mut config = Config::load(None, std::env::vars())?;
         config.data_dir.clone_from(&self.data_dir);
-        config.kafka.listen =
-            self.kafka_listen.unwrap_or_else(|| free_address(config.kafka.listen));
-        config.http.listen = self.http_listen.unwrap_or_else(|| free_address(config.http.listen));
+        config.kafka.listen = self
+            .kafka_listen
+            .unwrap_or_else(|| free_address(config.kafka.listen));
+        config.http.listen = self
+            .http_listen
+            .unwrap_or_else(|| free_address(config.http.listen));
         config.engine.epoch = EPOCH;
         config.observe.cluster_name = "demo".into();
         if std::env::var_os("MILLSTREAM_OBSERVE__LOG_LEVEL").is_none() {
@@ -83,7 +88,10 @@ impl Demo {
         // Only what the demo made: a wrong --data-dir must not cost a user
         // their files.
         if !self.data_dir.exists() {
-            println!("nothing to remove: {} is not there", self.data_dir.display());
+            println!(
+                "nothing to remove: {} is not there",
+                self.data_dir.display()
+            );
             return Ok(());
         }
         crate::server::check_is_data_dir(&self.data_dir)?;
@@ -100,7 +108,9 @@ impl Demo {
             ("", "", "", "")
         };
         let http = format!("http://{}", server.http_address());
-        let kafka = server.kafka_address().map_or_else(|_| "—".into(), |a| a.to_string());
+        let kafka = server
+            .kafka_address()
+            .map_or_else(|_| "—".into(), |a| a.to_string());
         let binary = std::env::current_exe()
             .ok()
             .and_then(|exe| {
@@ -149,9 +159,16 @@ fn open_browser(server: &Server) {
     if !has_screen || !std::io::stdout().is_terminal() {
         return;
     }
-    let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let opener = if cfg!(target_os = "macos") {
+        "open"
+    } else {
+        "xdg-open"
+    };
     let _ = std::process::Command::new(opener)
-        .arg(format!("http://{}/dashboards/retail", server.http_address()))
+        .arg(format!(
+            "http://{}/dashboards/retail",
+            server.http_address()
+        ))
         .stdin(std::process::Stdio::null())
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())

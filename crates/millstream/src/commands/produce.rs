@@ -40,7 +40,9 @@ impl ProducerContext for Outcome {
             }
             Err((error, _)) => {
                 self.failed.fetch_add(1, Ordering::Relaxed);
-                self.first_error.lock().get_or_insert_with(|| error.to_string());
+                self.first_error
+                    .lock()
+                    .get_or_insert_with(|| error.to_string());
             }
         }
     }
@@ -50,19 +52,28 @@ impl Produce {
     /// Runs the command.
     pub fn run(self) -> Result<()> {
         let mut config = self.connection.client_config();
-        config.set("enable.idempotence", "true").set("linger.ms", "5").set("message.timeout.ms", "30000");
-        let producer: ThreadedProducer<Outcome> =
-            config.create_with_context(Outcome::default()).context("cannot make a producer")?;
+        config
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "5")
+            .set("message.timeout.ms", "30000");
+        let producer: ThreadedProducer<Outcome> = config
+            .create_with_context(Outcome::default())
+            .context("cannot make a producer")?;
         for line in std::io::stdin().lock().lines() {
             self.send(&producer, &line.context("cannot read standard input")?)?;
         }
-        producer.flush(Duration::from_secs(60)).map_err(|e| self.connection.unreachable(e))?;
+        producer
+            .flush(Duration::from_secs(60))
+            .map_err(|e| self.connection.unreachable(e))?;
         let outcome = producer.context();
         let delivered = outcome.delivered.load(Ordering::Relaxed);
         let failed = outcome.failed.load(Ordering::Relaxed);
         if failed > 0 {
             let reason = outcome.first_error.lock().clone().unwrap_or_default();
-            bail!("{failed} of {} records were not written: {reason}", delivered + failed);
+            bail!(
+                "{failed} of {} records were not written: {reason}",
+                delivered + failed
+            );
         }
         eprintln!("{delivered} records written to {}", self.topic);
         Ok(())
@@ -86,7 +97,9 @@ impl Produce {
                 // The client's queue is bounded: wait until some are out.
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                     record = back;
-                    producer.flush(TIMEOUT).map_err(|e| self.connection.unreachable(e))?;
+                    producer
+                        .flush(TIMEOUT)
+                        .map_err(|e| self.connection.unreachable(e))?;
                 }
                 Err((error, _)) => return Err(error).context("cannot send a record"),
             }

@@ -22,7 +22,12 @@ pub struct Sql {
     #[arg(short, long, value_name = "STATEMENT")]
     execute: Option<String>,
     /// The server's HTTP address.
-    #[arg(long, env = "MILLSTREAM_SERVER", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    #[arg(
+        long,
+        env = "MILLSTREAM_SERVER",
+        default_value = "http://127.0.0.1:8080",
+        value_name = "URL"
+    )]
     server: String,
     /// How rows are printed.
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -75,7 +80,10 @@ impl Sql {
             Format::Csv => print_csv(&answer),
         }
         if answer.truncated {
-            eprintln!("more rows than these: the server answers with at most {}", answer.rows.len());
+            eprintln!(
+                "more rows than these: the server answers with at most {}",
+                answer.rows.len()
+            );
         }
         Ok(())
     }
@@ -87,7 +95,9 @@ impl Sql {
                 .with_context(|| format!("cannot read {}", path.display())),
             _ => {
                 let mut text = String::new();
-                std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
+                std::io::stdin()
+                    .read_to_string(&mut text)
+                    .context("cannot read standard input")?;
                 Ok(text)
             }
         }
@@ -100,8 +110,10 @@ impl Sql {
             .timeout_global(Some(Duration::from_secs(600)))
             .build()
             .into();
-        let mut response =
-            agent.post(&url).send_json(serde_json::json!({ "sql": sql })).map_err(|error| {
+        let mut response = agent
+            .post(&url)
+            .send_json(serde_json::json!({ "sql": sql }))
+            .map_err(|error| {
                 anyhow::anyhow!(
                     "no answer from {}: {error}. Is the server running there (millstream start, \
                      or millstream demo)? Another address: --server URL",
@@ -109,7 +121,11 @@ impl Sql {
                 )
             })?;
         let status = response.status();
-        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string()?;
+        let body = response
+            .body_mut()
+            .with_config()
+            .limit(ANSWER_BYTES_MAX)
+            .read_to_string()?;
         if status.is_success() {
             return serde_json::from_str(&body)
                 .with_context(|| format!("{} did not answer as Millstream does", self.server));
@@ -129,11 +145,15 @@ impl Problem {
             text.push_str(&format!(": {detail}"));
         }
         if let (Some(line), Some(column)) = (self.line, self.column) {
-            let source =
-                sql.lines().nth(usize::try_from(line).unwrap_or(1).saturating_sub(1)).unwrap_or("");
+            let source = sql
+                .lines()
+                .nth(usize::try_from(line).unwrap_or(1).saturating_sub(1))
+                .unwrap_or("");
             let gap = " ".repeat(usize::try_from(column).unwrap_or(1).saturating_sub(1));
             let margin = " ".repeat(line.to_string().len());
-            text.push_str(&format!("\n{margin} ┌ line {line}, column {column}\n{line} │ {source}\n{margin} │ {gap}^"));
+            text.push_str(&format!(
+                "\n{margin} ┌ line {line}, column {column}\n{line} │ {source}\n{margin} │ {gap}^"
+            ));
         }
         if let Some(hint) = &self.hint {
             text.push_str(&format!("\nhint: {hint}"));
@@ -165,13 +185,21 @@ fn print_table(answer: &Answer) {
         table.row(row.iter().map(cell));
     }
     table.print();
-    eprintln!("{} row{}", answer.rows.len(), if answer.rows.len() == 1 { "" } else { "s" });
+    eprintln!(
+        "{} row{}",
+        answer.rows.len(),
+        if answer.rows.len() == 1 { "" } else { "s" }
+    );
 }
 
 fn print_json(answer: &Answer) {
     for row in &answer.rows {
-        let object: serde_json::Map<_, _> =
-            answer.columns.iter().map(|c| c.name.clone()).zip(row.iter().cloned()).collect();
+        let object: serde_json::Map<_, _> = answer
+            .columns
+            .iter()
+            .map(|c| c.name.clone())
+            .zip(row.iter().cloned())
+            .collect();
         println!("{}", serde_json::Value::Object(object));
     }
 }
@@ -184,12 +212,22 @@ fn print_csv(answer: &Answer) {
             text
         }
     };
-    let head: Vec<_> = answer.columns.iter().map(|c| quote(c.name.clone())).collect();
+    let head: Vec<_> = answer
+        .columns
+        .iter()
+        .map(|c| quote(c.name.clone()))
+        .collect();
     println!("{}", head.join(","));
     for row in &answer.rows {
         let cells: Vec<_> = row
             .iter()
-            .map(|v| if v.is_null() { String::new() } else { quote(cell(v)) })
+            .map(|v| {
+                if v.is_null() {
+                    String::new()
+                } else {
+                    quote(cell(v))
+                }
+            })
             .collect();
         println!("{}", cells.join(","));
     }

@@ -55,7 +55,11 @@ impl Topic {
     pub fn run(self) -> Result<()> {
         match &self.action {
             Action::List { internal } => self.list(*internal),
-            Action::Create { name, partitions, configs } => self.create(name, *partitions, configs),
+            Action::Create {
+                name,
+                partitions,
+                configs,
+            } => self.create(name, *partitions, configs),
             Action::Describe { name } => self.describe(name),
             Action::Delete { name } => self.delete(name),
         }
@@ -63,12 +67,16 @@ impl Topic {
 
     fn list(&self, internal: bool) -> Result<()> {
         let consumer: BaseConsumer = self.connection.client_config().create()?;
-        let metadata =
-            consumer.fetch_metadata(None, TIMEOUT).map_err(|e| self.connection.unreachable(e))?;
+        let metadata = consumer
+            .fetch_metadata(None, TIMEOUT)
+            .map_err(|e| self.connection.unreachable(e))?;
         let mut table = Table::new(&["topic", "partitions", "records"]).right(&[1, 2]);
         let mut topics: Vec<_> = metadata.topics().iter().collect();
         topics.sort_by_key(|t| t.name());
-        for topic in topics.into_iter().filter(|t| internal || !t.name().starts_with("__")) {
+        for topic in topics
+            .into_iter()
+            .filter(|t| internal || !t.name().starts_with("__"))
+        {
             let mut records = 0;
             for partition in topic.partitions() {
                 let (low, high) = consumer
@@ -76,7 +84,11 @@ impl Topic {
                     .map_err(|e| self.connection.unreachable(e))?;
                 records += high - low;
             }
-            table.row([topic.name().into(), topic.partitions().len().to_string(), records.to_string()]);
+            table.row([
+                topic.name().into(),
+                topic.partitions().len().to_string(),
+                records.to_string(),
+            ]);
         }
         table.print();
         Ok(())
@@ -97,9 +109,10 @@ impl Topic {
     }
 
     fn delete(&self, name: &str) -> Result<()> {
-        let results = self.block_on(|admin, options| async move {
-            admin.delete_topics(&[name], &options).await
-        })?;
+        let results =
+            self.block_on(
+                |admin, options| async move { admin.delete_topics(&[name], &options).await },
+            )?;
         self.report(results, "deleted")
     }
 
@@ -108,12 +121,15 @@ impl Topic {
         let metadata = consumer
             .fetch_metadata(Some(name), TIMEOUT)
             .map_err(|e| self.connection.unreachable(e))?;
-        let Some(topic) = metadata.topics().iter().find(|t| t.name() == name && t.error().is_none())
+        let Some(topic) = metadata
+            .topics()
+            .iter()
+            .find(|t| t.name() == name && t.error().is_none())
         else {
             bail!("topic {name} does not exist: `millstream topic list` shows those that do");
         };
-        let mut table =
-            Table::new(&["partition", "leader", "first offset", "next offset"]).right(&[0, 1, 2, 3]);
+        let mut table = Table::new(&["partition", "leader", "first offset", "next offset"])
+            .right(&[0, 1, 2, 3]);
         for partition in topic.partitions() {
             let (low, high) = consumer
                 .fetch_watermarks(name, partition.id(), TIMEOUT)
@@ -132,7 +148,9 @@ impl Topic {
 
     fn describe_configs(&self, name: &str) -> Result<()> {
         let results = self.block_on(|admin, options| async move {
-            admin.describe_configs(&[ResourceSpecifier::Topic(name)], &options).await
+            admin
+                .describe_configs(&[ResourceSpecifier::Topic(name)], &options)
+                .await
         })?;
         let mut table = Table::new(&["setting", "value", "from"]);
         for resource in results.into_iter().flatten() {
@@ -166,10 +184,15 @@ impl Topic {
     where
         F: Future<Output = rdkafka::error::KafkaResult<T>>,
     {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let admin: AdminClient<_> = self.connection.client_config().create()?;
-        let options =
-            AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT));
-        runtime.block_on(call(admin, options)).map_err(|e| self.connection.unreachable(e))
+        let options = AdminOptions::new()
+            .request_timeout(Some(TIMEOUT))
+            .operation_timeout(Some(TIMEOUT));
+        runtime
+            .block_on(call(admin, options))
+            .map_err(|e| self.connection.unreachable(e))
     }
 }

@@ -125,7 +125,10 @@ pub struct Http {
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), allowed_hosts: Vec::new() }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            allowed_hosts: Vec::new(),
+        }
     }
 }
 
@@ -276,8 +279,9 @@ impl Config {
             None => toml::Table::new(),
         };
         for (name, value) in environment {
-            if let Some(key) = name.strip_prefix(ENV_PREFIX) {
-                override_key(&mut table, key, &value)?;
+            match name.strip_prefix(ENV_PREFIX) {
+                Some(key) if is_key(key) => override_key(&mut table, key, &value)?,
+                _ => {}
             }
         }
         let source = file.map_or("the environment".into(), |f| f.display().to_string());
@@ -305,7 +309,10 @@ impl Config {
             );
         }
         if !(1..=10_000).contains(&self.log.num_partitions) {
-            bail!("log.num_partitions is {}: use 1 to 10000", self.log.num_partitions);
+            bail!(
+                "log.num_partitions is {}: use 1 to 10000",
+                self.log.num_partitions
+            );
         }
         let epoch_ms = self.engine.epoch.millis();
         if !(5..=600_000).contains(&epoch_ms) {
@@ -315,11 +322,20 @@ impl Config {
     }
 }
 
+/// Whether a variable is a setting: `SECTION__KEY`, or a key without a
+/// section. Others of our prefix are the client commands' own
+/// (`MILLSTREAM_SERVER`).
+fn is_key(name: &str) -> bool {
+    name.contains("__") || ["DATA_DIR", "ROLES"].contains(&name)
+}
+
 /// Sets `a.b` for `A__B`. Values are read as TOML where they are TOML
 /// (numbers, booleans, arrays), else as text.
 fn override_key(table: &mut toml::Table, name: &str, value: &str) -> Result<()> {
     let path: Vec<String> = name.to_lowercase().split("__").map(str::to_owned).collect();
-    let Some((last, sections)) = path.split_last() else { return Ok(()) };
+    let Some((last, sections)) = path.split_last() else {
+        return Ok(());
+    };
     let mut at = table;
     for section in sections {
         at = at
@@ -345,7 +361,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("millstream.toml");
         std::fs::write(&path, toml).unwrap();
-        Config::load(Some(&path), env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
+        Config::load(
+            Some(&path),
+            env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())),
+        )
     }
 
     #[test]
@@ -368,7 +387,11 @@ mod tests {
     fn environment_wins_over_the_file() {
         let config = load(
             "[log]\ndurability = \"fsync\"\n",
-            &[("MILLSTREAM_LOG__DURABILITY", "replicated"), ("MILLSTREAM_LOG__NUM_PARTITIONS", "6")],
+            &[
+                ("MILLSTREAM_LOG__DURABILITY", "replicated"),
+                ("MILLSTREAM_LOG__NUM_PARTITIONS", "6"),
+                ("MILLSTREAM_SERVER", "http://127.0.0.1:1"),
+            ],
         )
         .unwrap();
         assert_eq!(config.log.durability, Durability::Replicated);
@@ -377,7 +400,10 @@ mod tests {
 
     #[test]
     fn a_misspelt_key_is_refused_by_name() {
-        let error = format!("{:#}", load("[log]\ndurabilty = \"fsync\"\n", &[]).unwrap_err());
+        let error = format!(
+            "{:#}",
+            load("[log]\ndurabilty = \"fsync\"\n", &[]).unwrap_err()
+        );
         assert!(error.contains("durabilty"), "{error}");
     }
 

@@ -15,9 +15,19 @@ pub struct Span(Duration);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteSize(pub u64);
 
-const SPAN_UNITS: [(&str, u64); 5] =
-    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-const SIZE_UNITS: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+const SPAN_UNITS: [(&str, u64); 5] = [
+    ("ms", 1),
+    ("s", 1_000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+];
+const SIZE_UNITS: [(&str, u64); 4] = [
+    ("B", 1),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+];
 
 impl Span {
     /// From milliseconds.
@@ -85,9 +95,13 @@ impl Serialize for ByteSize {
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = String::deserialize(d)?;
-        parse(&text, &SPAN_UNITS).map(Self::from_millis).ok_or_else(|| {
-            de::Error::custom(format!("\"{text}\" is not a duration: write 100ms, 5s, 10m, 2h or 7d"))
-        })
+        parse(&text, &SPAN_UNITS)
+            .map(Self::from_millis)
+            .ok_or_else(|| {
+                de::Error::custom(format!(
+                    "\"{text}\" is not a duration: write 100ms, 5s, 10m, 2h or 7d"
+                ))
+            })
     }
 }
 
@@ -95,7 +109,9 @@ impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = String::deserialize(d)?;
         parse(&text, &SIZE_UNITS).map(Self).ok_or_else(|| {
-            de::Error::custom(format!("\"{text}\" is not a size: write 64KiB, 512MiB or 1GiB"))
+            de::Error::custom(format!(
+                "\"{text}\" is not a size: write 64KiB, 512MiB or 1GiB"
+            ))
         })
     }
 }
@@ -110,7 +126,10 @@ mod tests {
             let span = Span::from_millis(parse(text, &SPAN_UNITS).unwrap());
             assert_eq!(span.to_string(), text);
         }
-        assert_eq!(ByteSize(parse("512MiB", &SIZE_UNITS).unwrap()).to_string(), "512MiB");
+        assert_eq!(
+            ByteSize(parse("512MiB", &SIZE_UNITS).unwrap()).to_string(),
+            "512MiB"
+        );
         assert_eq!(parse("5 parsecs", &SPAN_UNITS), None);
         assert_eq!(parse("99999999999999999999d", &SPAN_UNITS), None);
         assert_eq!(parse("10", &SPAN_UNITS), None);

@@ -27,7 +27,11 @@ fn now_ms() -> i64 {
 }
 
 /// Sends orders until cancelled.
-pub async fn produce_orders(bootstrap: String, base_per_s: f64, stop: CancellationToken) -> Result<()> {
+pub async fn produce_orders(
+    bootstrap: String,
+    base_per_s: f64,
+    stop: CancellationToken,
+) -> Result<()> {
     let producer: ThreadedProducer<_> = ClientConfig::new()
         .set("bootstrap.servers", &bootstrap)
         .set("client.id", "orders-producer")
@@ -62,7 +66,9 @@ pub async fn produce_orders(bootstrap: String, base_per_s: f64, stop: Cancellati
             }
         }
     }
-    tokio::task::spawn_blocking(move || producer.flush(Duration::from_secs(2)).ok()).await.ok();
+    tokio::task::spawn_blocking(move || producer.flush(Duration::from_secs(2)).ok())
+        .await
+        .ok();
     Ok(())
 }
 

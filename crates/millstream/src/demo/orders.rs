@@ -66,17 +66,29 @@ impl OrderGenerator {
         self.next_id += 1;
         let key = format!("o-{:08}", self.next_id);
         if self.rng.random_ratio(1, 700) {
-            return OrderRecord { value: self.malformed(&key), key, timestamp_ms: now_ms };
+            return OrderRecord {
+                value: self.malformed(&key),
+                key,
+                timestamp_ms: now_ms,
+            };
         }
         let value = self.order(&key, now_ms);
-        OrderRecord { key, value, timestamp_ms: now_ms }
+        OrderRecord {
+            key,
+            value,
+            timestamp_ms: now_ms,
+        }
     }
 
     fn order(&mut self, id: &str, now_ms: i64) -> String {
         let province = self.province();
         let city = province.cities[self.skewed(province.cities.len())];
         let product = pick(&mut self.rng, &PRODUCTS, |p| p.weight);
-        let quantity = if product.price_fen < 20_000 { self.rng.random_range(1..=4) } else { 1 };
+        let quantity = if product.price_fen < 20_000 {
+            self.rng.random_range(1..=4)
+        } else {
+            1
+        };
         // Coupons: up to 15 % off, in whole yuan where the price is large.
         let amount_fen =
             product.price_fen * quantity * i64::from(self.rng.random_range(85..=100_i32)) / 100;
@@ -111,12 +123,17 @@ impl OrderGenerator {
     ) -> (&'static str, Option<&'static str>) {
         if let Some(region) = self.incident_region(now_ms)
             && region == province.region
-            && self.rng.random_ratio(if pay_method == "银行卡" { 8 } else { 3 }, 10)
+            && self
+                .rng
+                .random_ratio(if pay_method == "银行卡" { 8 } else { 3 }, 10)
         {
             return ("failed", Some("银行通道超时"));
         }
         match self.rng.random_range(0..1_000) {
-            0..24 => ("failed", Some(pick(&mut self.rng, &FAIL_REASONS, |r| r.1).0)),
+            0..24 => (
+                "failed",
+                Some(pick(&mut self.rng, &FAIL_REASONS, |r| r.1).0),
+            ),
             24..54 => ("pending", None),
             _ => ("paid", None),
         }
@@ -180,8 +197,9 @@ fn pick<'a, T>(rng: &mut StdRng, of: &'a [T], weight: impl Fn(&T) -> u32) -> &'a
 }
 
 fn iso_8601(ms: i64) -> String {
-    DateTime::<Utc>::from_timestamp_millis(ms)
-        .map_or_else(String::new, |t| t.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
+    DateTime::<Utc>::from_timestamp_millis(ms).map_or_else(String::new, |t| {
+        t.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+    })
 }
 
 #[cfg(test)]
@@ -190,7 +208,9 @@ mod tests {
 
     fn thousand_orders() -> Vec<OrderRecord> {
         let mut generator = OrderGenerator::new(7, 1_700_000_000_000);
-        (0..10_000).map(|i| generator.next(1_700_000_000_000 + i)).collect()
+        (0..10_000)
+            .map(|i| generator.next(1_700_000_000_000 + i))
+            .collect()
     }
 
     #[test]
@@ -214,7 +234,10 @@ mod tests {
         let generator = OrderGenerator::new(7, 0);
         assert_eq!(generator.incident_region(INCIDENT_OFFSET_MS - 1), None);
         assert_eq!(generator.incident_region(INCIDENT_OFFSET_MS), Some("华南"));
-        assert_eq!(generator.incident_region(INCIDENT_OFFSET_MS + INCIDENT_MS), None);
+        assert_eq!(
+            generator.incident_region(INCIDENT_OFFSET_MS + INCIDENT_MS),
+            None
+        );
         assert_eq!(
             generator.incident_region(INCIDENT_OFFSET_MS + INCIDENT_CYCLE_MS),
             Some("华东")

@@ -20,14 +20,34 @@ const fn province(
     weight: u32,
     cities: &'static [&'static str],
 ) -> Province {
-    Province { name, region, cities, weight }
+    Province {
+        name,
+        region,
+        cities,
+        weight,
+    }
 }
 
 /// All 34 province-level divisions.
 pub const PROVINCES: [Province; 34] = [
-    province("广东", "华南", 126, &["广州", "深圳", "东莞", "佛山", "珠海", "惠州"]),
-    province("浙江", "华东", 118, &["杭州", "宁波", "温州", "金华", "绍兴"]),
-    province("江苏", "华东", 109, &["苏州", "南京", "无锡", "常州", "徐州"]),
+    province(
+        "广东",
+        "华南",
+        126,
+        &["广州", "深圳", "东莞", "佛山", "珠海", "惠州"],
+    ),
+    province(
+        "浙江",
+        "华东",
+        118,
+        &["杭州", "宁波", "温州", "金华", "绍兴"],
+    ),
+    province(
+        "江苏",
+        "华东",
+        109,
+        &["苏州", "南京", "无锡", "常州", "徐州"],
+    ),
     province("上海", "华东", 72, &["上海"]),
     province("山东", "华东", 65, &["济南", "青岛", "烟台", "潍坊"]),
     province("北京", "华北", 62, &["北京"]),

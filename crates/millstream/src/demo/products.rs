@@ -18,7 +18,12 @@ const fn product(
     price_fen: i64,
     weight: u32,
 ) -> Product {
-    Product { name, category, price_fen, weight }
+    Product {
+        name,
+        category,
+        price_fen,
+        weight,
+    }
 }
 
 /// The catalogue.
@@ -50,9 +55,18 @@ pub const PRODUCTS: [Product; 24] = [
 ];
 
 /// Ways to pay and their relative shares.
-pub const PAY_METHODS: [(&str, u32); 4] =
-    [("支付宝", 44), ("微信支付", 41), ("云闪付", 8), ("银行卡", 7)];
+pub const PAY_METHODS: [(&str, u32); 4] = [
+    ("支付宝", 44),
+    ("微信支付", 41),
+    ("云闪付", 8),
+    ("银行卡", 7),
+];
 
 /// Reasons for a failed payment and their relative shares.
-pub const FAIL_REASONS: [(&str, u32); 5] =
-    [("余额不足", 37), ("银行通道超时", 28), ("风控拦截", 16), ("用户取消", 12), ("参数错误", 7)];
+pub const FAIL_REASONS: [(&str, u32); 5] = [
+    ("余额不足", 37),
+    ("银行通道超时", 28),
+    ("风控拦截", 16),
+    ("用户取消", 12),
+    ("参数错误", 7),
+];

@@ -46,7 +46,11 @@ impl Monitoring {
                     () = stop.cancelled() => return,
                     _ = ticks.tick() => {}
                 }
-                let jobs = self.engine.as_ref().map(EngineHandle::jobs).unwrap_or_default();
+                let jobs = self
+                    .engine
+                    .as_ref()
+                    .map(EngineHandle::jobs)
+                    .unwrap_or_default();
                 let mut inputs = self.read().await;
                 inputs.jobs = jobs.iter().map(|job| self.view(job)).collect();
                 inputs.live_reads = self.live_reads.topics();
@@ -63,14 +67,25 @@ impl Monitoring {
         let now_ms = self.clock.now_ms();
         match &self.broker {
             Some(state) => collect::broker(state, now_ms).await,
-            None => Inputs { now_ms, process: process::read(&self.data_dir), ..Inputs::default() },
+            None => Inputs {
+                now_ms,
+                process: process::read(&self.data_dir),
+                ..Inputs::default()
+            },
         }
     }
 
     fn view(&self, job: &JobInfo) -> JobView {
         let topic = |table: &String| -> String {
-            let tables = self.engine.as_ref().map(EngineHandle::tables).unwrap_or_default();
-            tables.into_iter().find(|t| t.name == *table).map_or(table.clone(), |t| t.topic)
+            let tables = self
+                .engine
+                .as_ref()
+                .map(EngineHandle::tables)
+                .unwrap_or_default();
+            tables
+                .into_iter()
+                .find(|t| t.name == *table)
+                .map_or(table.clone(), |t| t.topic)
         };
         JobView {
             id: job.id.clone(),
@@ -111,18 +126,26 @@ pub fn metrics(
     broker: Option<Arc<BrokerState>>,
 ) -> Box<dyn Fn() -> String + Send + Sync> {
     Box::new(move || {
-        let counters = broker.as_ref().map(|state| collect::counters(state)).unwrap_or_default();
+        let counters = broker
+            .as_ref()
+            .map(|state| collect::counters(state))
+            .unwrap_or_default();
         let last = documents.borrow().clone();
-        last.map(|d| prometheus::render(&d.snapshot, &counters)).unwrap_or_default()
+        last.map(|d| prometheus::render(&d.snapshot, &counters))
+            .unwrap_or_default()
     })
 }
 
 /// A topic's settings as DescribeConfigs has them.
 pub fn topic_configs(broker: Option<Arc<BrokerState>>) -> TopicConfigs {
     Box::new(move |name| {
-        let Some(state) = &broker else { return Vec::new() };
+        let Some(state) = &broker else {
+            return Vec::new();
+        };
         let image = state.image();
-        let Some(topic) = image.topic(name) else { return Vec::new() };
+        let Some(topic) = image.topic(name) else {
+            return Vec::new();
+        };
         let view = state.configs(&image);
         TOPIC_CONFIGS
             .iter()
