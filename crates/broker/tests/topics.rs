@@ -419,6 +419,25 @@ async fn settings_are_described_as_they_are_in_force() {
         .unwrap();
     assert_eq!(log.config().retention_ms, Some(3_000));
 
+    alter(&mut client, BROKER, "", "log.retention.ms", 0, "1000")
+        .await
+        .unwrap();
+    let of_all = describe(&mut client, BROKER, "", "log.retention.ms").await;
+    assert_eq!(
+        (of_all.value.as_deref(), of_all.config_source),
+        (Some("1000"), 3)
+    );
+    let of_one = describe(&mut client, BROKER, "1", "log.retention.ms").await;
+    assert_eq!(
+        (of_one.value.as_deref(), of_one.config_source),
+        (Some("3000"), 2)
+    );
+    assert_eq!(
+        log.config().retention_ms,
+        Some(3_000),
+        "the broker's own is stronger"
+    );
+
     let at_start = describe(&mut client, BROKER, "1", "group.max.size").await;
     assert!(at_start.read_only);
     broker.stop().await;

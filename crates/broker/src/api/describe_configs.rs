@@ -91,18 +91,22 @@ fn describe(
         }
         RESOURCE_BROKER => {
             check_broker(state, &resource.resource_name)?;
-            let cluster_only = resource.resource_name.is_empty();
-            let set_for_all = |def: &&'static ConfigDef| {
-                // The empty name is the default of all brokers: only what was
-                // set there, as Kafka answers.
-                !cluster_only || image.cluster_configs().contains_key(def.name)
-            };
-            let resolve = |def| result(&view.broker(def), wanted);
-            Ok(BROKER_CONFIGS
-                .iter()
-                .filter(asked)
-                .filter(set_for_all)
-                .map(resolve)
+            let all = BROKER_CONFIGS.iter().filter(asked);
+            if !resource.resource_name.is_empty() {
+                return Ok(all.map(|def| result(&view.broker(def), wanted)).collect());
+            }
+            // The empty name stands for all brokers: only what was set there,
+            // as Kafka answers.
+            Ok(all
+                .map(|def| {
+                    let mut resolved = view.broker(def);
+                    resolved
+                        .values
+                        .retain(|v| v.source == ConfigSource::DynamicDefaultBroker);
+                    resolved
+                })
+                .filter(|resolved| !resolved.values.is_empty())
+                .map(|resolved| result(&resolved, wanted))
                 .collect())
         }
         other => Err(ApiError::new(
