@@ -105,7 +105,7 @@ impl SqlError {
 /// The known name nearest to a misspelt one, if it is near enough.
 fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = name.to_lowercase();
-    let limit = (lower.chars().count() / 3).max(1);
+    let limit = lower.chars().count().div_ceil(3);
     known
         .into_iter()
         .map(|k| (distance(&lower, &k.to_lowercase(), limit), k))

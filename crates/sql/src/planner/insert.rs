@@ -65,17 +65,18 @@ pub fn plan_materialized(
     let columns = columns_of(&plan);
     let fields = columns.iter().map(|c| materialized_field(c, at));
     let schema = Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?));
+    let kinds = vec![ColumnKind::Physical; schema.fields().len()];
     let sink = Arc::new(TableDef {
         name: create.name.value.clone(),
         statement: create.text.clone(),
         kind: TableKind::MaterializedTable,
-        columns: vec![ColumnKind::Physical; schema.fields().len()],
         primary_key: Vec::new(),
         watermark: event_time(&plan).map(|column| WatermarkDef {
             column,
             expression: format!("`{}`", schema.field(column).name().replace('`', "``")),
         }),
-        connector: materialized_connector(&create.options, &create.name, &schema)?,
+        connector: materialized_connector(&create.options, &create.name, &schema, &kinds)?,
+        columns: kinds,
         schema,
     });
     let exprs = columns.into_iter().map(|c| c.expr).collect();

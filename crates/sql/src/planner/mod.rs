@@ -17,6 +17,7 @@
 
 pub mod bounded;
 pub(crate) mod coerce;
+mod explain;
 pub(crate) mod expr;
 mod insert;
 pub(crate) mod operators;

@@ -1,7 +1,7 @@
 //! What stands in FROM: tables, subqueries, TUMBLE.
 
 use super::expr::{Binder, position};
-use super::query::{Mode, QueryPlanner, Result, alias, columns_of, project};
+use super::query::{Mode, QueryPlanner, Result, alias, columns_of, filter, project};
 use super::scope::internal;
 use super::value::{Family, family};
 use crate::catalog::TableDef;
@@ -170,6 +170,11 @@ impl QueryPlanner<'_> {
             size_ms,
             offset_ms: offset_ms.rem_euclid(size_ms),
         };
+        let mut plan = plan;
+        if self.mode == Mode::Bounded && time.nullable() {
+            // A row without a time is in no window; a job puts it aside.
+            plan = filter(plan, time.expr.clone().is_not_null(), at)?;
+        }
         let mut columns: Vec<Expr> = columns_of(&plan).into_iter().map(|c| c.expr).collect();
         for name in ["window_start", "window_end", "window_time"] {
             if table.schema.field_with_name(name).is_ok() {

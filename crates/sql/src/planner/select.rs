@@ -9,6 +9,7 @@ use super::scope::internal;
 use super::value::Bound;
 use super::window::window_of;
 use crate::error::{Position, SqlError};
+use crate::types::{TYPE_METADATA, type_name};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder};
@@ -447,13 +448,19 @@ fn output(
     Ok(plan)
 }
 
-/// The alias carries the declared type, which the expression may not.
+/// The alias carries the declared type, which the expression may not, or not
+/// any more: a cast keeps the metadata of what it casts.
 fn named(value: Bound, name: &str) -> Expr {
-    let metadata = value.field.metadata();
+    let mut metadata = value.field.metadata().clone();
+    if matches!(value.expr, Expr::Cast(_) | Expr::TryCast(_)) {
+        metadata
+            .entry(TYPE_METADATA.to_owned())
+            .or_insert_with(|| type_name(value.field.data_type()));
+    }
     if metadata.is_empty() {
         return value.expr.alias(name);
     }
-    let metadata = datafusion::common::metadata::FieldMetadata::from(metadata.clone());
+    let metadata = datafusion::common::metadata::FieldMetadata::from(metadata);
     value.expr.alias_with_metadata(name, Some(metadata))
 }
 

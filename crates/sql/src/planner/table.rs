@@ -48,10 +48,10 @@ pub(super) fn table(create: &CreateTable, session: &Session) -> Result<TableDef>
         name: create.name.value.clone(),
         statement: create.text.clone(),
         kind: TableKind::Table,
-        columns,
         primary_key,
         watermark,
-        connector: connector(&create.options, &create.name, &schema)?,
+        connector: connector(&create.options, &create.name, &schema, &columns)?,
+        columns,
         schema,
     })
 }
@@ -123,7 +123,8 @@ const METADATA: [(&str, MetadataKey, bool); 7] = [
     ("timestamp", MetadataKey::Timestamp, true),
     ("timestamp-type", MetadataKey::TimestampType, false),
     ("leader-epoch", MetadataKey::LeaderEpoch, false),
-    ("headers", MetadataKey::Headers, true),
+    // Flink can write headers; here nothing does yet.
+    ("headers", MetadataKey::Headers, false),
 ];
 
 fn metadata_key(key: Option<&Literal>, column: &Name, is_virtual: bool) -> Result<MetadataKey> {
@@ -295,7 +296,12 @@ impl<'a> Reader<'a> {
 }
 
 /// The connector's settings of a `CREATE TABLE`.
-fn connector(options: &Options, name: &Name, schema: &SchemaRef) -> Result<KafkaTable> {
+fn connector(
+    options: &Options,
+    name: &Name,
+    schema: &SchemaRef,
+    columns: &[ColumnKind],
+) -> Result<KafkaTable> {
     let mut reader = reader(options, name);
     let connector = reader.take("connector");
     match connector {
@@ -324,7 +330,7 @@ fn connector(options: &Options, name: &Name, schema: &SchemaRef) -> Result<Kafka
     };
     known_format(format, &reader)?;
     let format = reader.format(format, &["", "value."]);
-    let table = kafka(&mut reader, name, schema, format)?;
+    let table = kafka(&mut reader, name, schema, columns, format)?;
     reader.finish()?;
     Ok(table)
 }
@@ -334,6 +340,7 @@ pub(super) fn materialized_connector(
     options: &Options,
     name: &Name,
     schema: &SchemaRef,
+    columns: &[ColumnKind],
 ) -> Result<KafkaTable> {
     let mut reader = reader(options, name);
     if let Some((connector, at)) = reader.take("connector")
@@ -347,7 +354,7 @@ pub(super) fn materialized_connector(
     let format = reader.take("format").map_or("json", |(f, _)| f);
     known_format(format, &reader)?;
     let format = reader.format(format, &["", "value."]);
-    let table = kafka(&mut reader, name, schema, format)?;
+    let table = kafka(&mut reader, name, schema, columns, format)?;
     reader.finish()?;
     Ok(table)
 }
@@ -380,13 +387,14 @@ fn kafka(
     reader: &mut Reader<'_>,
     name: &Name,
     schema: &SchemaRef,
+    columns: &[ColumnKind],
     format: FormatSpec,
 ) -> Result<KafkaTable> {
     let topic = match reader.take("topic") {
         Some((topic, at)) => check_topic(topic, at)?,
         None => check_topic(&name.value, name.position)?,
     };
-    let key = key(reader, schema)?;
+    let key = key(reader, schema, columns)?;
     let startup = startup(reader)?;
     let bounded = match reader.take("scan.bounded.mode") {
         None | Some(("unbounded", _)) => BoundedMode::Unbounded,
@@ -436,7 +444,11 @@ fn kafka(
     })
 }
 
-fn key(reader: &mut Reader<'_>, schema: &SchemaRef) -> Result<Option<KeySpec>> {
+fn key(
+    reader: &mut Reader<'_>,
+    schema: &SchemaRef,
+    columns: &[ColumnKind],
+) -> Result<Option<KeySpec>> {
     let format = reader.take("key.format");
     let fields = reader.take("key.fields");
     if let Some((include, at)) = reader.take("value.fields-include")
@@ -471,9 +483,20 @@ fn key(reader: &mut Reader<'_>, schema: &SchemaRef) -> Result<Option<KeySpec>> {
         })
         .collect();
     let spec = reader.format(format.0, &["key."]);
+    let indices = indices(&names, schema)?;
+    if let Some(name) = indices
+        .iter()
+        .find(|i| !matches!(columns.get(**i), Some(ColumnKind::Physical)))
+        .map(|i| schema.field(*i).name())
+    {
+        return Err(
+            SqlError::at(fields.1, format!("'{name}' is no physical column"))
+                .hint("name columns that are declared with a type only"),
+        );
+    }
     Ok(Some(KeySpec {
         format: spec,
-        fields: indices(&names, schema)?,
+        fields: indices,
     }))
 }
 

@@ -4,6 +4,8 @@ use crate::types::type_name;
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::{Expr, ExprSchemable};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// An expression whose names are looked up and whose types are Flink's.
 #[derive(Debug, Clone)]
@@ -17,7 +19,11 @@ pub(crate) struct Bound {
 impl Bound {
     /// Takes an expression over a schema. Fails only on our own mistakes.
     pub(crate) fn new(expr: Expr, schema: &DFSchema) -> datafusion::error::Result<Self> {
-        let (_, field) = expr.to_field(schema)?;
+        let (_, mut field) = expr.to_field(schema)?;
+        // DataFusion's casts keep the metadata of what they cast.
+        if matches!(expr, Expr::Cast(_) | Expr::TryCast(_)) && !field.metadata().is_empty() {
+            field = Arc::new(field.as_ref().clone().with_metadata(HashMap::new()));
+        }
         Ok(Self { expr, field })
     }
 
