@@ -4,7 +4,7 @@ import type { Job } from "../../api/types";
 import { rate, short } from "../../format/number";
 import { useWidth } from "../../stream/Stream";
 import { middleCut } from "../../ui/parts";
-import { BOX_HEIGHT, BOX_WIDTH, layoutGraph, twoLines } from "./graph";
+import { BOX_HEIGHT, layoutGraph, twoLines } from "./graph";
 
 const PAD = 20;
 
@@ -13,6 +13,7 @@ export function OperatorGraph({ job }: { job: Job }) {
   const [ref, width] = useWidth<HTMLDivElement>();
   const graph = useMemo(() => layoutGraph(job.operators, Math.max(0, width - 2 * PAD)), [job.operators, width]);
   const max = Math.max(1, ...job.operators.map((o) => o.records_per_s));
+  const letters = Math.floor((graph.boxWidth - 24) / 5.5);
   const moving = job.state === "running";
   return (
     <div className="graph scroll" ref={ref} tabIndex={0}>
@@ -31,11 +32,11 @@ export function OperatorGraph({ job }: { job: Job }) {
             })}
             {graph.boxes.map((box) => (
               <g key={box.id} transform={`translate(${box.x} ${box.y})`}>
-                <rect width={BOX_WIDTH} height={BOX_HEIGHT} rx="8" fill="var(--surface)" stroke="var(--line-strong)" />
+                <rect width={graph.boxWidth} height={BOX_HEIGHT} rx="8" fill="var(--surface)" stroke="var(--line-strong)" />
                 <text x="12" y="20" className="t b">{kindName(box.kind, t)}</text>
-                <text x="12" y="38" className="t m"><title>{box.label}</title>{middleCut(box.label, 23)}</text>
-                <text x="12" y="55" className="t2"><title>{box.detail ?? ""}</title>{twoLines(box.detail ?? "", 30)[0]}</text>
-                <text x="12" y="70" className="t2"><title>{box.detail ?? ""}</title>{middleCut(twoLines(box.detail ?? "", 30)[1], 30)}</text>
+                <text x="12" y="38" className="t m"><title>{box.label}</title>{middleCut(box.label, Math.floor((graph.boxWidth - 24) / 7.1))}</text>
+                <text x="12" y="55" className="t2"><title>{box.detail ?? ""}</title>{twoLines(box.detail ?? "", letters)[0]}</text>
+                <text x="12" y="70" className="t2"><title>{box.detail ?? ""}</title>{middleCut(twoLines(box.detail ?? "", letters)[1], letters)}</text>
                 <text x="12" y="88" className="t">{rate(box.records_per_s)}</text>
               </g>
             ))}

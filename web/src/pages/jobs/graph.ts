@@ -1,10 +1,11 @@
 /** Where the operators of a job lie: left to right by distance from the sources. Pure. */
 import type { Operator } from "../../api/types";
 
-export const BOX_WIDTH = 188;
+export const BOX_WIDTH_MAX = 188;
+const BOX_WIDTH_MIN = 152;
 export const BOX_HEIGHT = 98;
 const GAP_Y = 26;
-const GAP_X_MIN = 56;
+const GAP_X_MIN = 40;
 
 export interface Box extends Operator {
   x: number;
@@ -20,6 +21,7 @@ export interface Edge {
 }
 
 export interface Graph {
+  boxWidth: number;
   boxes: Box[];
   edges: Edge[];
   width: number;
@@ -60,14 +62,16 @@ export function layoutGraph(operators: Operator[], room: number): Graph {
   }
   const used = columns.filter((c) => c !== undefined);
   const gaps = Math.max(1, used.length - 1);
-  const gapX = Math.max(GAP_X_MIN, Math.min(150, (room - used.length * BOX_WIDTH) / gaps));
+  const even = (room - gaps * GAP_X_MIN) / Math.max(1, used.length);
+  const boxWidth = Math.round(Math.max(BOX_WIDTH_MIN, Math.min(BOX_WIDTH_MAX, even)));
+  const gapX = Math.max(GAP_X_MIN, Math.min(150, (room - used.length * boxWidth) / gaps));
   const rows = Math.max(1, ...used.map((c) => c.length));
   const height = rows * BOX_HEIGHT + (rows - 1) * GAP_Y;
   const at = new Map<number, Box>();
   used.forEach((column, i) => {
     const columnHeight = column.length * BOX_HEIGHT + (column.length - 1) * GAP_Y;
     column.forEach((operator, j) => {
-      at.set(operator.id, { ...operator, x: i * (BOX_WIDTH + gapX), y: (height - columnHeight) / 2 + j * (BOX_HEIGHT + GAP_Y) });
+      at.set(operator.id, { ...operator, x: i * (boxWidth + gapX), y: (height - columnHeight) / 2 + j * (BOX_HEIGHT + GAP_Y) });
     });
   });
   const edges: Edge[] = [];
@@ -75,12 +79,12 @@ export function layoutGraph(operators: Operator[], room: number): Graph {
     for (const input of box.inputs) {
       const from = at.get(input);
       if (!from) continue;
-      const x0 = from.x + BOX_WIDTH;
+      const x0 = from.x + boxWidth;
       const y0 = from.y + BOX_HEIGHT / 2;
       const y1 = box.y + BOX_HEIGHT / 2;
       const mid = (x0 + box.x) / 2;
       edges.push({ id: `${input}-${box.id}`, path: `M${x0} ${y0}C${mid} ${y0} ${mid} ${y1} ${box.x} ${y1}`, labelX: mid, labelY: (y0 + y1) / 2 - 12, records_per_s: from.records_per_s });
     }
   }
-  return { boxes: [...at.values()], edges, width: used.length * BOX_WIDTH + (used.length - 1) * gapX, height };
+  return { boxWidth, boxes: [...at.values()], edges, width: used.length * boxWidth + (used.length - 1) * gapX, height };
 }
