@@ -12,9 +12,8 @@ use rust_embed::RustEmbed;
 #[allow_missing = true]
 struct App;
 
-/// Nothing is loaded from elsewhere, nothing inline runs. Styles may be
-/// inline: charts set them on elements.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; \
+/// Nothing is loaded from elsewhere, nothing inline runs.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self'; \
      img-src 'self' data: blob:; connect-src 'self' ws: wss:; frame-ancestors 'none'; \
      base-uri 'none'; form-action 'none'";
 

@@ -11,6 +11,8 @@
 //! core
 //! ```
 
+#![allow(clippy::expect_used, reason = "a test")]
+
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
 /// Rows from the bottom up. Crates of one row do not see each other.
