@@ -25,5 +25,6 @@ pub mod parser;
 pub mod plan;
 pub mod planner;
 pub mod session;
+mod stack;
 pub mod statement;
 pub mod types;

@@ -11,6 +11,7 @@ pub(crate) mod dialect;
 mod source;
 
 use crate::error::{Position, SqlError};
+use crate::stack::on_large_stack;
 use crate::statement::{Drop, Expression, Insert, Literal, Name, Query, Statement, StatementKind};
 use crate::types::SqlType;
 use dialect::FlinkDialect;
@@ -28,11 +29,12 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
     }
     let tokens = tokenize(text)?;
     let source = Source::new(text);
-    let mut statements = Vec::new();
-    for tokens in split(tokens) {
-        statements.push(StatementParser::new(tokens, &source).whole()?);
-    }
-    Ok(statements)
+    on_large_stack(|| {
+        split(tokens)
+            .into_iter()
+            .map(|tokens| StatementParser::new(tokens, &source).whole())
+            .collect()
+    })
 }
 
 /// Parses an expression that stands alone: a stored computed column or
@@ -227,6 +229,9 @@ impl<'a> StatementParser<'a> {
             self.expect_word("FOR")?;
         }
         let at = self.parser.peek_token().span.start;
+        if self.word("EXPLAIN") {
+            return Err(SqlError::at(at, "EXPLAIN of an EXPLAIN is not supported"));
+        }
         let kind = self.statement()?;
         let explained = match &kind {
             StatementKind::Query(_)

@@ -5,7 +5,10 @@ use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Whitespace};
 
 /// How deep an expression may be, in operators one inside the other. The
 /// planner recurses over it on a thread's ordinary stack.
-const EXPRESSION_DEPTH_MAX: usize = 160;
+const EXPRESSION_DEPTH_MAX: usize = 64;
+/// ANDs and ORs in one condition. The planner balances them, so they add
+/// little depth.
+const CONDITIONS_MAX: usize = 512;
 /// Joins and set operations in one text.
 const RELATIONS_MAX: usize = 64;
 
@@ -73,6 +76,7 @@ pub(super) fn check_tokens(tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
 struct Depth {
     open: Vec<usize>,
     current: usize,
+    conditions: usize,
     relations: usize,
 }
 
@@ -90,15 +94,21 @@ impl Depth {
                 }
             }
             Token::SemiColon => *self = Self::default(),
-            Token::Comma => self.current = self.open.last().map_or(0, |c| c + 1),
+            Token::Comma => self.current = self.base(),
             Token::Word(word) if word.quote_style.is_none() => {
                 match word.value.to_ascii_uppercase().as_str() {
                     "SELECT" | "FROM" | "WHERE" | "HAVING" | "ON" | "WHEN" | "THEN" | "ELSE" => {
-                        self.current = self.open.last().map_or(0, |c| c + 1);
+                        self.current = self.base();
+                        self.conditions = 0;
                     }
                     "JOIN" | "UNION" | "EXCEPT" | "INTERSECT" => self.relations += 1,
-                    "AND" | "OR" | "NOT" | "IS" | "IN" | "LIKE" | "BETWEEN" | "COLLATE" | "AT"
-                    | "CASE" | "SIMILAR" | "OVER" => self.current += 1,
+                    "AND" | "OR" => {
+                        // At most log2 of the number of conditions.
+                        self.current = self.base() + 10;
+                        self.conditions += 1;
+                    }
+                    "NOT" | "IS" | "IN" | "LIKE" | "BETWEEN" | "COLLATE" | "AT" | "CASE"
+                    | "SIMILAR" | "OVER" => self.current += 1,
                     _ => {}
                 }
             }
@@ -117,6 +127,13 @@ impl Depth {
                 ))
                 .hint("use IN (...) for long lists, or compute parts in a subquery"));
         }
+        if self.conditions > CONDITIONS_MAX {
+            return Err(SqlError::at(token.span, "the condition is too long")
+                .detail(format!(
+                    "At most {CONDITIONS_MAX} ANDs and ORs may be combined"
+                ))
+                .hint("use IN (...) for long lists"));
+        }
         if self.relations > RELATIONS_MAX {
             return Err(
                 SqlError::at(token.span, "too many joins and set operations")
@@ -124,5 +141,10 @@ impl Depth {
             );
         }
         Ok(())
+    }
+
+    /// The depth at which what stands in the innermost parentheses begins.
+    fn base(&self) -> usize {
+        self.open.last().map_or(0, |depth| depth + 1)
     }
 }

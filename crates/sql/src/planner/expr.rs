@@ -18,7 +18,7 @@ use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{Case, Expr, LogicalPlan};
-use sqlparser::ast::{self, DateTimeField, Spanned, UnaryOperator, Value};
+use sqlparser::ast::{self, BinaryOperator, DateTimeField, Spanned, UnaryOperator, Value};
 use std::collections::HashMap;
 
 /// Plans a query inside an expression.
@@ -71,6 +71,10 @@ impl<'a> Binder<'a> {
             E::TypedString(typed) => self.typed_literal(typed, at),
             E::Interval(interval) => self.interval(interval, at),
             E::UnaryOp { op, expr } => self.unary(*op, expr, at),
+            E::BinaryOp {
+                op: op @ (BinaryOperator::And | BinaryOperator::Or),
+                ..
+            } => self.logic(expr, op, at),
             E::BinaryOp { left, op, right } => {
                 let (left, right) = (self.bind(left)?, self.bind(right)?);
                 let expr = operators::binary(left, op, right, at, self.session.time_zone)?;
@@ -287,6 +291,51 @@ impl<'a> Binder<'a> {
         let value = self.bind(expr)?;
         let expr = operators::unary(op, value, at)?;
         self.bound(expr, at)
+    }
+
+    /// A chain of ANDs or of ORs, as a balanced tree: hundreds of conditions
+    /// are usual, and each level costs stack where the plan is walked.
+    fn logic(&mut self, expr: &ast::Expr, op: &BinaryOperator, at: Position) -> Result<Bound> {
+        let mut chain = Vec::new();
+        let mut rest = expr;
+        while let ast::Expr::BinaryOp {
+            left,
+            op: next,
+            right,
+        } = rest
+            && next == op
+        {
+            chain.push(right.as_ref());
+            rest = left;
+        }
+        chain.push(rest);
+        let mut parts = Vec::with_capacity(chain.len());
+        for part in chain.into_iter().rev() {
+            parts.push(self.condition(
+                part,
+                if *op == BinaryOperator::And {
+                    "AND"
+                } else {
+                    "OR"
+                },
+            )?);
+        }
+        while parts.len() > 1 {
+            let mut pairs = Vec::with_capacity(parts.len().div_ceil(2));
+            let mut parts_left = parts.into_iter();
+            while let Some(left) = parts_left.next() {
+                pairs.push(match parts_left.next() {
+                    Some(right) if *op == BinaryOperator::And => left.and(right),
+                    Some(right) => left.or(right),
+                    None => left,
+                });
+            }
+            parts = pairs;
+        }
+        match parts.pop() {
+            Some(expr) => self.bound(expr, at),
+            None => Err(SqlError::at(at, "a condition is empty")),
+        }
     }
 
     fn test(&mut self, inner: &ast::Expr, at: Position, make: fn(Expr) -> Expr) -> Result<Bound> {

@@ -25,7 +25,11 @@ use sqlparser::ast;
 use std::sync::Arc;
 
 /// The job of an `INSERT INTO ... SELECT`.
-pub fn plan_job(insert: &Insert, catalog: &dyn Catalog, session: &Session) -> Result<JobPlan> {
+pub(super) fn plan_job(
+    insert: &Insert,
+    catalog: &dyn Catalog,
+    session: &Session,
+) -> Result<JobPlan> {
     let name = &insert.table;
     let Some(sink) = catalog.table(&name.value) else {
         return Err(no_table(&name.value, name.position, &catalog.table_names()));
@@ -49,12 +53,8 @@ pub fn plan_job(insert: &Insert, catalog: &dyn Catalog, session: &Session) -> Re
     })
 }
 
-/// The job of a `CREATE MATERIALIZED TABLE`; its sink is the table itself.
-///
-/// The table has the query's columns. Its event time is a column that is the
-/// query's `window_time`, or the source's watermarked column passed through;
-/// the watermark is then the column itself.
-pub fn plan_materialized(
+/// The job of a `CREATE MATERIALIZED TABLE`.
+pub(super) fn plan_materialized(
     create: &CreateMaterializedTable,
     catalog: &dyn Catalog,
     session: &Session,

@@ -34,12 +34,13 @@ mod window;
 
 use crate::catalog::{Catalog, TableDef};
 use crate::error::SqlError;
+use crate::plan::{JobPlan, SourceNode};
 use crate::session::Session;
-use crate::statement::{Query, Statement, StatementKind};
+use crate::stack::on_large_stack;
+use crate::statement::{CreateMaterializedTable, Insert, Query, Statement, StatementKind};
 pub use bounded::{BoundedPlan, ResultColumn, session_context};
-pub use insert::{plan_job, plan_materialized};
 use query::{Mode, QueryPlanner};
-pub use source::source_node;
+use std::sync::Arc;
 
 /// The table that a `CREATE TABLE` or `CREATE MATERIALIZED TABLE` makes;
 /// other statements are refused. A stored table is read back by
@@ -49,17 +50,17 @@ pub fn define(
     catalog: &dyn Catalog,
     session: &Session,
 ) -> Result<TableDef, SqlError> {
-    match &statement.kind {
+    on_large_stack(|| match &statement.kind {
         StatementKind::CreateTable(create) => table::table(create, session),
         StatementKind::CreateMaterializedTable(create) => {
-            let job = plan_materialized(create, catalog, session)?;
+            let job = insert::plan_materialized(create, catalog, session)?;
             Ok(job.sink.as_ref().clone())
         }
         _ => Err(SqlError::at(
             statement.position,
             "this statement makes no table",
         )),
-    }
+    })
 }
 
 /// A `SELECT` over what its tables hold now.
@@ -68,7 +69,36 @@ pub fn plan_bounded(
     catalog: &dyn Catalog,
     session: &Session,
 ) -> Result<BoundedPlan, SqlError> {
-    let mut planner = QueryPlanner::new(catalog, session, Mode::Bounded);
-    let plan = planner.query(&query.ast)?;
-    Ok(BoundedPlan::new(planner.tables, plan))
+    on_large_stack(|| {
+        let mut planner = QueryPlanner::new(catalog, session, Mode::Bounded);
+        let plan = planner.query(&query.ast)?;
+        Ok(BoundedPlan::new(planner.tables, plan))
+    })
+}
+
+/// The job of an `INSERT INTO ... SELECT`.
+pub fn plan_job(
+    insert: &Insert,
+    catalog: &dyn Catalog,
+    session: &Session,
+) -> Result<JobPlan, SqlError> {
+    on_large_stack(|| insert::plan_job(insert, catalog, session))
+}
+
+/// The job of a `CREATE MATERIALIZED TABLE`; its sink is the table itself.
+///
+/// The table has the query's columns. Its event time is a column that is the
+/// query's `window_time`, or the source's watermarked column passed through a
+/// window; the watermark is then the column itself.
+pub fn plan_materialized(
+    create: &CreateMaterializedTable,
+    catalog: &dyn Catalog,
+    session: &Session,
+) -> Result<JobPlan, SqlError> {
+    on_large_stack(|| insert::plan_materialized(create, catalog, session))
+}
+
+/// How a table is read, for jobs and for bounded reads.
+pub fn source_node(table: &Arc<TableDef>, session: &Session) -> Result<SourceNode, SqlError> {
+    on_large_stack(|| source::source_node(table, session))
 }

@@ -26,8 +26,6 @@ pub(crate) fn binary(
 ) -> Result<Expr> {
     use BinaryOperator as B;
     match op {
-        B::And => logic(left, Operator::And, right, at),
-        B::Or => logic(left, Operator::Or, right, at),
         B::Plus => arithmetic(left, Operator::Plus, right, at),
         B::Minus => arithmetic(left, Operator::Minus, right, at),
         B::Multiply => arithmetic(left, Operator::Multiply, right, at),
@@ -82,15 +80,6 @@ fn boolean(value: Bound, what: &str, at: Position) -> Result<Expr> {
             format!("{what} needs BOOLEAN, this is {}", value.type_name()),
         )),
     }
-}
-
-fn logic(left: Bound, op: Operator, right: Bound, at: Position) -> Result<Expr> {
-    let what = op.to_string();
-    Ok(both(
-        boolean(left, &what, at)?,
-        op,
-        boolean(right, &what, at)?,
-    ))
 }
 
 fn both(left: Expr, op: Operator, right: Expr) -> Expr {

@@ -22,7 +22,7 @@ use std::sync::Arc;
 const NO_AGGREGATES: &str = "a column is computed row by row";
 
 /// How a table is read, for jobs and for bounded reads.
-pub fn source_node(table: &Arc<TableDef>, session: &Session) -> Result<SourceNode> {
+pub(super) fn source_node(table: &Arc<TableDef>, session: &Session) -> Result<SourceNode> {
     let at = Position::START;
     let base_schema = base_schema(table);
     let base = DFSchema::try_from(base_schema.as_ref().clone()).map_err(internal(at))?;

@@ -141,68 +141,76 @@ proptest! {
 
 #[test]
 fn deep_expressions_are_planned_or_refused_on_a_small_stack() {
-    let probe = |sql: &str| {
-        if std::env::var("PROBE").is_ok() {
-            eprintln!(
-                "{} {}",
-                sql.len(),
-                &sql.chars().take(60).collect::<String>()
-            );
-        }
-        let _ = plan(sql);
-    };
     for n in [100, 150, 1_000, 100_000] {
-        probe(&format!("SELECT {} FROM orders", vec!["id"; n].join(" + ")));
-        probe(&format!(
+        let _ = plan(&format!("SELECT {} FROM orders", vec!["id"; n].join(" + ")));
+        let _ = plan(&format!(
             "SELECT {} FROM orders",
             vec!["id > 1"; n].join(" OR ")
         ));
-        probe(&format!(
+        let _ = plan(&format!(
             "SELECT {}1{} FROM orders",
             "(".repeat(n),
             ")".repeat(n)
         ));
-        probe(&format!("SELECT {}id FROM orders", "- ".repeat(n)));
-        probe(&format!("SELECT {}TRUE FROM orders", "NOT ".repeat(n)));
-        probe(&format!("SELECT id{} FROM orders", " IS NULL".repeat(n)));
-        probe(&format!("SELECT id{} FROM orders", "::INT".repeat(n)));
-        probe(&format!(
+        let _ = plan(&format!("SELECT {}id FROM orders", "- ".repeat(n)));
+        let _ = plan(&format!("SELECT {}TRUE FROM orders", "NOT ".repeat(n)));
+        let _ = plan(&format!("SELECT id{} FROM orders", " IS NULL".repeat(n)));
+        let _ = plan(&format!("SELECT id{} FROM orders", "::INT".repeat(n)));
+        let _ = plan(&format!(
             "SELECT {}id{} FROM orders",
             "UPPER(".repeat(n),
             ")".repeat(n)
         ));
-        probe(&format!(
+        let _ = plan(&format!(
             "SELECT {}1{}",
             "CASE WHEN TRUE THEN ".repeat(n),
             " END".repeat(n)
         ));
-        probe(&format!(
+        let _ = plan(&format!(
             "SELECT * FROM {}orders{}",
             "(SELECT * FROM ".repeat(n),
             ")".repeat(n)
         ));
-        probe(&vec!["SELECT id FROM orders"; n].join(" UNION ALL "));
-        probe(&format!(
+        let _ = plan(&vec!["SELECT id FROM orders"; n].join(" UNION ALL "));
+        let _ = plan(&format!(
             "CREATE TABLE t (a {}INT{})",
             "ARRAY<".repeat(n),
             ">".repeat(n)
         ));
-        probe(&format!(
+        let _ = plan(&format!(
             "SELECT * FROM orders WHERE id IN ({})",
             vec!["1"; n].join(", ")
         ));
-        probe(&format!("SELECT a{} FROM orders", ".b".repeat(n)));
-        probe(&format!(
+        let _ = plan(&format!("SELECT a{} FROM orders", ".b".repeat(n)));
+        let _ = plan(&format!(
             "SELECT {} FROM orders",
             vec!["region"; n].join(" || ")
         ));
-        probe(&format!("{}SHOW TABLES", "EXPLAIN ".repeat(n)));
+        let _ = plan(&format!("{}SHOW TABLES", "EXPLAIN ".repeat(n)));
     }
     assert!(
         plan(&format!(
             "SELECT {} FROM orders",
-            vec!["id"; 150].join(" + ")
+            vec!["id"; 60].join(" + ")
         ))
         .is_ok()
     );
+}
+
+#[test]
+fn the_deepest_expression_that_is_planned_also_runs_on_a_small_stack() {
+    for (operand, operator) in [
+        ("id", " + "),
+        ("id > 1", " OR "),
+        ("region", " || "),
+        ("amount", " * "),
+    ] {
+        let planned = |n: &usize| {
+            let sql = format!("SELECT {} FROM orders", vec![operand; *n].join(operator));
+            crate::harness::select(&sql, &crate::harness::session()).is_ok()
+        };
+        let n = (2..600).rev().find(planned).unwrap();
+        let sql = format!("SELECT {} FROM orders", vec![operand; n].join(operator));
+        assert!(crate::harness::run(&sql).is_ok(), "{n} times {operand}");
+    }
 }
