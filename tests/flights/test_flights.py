@@ -124,7 +124,7 @@ def test_every_number_is_equal_when_the_server_is_killed_three_times(server, row
     create_topics(server, flights=PARTITIONS, hourly=RESULT_PARTITIONS)
     job_id = start_job(server, "")
     sender = flights.Sender(server.bootstrap, "flights", rows, RATE, sentinels_for=PARTITIONS)
-    kill_while_sending(server, sender)
+    kill_while_sending(server, sender, lambda: len(flights.read_topic(server.bootstrap, "hourly")), len(wanted))
     check_input(server)
 
     def all_read():
@@ -150,8 +150,8 @@ if KIND != "millstream":
         check_input(server)
 
 
-def kill_while_sending(server, sender):
-    """Three SIGKILLs at seeded moments while the sender is at work."""
+def kill_while_sending(server, sender, results=None, results_wanted=0):
+    """Three SIGKILLs at seeded moments while the sender is at work, and the job."""
     chance = random.Random(SEED + 1)
     # One in each third, so that every kill meets another stretch of the year.
     third = len(sender.rows) // KILLS
@@ -162,11 +162,14 @@ def kill_while_sending(server, sender):
         wait_until(lambda: sender.delivered >= moment and sender.in_flight > 0 or sender.failures,
                    f"{moment} records acknowledged", 180, pause_s=0.001)
         assert sender.failures == []
+        # Some results are there and some are not: the job is in the middle of it.
+        done = wait_until(results, "the first results", 60) if results else 0
+        assert done < results_wanted or results is None
         in_flight = sender.in_flight
         server.kill()
         started = time.monotonic()
         server.start()
-        print(f"killed after {moment} records with {in_flight} in flight, "
+        print(f"killed after {sender.delivered} records with {in_flight} in flight and {done} results, "
               f"ready again in {time.monotonic() - started:.2f} s", flush=True)
     sender.join(240)
     assert not sender.is_alive(), f"the sender has {sender.in_flight} records in flight"
