@@ -5,7 +5,7 @@ use crate::image::MetadataImage;
 use crate::raft::{LogStore, NoPeers, NodeId, StateMachine, TypeConfig};
 use millstream_core::env::{Fs, FsFile, Rand};
 use millstream_core::ids::BrokerId;
-use openraft::error::{ClientWriteError, InitializeError, RaftError};
+use openraft::error::{ClientWriteError, RaftError};
 use openraft::metrics::WaitError;
 use openraft::{BasicNode, Raft, SnapshotPolicy};
 use parking_lot::Mutex;
@@ -201,10 +201,17 @@ impl MetadataService {
         options: &MetadataOptions,
     ) -> Result<(), ClusterError> {
         let stopped = |error: &dyn std::fmt::Display| ClusterError::Stopped(error.to_string());
-        let members = BTreeMap::from([(node, BasicNode::default())]);
-        match self.raft.initialize(members).await {
-            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
-            Err(error) => return Err(stopped(&error)),
+        if !self
+            .raft
+            .is_initialized()
+            .await
+            .map_err(|error| stopped(&error))?
+        {
+            let members = BTreeMap::from([(node, BasicNode::default())]);
+            self.raft
+                .initialize(members)
+                .await
+                .map_err(|error| stopped(&error))?;
         }
         let voters: Vec<NodeId> = self
             .raft
