@@ -276,6 +276,39 @@ fn deleted_records_stay_deleted_after_power_loss() {
     assert_eq!(committed(&log), expected(55..100));
 }
 
+/// A producer whose last batch lies in a segment that is below the log start,
+/// and that no checkpoint has seen.
+#[test]
+fn producers_outlive_the_segments_below_the_log_start() {
+    let mut disk = Disk::new(LogConfig::default());
+    let (manager, log) = disk.open();
+    append(&log, batch_of(transactional(1, 0), NOW_MS, &[b"a"]));
+    manager.checkpoint_logs(1);
+    end_transaction(&log, 1, ControlKind::Commit);
+    append(&log, batch_of(transactional(1, 1), NOW_MS, &[b"b"]));
+    end_transaction(&log, 1, ControlKind::Commit);
+    log.flush().unwrap();
+    log.delete_records_before(Offset(4)).unwrap();
+    // The next append begins a segment, and the one before is not needed.
+    log.update_config(LogConfig {
+        segment_bytes: 1,
+        ..LogConfig::default()
+    });
+    append(&log, batch(9));
+    log.flush().unwrap();
+    assert_eq!(log.segments_count(), 2);
+    let before = log.producers();
+    disk.lose_power(Keep::Nothing);
+    let (_manager, log) = disk.reopen();
+    assert_eq!(log.producers(), before);
+    assert_eq!(log.enforce_retention(NOW_MS).unwrap(), 1);
+    disk.kill();
+    let (_manager, log) = disk.reopen();
+    assert_eq!(log.segments_count(), 1);
+    assert_eq!(log.producers(), before);
+    append(&log, batch_of(transactional(1, 2), NOW_MS, &[b"c"]));
+}
+
 #[test]
 fn retention_survives_power_loss_at_any_point() {
     for seed in 0..200 {

@@ -77,7 +77,12 @@ pub(crate) fn open(
     let fs = &shared.fs;
     let checkpointed_start = shared.log_starts.get(&partition.topic_partition);
     let recovery_point = shared.recovery_points.get(&partition.topic_partition);
-    let mut segments = open_segments(fs, &folder, checkpointed_start)?;
+    let mut segments = open_segments(
+        fs,
+        &folder,
+        checkpointed_start.unwrap_or_default(),
+        recovery_point.unwrap_or_default(),
+    )?;
     let mut names_unsynced = false;
     if segments.is_empty() {
         let start = checkpointed_start.unwrap_or_default();
@@ -172,7 +177,8 @@ fn is_empty(segments: &[Arc<Segment>]) -> bool {
 fn open_segments(
     fs: &Arc<dyn Fs>,
     folder: &Path,
-    log_start: Option<Offset>,
+    log_start: Offset,
+    recovery_point: Offset,
 ) -> Result<Vec<Arc<Segment>>, OpenError> {
     let io = |doing, path: &Path| {
         let path = path.to_owned();
@@ -204,13 +210,19 @@ fn open_segments(
             fs.remove_file(path).map_err(io("remove", path))?;
         }
     }
+    // Retention may have been interrupted after it had moved the log start.
+    // What it left is needed only while the state of producers is not known
+    // from where the rest begins; then it had not removed anything yet either.
+    let kept = bases
+        .partition_point(|base| *base <= log_start.0)
+        .saturating_sub(1);
+    let kept = bases.get(kept).copied().unwrap_or(0);
+    let state_is_known =
+        recovery_point.0 >= kept || fs.exists(&names::file(folder, kept, names::SNAPSHOT));
     let mut segments = Vec::with_capacity(bases.len());
     for (i, base) in bases.iter().enumerate() {
         let segment = Segment::open(fs, folder, *base).map_err(io("open", folder))?;
-        // Retention was interrupted after it had moved the log start.
-        if let (Some(next), Some(start)) = (bases.get(i + 1), log_start)
-            && *next <= start.0
-        {
+        if *base < kept && state_is_known {
             segment
                 .mark_deleted()
                 .map_err(io("delete", segment.path()))?;
