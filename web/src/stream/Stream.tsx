@@ -35,7 +35,12 @@ export function stageFacts(overview: Overview, language: "en" | "zh") {
   const running = overview.jobs.filter((job) => job.state === "running");
   const commits = running.map((job) => job.epoch_commit_p99_ms).filter((ms): ms is number => ms !== null);
   return {
-    collect: rate(overview.rates.in_records_per_s),
+    // What clients write; the rest of what comes in is the jobs' own.
+    collect: rate(
+      overview.stream.nodes
+        .filter((node) => node.layer === "collect")
+        .reduce((all, node) => all + node.records_per_s, 0),
+    ),
     log: byteRate(overview.rates.in_bytes_per_s),
     process: rate(running.reduce((all, job) => all + job.in_records_per_s, 0)),
     commit: commits.length > 0 ? milliseconds(Math.max(...commits), language) : null,
