@@ -294,7 +294,7 @@ fn producers_outlive_the_segments_below_the_log_start() {
         segment_bytes: 1,
         ..LogConfig::default()
     });
-    append(&log, batch(9));
+    append(&log, batch(8));
     log.flush().unwrap();
     assert_eq!(log.segments_count(), 2);
     let before = log.producers();
