@@ -7,6 +7,7 @@ use super::window_aggregate::WindowAggregate;
 use super::{Context, Operator, OperatorError, OperatorInfo};
 use crate::batch::Batch;
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use millstream_sql::plan::{PlanNode, SourceNode};
 
 /// The operators between the source and the sink.
@@ -19,34 +20,57 @@ struct Step {
     rows_out: u64,
 }
 
-/// A part of an operator's state, by its place in the chain.
+/// A part of an operator's state, by its place among those that have state:
+/// that place stays when projections are fused differently.
 pub type StatePart = (usize, RecordBatch);
 
 impl Chain {
     /// The operators of a plan, and the source that feeds them.
     pub fn new(root: &PlanNode) -> Result<(SourceNode, Self), OperatorError> {
+        let mut nodes = vec![root];
+        while let Some(input) = nodes.last().and_then(|node| node.input()) {
+            nodes.push(input);
+        }
+        let Some(PlanNode::Source(source)) = nodes.pop() else {
+            return Err(OperatorError::Unsupported("a plan without a source".into()));
+        };
         let mut steps: Vec<Step> = Vec::new();
-        let mut node = root;
-        let source = loop {
-            let operator: Box<dyn Operator> = match node {
-                PlanNode::Source(source) => break source.as_ref().clone(),
-                PlanNode::Project(n) => Box::new(Project::new(n)),
-                PlanNode::Filter(n) => Box::new(Filter::new(n)?),
-                PlanNode::WindowAggregate(n) => Box::new(WindowAggregate::new(n)?),
-            };
+        let mut push = |operator| {
             steps.push(Step {
                 operator,
                 rows_out: 0,
-            });
-            match node.input() {
-                Some(input) => node = input,
-                None => {
-                    return Err(OperatorError::Unsupported("a plan without a source".into()));
+            })
+        };
+        // Projections in a row become one, and none where nothing is left.
+        let mut pending: Option<(Project, SchemaRef)> = None;
+        for node in nodes.into_iter().rev() {
+            if let PlanNode::Project(next) = node {
+                let next_alone = Project::new(next);
+                let fused = match &pending {
+                    Some((project, _)) => project.then(&next_alone)?,
+                    None => None,
+                };
+                pending = match (pending, fused) {
+                    (Some((_, input)), Some(fused)) => Some((fused, input)),
+                    (before, _) => {
+                        push_projection(&mut push, before);
+                        Some((next_alone, next.input.schema()))
+                    }
+                };
+                continue;
+            }
+            push_projection(&mut push, pending.take());
+            match node {
+                PlanNode::Filter(n) => push(Box::new(Filter::new(n)?)),
+                PlanNode::WindowAggregate(n) => push(Box::new(WindowAggregate::new(n)?)),
+                PlanNode::Project(_) => {}
+                PlanNode::Source(_) => {
+                    return Err(OperatorError::Unsupported("a plan with two sources".into()));
                 }
             }
-        };
-        steps.reverse();
-        Ok((source, Self { steps }))
+        }
+        push_projection(&mut push, pending);
+        Ok((source.as_ref().clone(), Self { steps }))
     }
 
     /// Rows from the source; gives the rows for the sink.
@@ -108,7 +132,7 @@ impl Chain {
         take: impl Fn(&mut dyn Operator) -> Result<Vec<RecordBatch>, OperatorError>,
     ) -> Result<Vec<StatePart>, OperatorError> {
         let mut parts = Vec::new();
-        for (i, step) in self.steps.iter_mut().enumerate() {
+        for (i, step) in self.stateful().enumerate() {
             parts.extend(
                 take(step.operator.as_mut())?
                     .into_iter()
@@ -125,13 +149,19 @@ impl Chain {
 
     /// Merges a part written by [`Chain::take_delta`] or [`Chain::snapshot`].
     pub fn restore(&mut self, (operator, delta): StatePart) -> Result<(), OperatorError> {
-        let steps = self.steps.len();
-        match self.steps.get_mut(operator) {
+        match self.stateful().nth(operator) {
             Some(step) => step.operator.restore(delta),
             None => Err(OperatorError::State(format!(
-                "state of operator {operator}, the statement has {steps}"
+                "there is state of {} operators or more, the statement has fewer",
+                operator + 1
             ))),
         }
+    }
+
+    fn stateful(&mut self) -> impl Iterator<Item = &mut Step> {
+        self.steps
+            .iter_mut()
+            .filter(|step| step.operator.has_state())
     }
 
     /// All parts are in; this was the watermark.
@@ -152,6 +182,17 @@ impl Chain {
             .iter()
             .map(|s| (s.operator.info(), s.rows_out))
             .collect()
+    }
+}
+
+fn push_projection(
+    push: &mut impl FnMut(Box<dyn Operator>),
+    pending: Option<(Project, SchemaRef)>,
+) {
+    if let Some((project, input)) = pending
+        && !project.is_identity(&input)
+    {
+        push(Box::new(project));
     }
 }
 

@@ -6,6 +6,7 @@ use crate::batch::Batch;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::DataType;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr_common::physical_expr::fmt_sql;
 use millstream_sql::plan::FilterNode;
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ impl Operator for Filter {
         OperatorInfo {
             kind: "filter",
             label: "WHERE".to_owned(),
-            detail: self.predicate[0].to_string(),
+            detail: fmt_sql(self.predicate[0].as_ref()).to_string(),
         }
     }
 

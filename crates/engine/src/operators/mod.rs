@@ -120,6 +120,11 @@ pub trait Operator: Send {
         Ok(Vec::new())
     }
 
+    /// Whether it keeps anything from one epoch to the next.
+    fn has_state(&self) -> bool {
+        false
+    }
+
     /// The barrier: what has changed in the state since the last one.
     fn take_delta(&mut self) -> Result<Vec<RecordBatch>, OperatorError> {
         Ok(Vec::new())

@@ -5,7 +5,10 @@ use super::{Context, Operator, OperatorError, OperatorInfo};
 use crate::batch::Batch;
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::error::DataFusionError;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{Column, Literal};
 use millstream_sql::plan::ProjectNode;
 use std::sync::Arc;
 
@@ -27,6 +30,62 @@ impl Project {
             expressions,
             schema,
         }
+    }
+}
+
+impl Project {
+    /// This projection and one right after it as one; `None` where that
+    /// would compute an expression more than once.
+    pub fn then(&self, next: &Self) -> Result<Option<Self>, DataFusionError> {
+        let mut uses = vec![0_usize; self.expressions.len()];
+        for expression in &next.expressions {
+            expression.apply(|node| {
+                if let Some(used) = node
+                    .as_any()
+                    .downcast_ref::<Column>()
+                    .and_then(|column| uses.get_mut(column.index()))
+                {
+                    *used += 1;
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+        }
+        let cheap =
+            |e: &Arc<dyn PhysicalExpr>| e.as_any().is::<Column>() || e.as_any().is::<Literal>();
+        if self
+            .expressions
+            .iter()
+            .zip(&uses)
+            .any(|(e, uses)| *uses > 1 && !cheap(e))
+        {
+            return Ok(None);
+        }
+        let fused = next.expressions.iter().map(|expression| {
+            let fused = Arc::clone(expression).transform_down(|node| {
+                let column = node.as_any().downcast_ref::<Column>().map(Column::index);
+                Ok(match column.and_then(|index| self.expressions.get(index)) {
+                    // What replaces it speaks of the input: not to be looked into.
+                    Some(computed) => {
+                        Transformed::new(Arc::clone(computed), true, TreeNodeRecursion::Jump)
+                    }
+                    None => Transformed::no(node),
+                })
+            })?;
+            Ok(fused.data)
+        });
+        let expressions = fused.collect::<Result<Vec<_>, DataFusionError>>()?;
+        Ok(Some(Self::of(expressions, next.schema.clone())))
+    }
+
+    /// Whether it only hands on what it gets from an input of this schema.
+    pub fn is_identity(&self, input: &SchemaRef) -> bool {
+        *input == self.schema
+            && self.expressions.iter().enumerate().all(|(i, expression)| {
+                expression
+                    .as_any()
+                    .downcast_ref::<Column>()
+                    .is_some_and(|c| c.index() == i)
+            })
     }
 }
 
@@ -55,5 +114,57 @@ impl Operator for Project {
         let options = RecordBatchOptions::new().with_row_count(Some(batch.len()));
         let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
         Ok(vec![batch.with_rows(rows)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::{DataType, Field, Schema};
+    use datafusion::logical_expr::Operator as Sign;
+    use datafusion::physical_expr::expressions::{binary, col, lit};
+
+    fn schema(names: &[&str]) -> SchemaRef {
+        let fields: Vec<_> = names
+            .iter()
+            .map(|n| Field::new(*n, DataType::Int64, true))
+            .collect();
+        Arc::new(Schema::new(fields))
+    }
+
+    fn next(from: &SchemaRef, columns: &[&str]) -> Project {
+        Project::of(
+            columns.iter().map(|c| col(c, from).unwrap()).collect(),
+            schema(columns),
+        )
+    }
+
+    #[test]
+    fn projections_in_a_row_become_one_where_nothing_is_computed_twice() {
+        let input = schema(&["a", "b"]);
+        let sum = binary(col("a", &input).unwrap(), Sign::Plus, lit(1_i64), &input).unwrap();
+        let first = Project::of(vec![col("b", &input).unwrap(), sum], schema(&["x", "y"]));
+        let fused = first
+            .then(&next(&first.schema, &["y", "x"]))
+            .unwrap()
+            .unwrap();
+        let shown: Vec<_> = fused.expressions.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["a@0 + 1", "b@1"]);
+        assert!(
+            first
+                .then(&next(&first.schema, &["x", "x"]))
+                .unwrap()
+                .is_some(),
+            "a column is cheap"
+        );
+        assert!(
+            first
+                .then(&next(&first.schema, &["y", "y"]))
+                .unwrap()
+                .is_none()
+        );
+        assert!(!fused.is_identity(&input));
+        let same = ["a", "b"].map(|c| col(c, &input).unwrap()).to_vec();
+        assert!(Project::of(same, input.clone()).is_identity(&input));
     }
 }

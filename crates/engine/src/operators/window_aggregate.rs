@@ -19,6 +19,7 @@ use arrow::datatypes::{
     TimestampNanosecondType, TimestampSecondType,
 };
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr_common::physical_expr::fmt_sql;
 use millstream_sql::plan::{WindowAggregateNode, WindowSpec};
 use std::sync::Arc;
 
@@ -73,7 +74,11 @@ impl WindowAggregate {
             .iter()
             .map(|a| Arc::clone(&a.function))
             .collect();
-        let keys: Vec<String> = node.keys.iter().map(|k| k.to_string()).collect();
+        let keys: Vec<String> = node
+            .keys
+            .iter()
+            .map(|k| fmt_sql(k.as_ref()).to_string())
+            .collect();
         Ok(Self {
             window: node.window,
             time_column: node.time_column,
@@ -246,6 +251,10 @@ impl Operator for WindowAggregate {
             batches.push(self.emit(window)?);
         }
         Ok(batches)
+    }
+
+    fn has_state(&self) -> bool {
+        true
     }
 
     fn take_delta(&mut self) -> Result<Vec<RecordBatch>, OperatorError> {
