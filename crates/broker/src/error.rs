@@ -68,9 +68,7 @@ impl From<ClusterError> for ApiError {
             ClusterError::NoLeader(_) => ErrorCode::RequestTimedOut,
             ClusterError::OtherNode { .. }
             | ClusterError::Locked(_)
-            | ClusterError::InvalidNodeId(_) => {
-                ErrorCode::UnknownServerError
-            }
+            | ClusterError::InvalidNodeId(_) => ErrorCode::UnknownServerError,
         };
         Self::new(code, error.to_string())
     }

@@ -550,11 +550,17 @@ async fn the_producers_of_a_partition_are_described_with_their_open_transactions
     let partitions = client.call(&request, 0).await.topics.remove(0).partitions;
     assert_eq!(partitions[0].active_producers, []);
     let open = &partitions[1].active_producers[0];
-    assert_eq!((open.producer_id, open.current_txn_start_offset), (me.id, 0));
+    assert_eq!(
+        (open.producer_id, open.current_txn_start_offset),
+        (me.id, 0)
+    );
     let unknown = ErrorCode::UnknownTopicOrPartition.code();
     assert_eq!(partitions[2].error_code, unknown);
     assert_eq!(end(&mut client, "t", &me, false, 4).await, 0);
     let partitions = client.call(&request, 0).await.topics.remove(0).partitions;
-    assert_eq!(partitions[1].active_producers[0].current_txn_start_offset, -1);
+    assert_eq!(
+        partitions[1].active_producers[0].current_txn_start_offset,
+        -1
+    );
     broker.stop().await;
 }
