@@ -88,7 +88,7 @@ pub struct CreateTable {
     /// Columns in order.
     pub columns: Vec<ColumnDef>,
     /// `WATERMARK FOR`.
-    pub watermark: Option<WatermarkClause>,
+    pub watermark: Option<Box<WatermarkClause>>,
     /// `PRIMARY KEY (...) NOT ENFORCED`.
     pub primary_key: Vec<Name>,
     /// `COMMENT '...'`.
@@ -134,7 +134,7 @@ pub enum ColumnSource {
         is_virtual: bool,
     },
     /// `name AS expression`.
-    Computed(Expression),
+    Computed(Box<Expression>),
 }
 
 /// An expression and its text.

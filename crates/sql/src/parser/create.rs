@@ -102,7 +102,7 @@ impl StatementParser<'_> {
             if table.watermark.is_some() {
                 return Err(SqlError::at(at.span, "a table has one WATERMARK FOR"));
             }
-            table.watermark = Some(self.watermark()?);
+            table.watermark = Some(Box::new(self.watermark()?));
             return Ok(());
         }
         if !quoted && (next == "KEY" && self.word("PRIMARY")) {
@@ -181,7 +181,7 @@ impl StatementParser<'_> {
             let comment = self.comment()?;
             return Ok(ColumnDef {
                 name,
-                source: ColumnSource::Computed(expression),
+                source: ColumnSource::Computed(Box::new(expression)),
                 comment,
             });
         }

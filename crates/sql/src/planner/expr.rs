@@ -3,22 +3,22 @@
 //! The match in [`Binder::bind`] is the list of what is supported; everything
 //! else is refused.
 
+use super::call::bare_function;
 use super::coerce::common_type;
+use super::literal::{literal, number};
 use super::operators;
 use super::scope::{column, internal};
 use super::value::{Bound, Family, family};
 use crate::error::{Position, SqlError};
 use crate::functions::cast::{self, OnError};
-use crate::functions::{self, Call};
 use crate::parser::parse_type_name;
 use crate::session::Session;
 use crate::types::{SqlType, TYPE_METADATA};
-use arrow::datatypes::{DataType, IntervalMonthDayNano};
-use datafusion::common::metadata::FieldMetadata;
+use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{Case, Expr, LogicalPlan};
-use sqlparser::ast::{self, BinaryOperator, DateTimeField, Spanned, UnaryOperator, Value};
+use sqlparser::ast::{self, BinaryOperator, Spanned, UnaryOperator, Value};
 use std::collections::HashMap;
 
 /// Plans a query inside an expression.
@@ -196,87 +196,8 @@ impl<'a> Binder<'a> {
         Bound::new(expr, self.schema).map_err(internal(at))
     }
 
-    fn text_literal(&self, text: &str) -> Bound {
+    pub(super) fn text_literal(&self, text: &str) -> Bound {
         literal(ScalarValue::Utf8(Some(text.to_owned())), None)
-    }
-
-    fn literal(&self, value: &Value, at: Position) -> Result<Bound> {
-        match value {
-            Value::Number(text, false) => number(text, at),
-            Value::SingleQuotedString(text) => Ok(self.text_literal(text)),
-            Value::Boolean(value) => Ok(literal(ScalarValue::Boolean(Some(*value)), None)),
-            Value::Null => Ok(literal(ScalarValue::Null, None)),
-            Value::HexStringLiteral(_) => {
-                Err(SqlError::at(at, "hexadecimal literals are not supported"))
-            }
-            Value::Placeholder(_) => Err(SqlError::at(at, "parameters are not supported")
-                .hint("write the value into the statement")),
-            other => Err(
-                SqlError::at(at, format!("the literal {other} is not supported"))
-                    .hint("write 'text' in single quotes"),
-            ),
-        }
-    }
-
-    /// `DATE '2026-01-31'` and the like.
-    fn typed_literal(&self, typed: &ast::TypedString, at: Position) -> Result<Bound> {
-        let Value::SingleQuotedString(text) = &typed.value.value else {
-            return Err(SqlError::at(at, "expected 'text' after the type"));
-        };
-        let name = typed.data_type.to_string();
-        let name = match name.as_str() {
-            "DATE" => "DATE".to_owned(),
-            "TIME" => "TIME(0)".to_owned(),
-            "TIMESTAMP" => {
-                let digits = text.split_once('.').map_or(0, |(_, f)| f.trim_end().len());
-                format!("TIMESTAMP({})", digits.min(9))
-            }
-            other => {
-                return Err(
-                    SqlError::at(at, format!("{other} literals are not supported"))
-                        .hint("use DATE, TIME or TIMESTAMP literals, or CAST('...' AS type)"),
-                );
-            }
-        };
-        let target = parse_type_name(&name)?;
-        let parsed = match &target.data_type {
-            DataType::Date32 => {
-                functions::datetime::parse_date(text).map(|d| ScalarValue::Date32(Some(d)))
-            }
-            DataType::Time32(_) => functions::datetime::parse_time_ms(text)
-                .map(|t| ScalarValue::Time32Millisecond(Some(t))),
-            DataType::Timestamp(unit, _) => functions::datetime::parse_timestamp(text, *unit)
-                .and_then(|v| ScalarValue::Int64(Some(v)).cast_to(&target.data_type).ok()),
-            _ => None,
-        };
-        let Some(value) = parsed else {
-            return Err(SqlError::at(at, format!("'{text}' is no {name}")).hint(
-                "write DATE '2026-01-31', TIME '12:13:14', TIMESTAMP '2026-01-31 12:13:14.123'",
-            ));
-        };
-        Ok(literal(value, Some(&target)))
-    }
-
-    fn interval(&mut self, interval: &ast::Interval, at: Position) -> Result<Bound> {
-        let refuse = || {
-            SqlError::at(at, "this interval is not supported")
-                .hint("write INTERVAL '5' SECOND, with SECOND, MINUTE, HOUR, DAY, MONTH or YEAR")
-        };
-        if interval.last_field.is_some() {
-            return Err(refuse());
-        }
-        let ast::Expr::Value(value) = interval.value.as_ref() else {
-            return Err(refuse());
-        };
-        let (Value::SingleQuotedString(text) | Value::Number(text, false)) = &value.value else {
-            return Err(refuse());
-        };
-        let field = interval.leading_field.as_ref().ok_or_else(refuse)?;
-        let value = parse_interval(text.trim(), field).ok_or_else(refuse)?;
-        Ok(literal(
-            ScalarValue::IntervalMonthDayNano(Some(value)),
-            None,
-        ))
     }
 
     fn unary(&mut self, op: UnaryOperator, expr: &ast::Expr, at: Position) -> Result<Bound> {
@@ -506,182 +427,6 @@ impl<'a> Binder<'a> {
         bound.field = std::sync::Arc::new(bound.field.as_ref().clone().with_metadata(metadata));
         Ok(bound)
     }
-
-    /// CEIL and FLOOR, of numbers or to a unit of time.
-    fn round_to(
-        &mut self,
-        name: &'static str,
-        expr: &ast::Expr,
-        field: &ast::CeilFloorKind,
-        at: Position,
-    ) -> Result<Bound> {
-        let mut args = vec![self.bind(expr)?];
-        match field {
-            ast::CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) => {}
-            ast::CeilFloorKind::DateTimeField(unit) => {
-                args.push(self.text_literal(&unit.to_string()))
-            }
-            ast::CeilFloorKind::Scale(_) => {
-                return Err(SqlError::at(at, format!("{name} takes one number"))
-                    .hint("use ROUND(x, digits) or TRUNCATE(x, digits)"));
-            }
-        }
-        self.call(name, args, &[], at)
-    }
-
-    fn function(&mut self, function: &ast::Function, at: Position) -> Result<Bound> {
-        let [ast::ObjectNamePart::Identifier(ident)] = function.name.0.as_slice() else {
-            return Err(SqlError::at(at, "a function's name has one part"));
-        };
-        if function.over.is_some() {
-            return Err(SqlError::at(at, "OVER is not supported")
-                .hint("aggregate over TABLE(TUMBLE(...)) with GROUP BY window_start, window_end"));
-        }
-        if function.uses_odbc_syntax
-            || function.null_treatment.is_some()
-            || !function.within_group.is_empty()
-            || !matches!(function.parameters, ast::FunctionArguments::None)
-        {
-            return Err(SqlError::at(
-                at,
-                format!("this way to call {} is not supported", ident.value),
-            ));
-        }
-        let (args, distinct) = match &function.args {
-            ast::FunctionArguments::None => (&[][..], false),
-            ast::FunctionArguments::List(list) => {
-                if !list.clauses.is_empty() {
-                    return Err(SqlError::at(
-                        at,
-                        format!("clauses inside {}(...) are not supported", ident.value),
-                    ));
-                }
-                let distinct = matches!(
-                    list.duplicate_treatment,
-                    Some(ast::DuplicateTreatment::Distinct)
-                );
-                (list.args.as_slice(), distinct)
-            }
-            ast::FunctionArguments::Subquery(_) => {
-                return Err(SqlError::at(at, "a query is no argument"));
-            }
-        };
-        if functions::is_aggregate(&ident.value) {
-            return self.aggregate(&ident.value, args, distinct, function.filter.as_deref(), at);
-        }
-        if distinct || function.filter.is_some() {
-            return Err(SqlError::at(
-                at,
-                format!(
-                    "{} is no aggregate: DISTINCT and FILTER do not apply",
-                    ident.value
-                ),
-            ));
-        }
-        if functions::takes_unit(&ident.value) {
-            return self.call_with_unit(&ident.value, args, at);
-        }
-        let (mut values, mut places) = (Vec::new(), Vec::new());
-        for arg in args {
-            let expr = argument(arg, at)?;
-            values.push(self.bind(expr)?);
-            places.push(position(expr));
-        }
-        self.call(&ident.value, values, &places, at)
-    }
-
-    /// `TIMESTAMPDIFF(DAY, a, b)`: the first argument is a word.
-    fn call_with_unit(
-        &mut self,
-        name: &str,
-        args: &[ast::FunctionArg],
-        at: Position,
-    ) -> Result<Bound> {
-        let Some((first, rest)) = args.split_first() else {
-            return Err(SqlError::at(at, format!("{name} needs a unit, like DAY")));
-        };
-        let unit = match argument(first, at)? {
-            ast::Expr::Identifier(ident) => ident.value.to_ascii_uppercase(),
-            other => {
-                return Err(SqlError::at(
-                    position(other),
-                    format!("{name} needs a unit, like DAY"),
-                ));
-            }
-        };
-        let mut values = vec![self.text_literal(&unit)];
-        for arg in rest {
-            values.push(self.bind(argument(arg, at)?)?);
-        }
-        self.call(name, values, &[], at)
-    }
-
-    fn call(
-        &self,
-        name: &str,
-        args: Vec<Bound>,
-        places: &[Position],
-        at: Position,
-    ) -> Result<Bound> {
-        let expr = functions::bind(Call {
-            name,
-            args,
-            places,
-            position: at,
-            session: self.session,
-            schema: self.schema,
-        })?;
-        self.bound(expr, at)
-    }
-
-    fn aggregate(
-        &mut self,
-        name: &str,
-        args: &[ast::FunctionArg],
-        distinct: bool,
-        filter: Option<&ast::Expr>,
-        at: Position,
-    ) -> Result<Bound> {
-        if let Some(reason) = self.no_aggregates {
-            return Err(SqlError::at(
-                at,
-                format!("{} is an aggregate: {reason}", name.to_ascii_uppercase()),
-            ));
-        }
-        // Nothing inside an aggregate is aggregated again.
-        let outer = self.no_aggregates.replace("aggregates cannot be nested");
-        let bound = self.aggregate_parts(args, filter, at);
-        self.no_aggregates = outer;
-        let (values, filter) = bound?;
-        let expr = functions::aggregate::bind(
-            name,
-            values,
-            distinct,
-            filter,
-            self.session,
-            self.schema,
-            at,
-        )?;
-        self.bound(expr, at)
-    }
-
-    fn aggregate_parts(
-        &mut self,
-        args: &[ast::FunctionArg],
-        filter: Option<&ast::Expr>,
-        at: Position,
-    ) -> Result<(Vec<Bound>, Option<Expr>)> {
-        let mut values = Vec::new();
-        for arg in args {
-            match arg {
-                // COUNT(*): no argument.
-                ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Wildcard) if args.len() == 1 => {}
-                _ => values.push(self.bind(argument(arg, at)?)?),
-            }
-        }
-        let filter = filter.map(|f| self.condition(f, "FILTER")).transpose()?;
-        Ok((values, filter))
-    }
 }
 
 /// Casts values to their common type.
@@ -760,110 +505,6 @@ fn cannot_cast(value: &Bound, from: &str, to: &SqlType, at: Position) -> SqlErro
 /// A place in the text, from the parts of an expression.
 pub(crate) fn position(expr: &ast::Expr) -> Position {
     expr.span().into()
-}
-
-fn argument(arg: &ast::FunctionArg, at: Position) -> Result<&ast::Expr> {
-    match arg {
-        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => Ok(expr),
-        ast::FunctionArg::Unnamed(_) => Err(SqlError::at(at, "* is allowed in COUNT(*) only")),
-        _ => Err(SqlError::at(at, "named arguments are not supported here")
-            .hint("write the arguments in order")),
-    }
-}
-
-/// Functions that are called without parentheses.
-fn bare_function(ident: &ast::Ident) -> Option<&'static str> {
-    if ident.quote_style.is_some() {
-        return None;
-    }
-    const BARE: [&str; 6] = [
-        "CURRENT_TIMESTAMP",
-        "LOCALTIMESTAMP",
-        "CURRENT_DATE",
-        "CURRENT_TIME",
-        "LOCALTIME",
-        "PI",
-    ];
-    let name = ident.value.to_ascii_uppercase();
-    BARE.into_iter().find(|b| *b != "PI" && *b == name)
-}
-
-pub(crate) fn literal(value: ScalarValue, declared: Option<&SqlType>) -> Bound {
-    let mut field = arrow::datatypes::Field::new("literal", value.data_type(), value.is_null());
-    let mut metadata = None;
-    if let Some(declared) = declared
-        && declared.name != crate::types::type_name(&declared.data_type)
-    {
-        let map = HashMap::from([(TYPE_METADATA.to_owned(), declared.name.clone())]);
-        metadata = Some(FieldMetadata::from(map.clone()));
-        field = field.with_metadata(map);
-    }
-    Bound {
-        expr: Expr::Literal(value, metadata),
-        field: std::sync::Arc::new(field),
-    }
-}
-
-/// INT, BIGINT or DECIMAL by size; DOUBLE with an exponent.
-fn number(text: &str, at: Position) -> Result<Bound> {
-    if text.contains(['e', 'E']) {
-        let value: f64 = text
-            .parse()
-            .map_err(|_| SqlError::at(at, format!("{text} is no number")))?;
-        return Ok(literal(ScalarValue::Float64(Some(value)), None));
-    }
-    if !text.contains('.') {
-        if let Ok(value) = text.parse::<i32>() {
-            return Ok(literal(ScalarValue::Int32(Some(value)), None));
-        }
-        if let Ok(value) = text.parse::<i64>() {
-            return Ok(literal(ScalarValue::Int64(Some(value)), None));
-        }
-    }
-    let digits = text.trim_start_matches(['-', '0']);
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let scale = fraction.len();
-    let precision = (whole.len() + scale).max(1);
-    if precision > 38 {
-        return Err(SqlError::at(at, "a number has at most 38 digits"));
-    }
-    let (precision, scale) = (precision as u8, scale as i8);
-    match functions::number::parse_decimal(text, precision, scale) {
-        Ok(Some(value)) => Ok(literal(
-            ScalarValue::Decimal128(Some(value), precision, scale),
-            None,
-        )),
-        _ => Err(SqlError::at(at, format!("{text} is no number"))),
-    }
-}
-
-fn parse_interval(text: &str, field: &DateTimeField) -> Option<IntervalMonthDayNano> {
-    let whole = || text.parse::<i32>().ok();
-    let nanos = |a_unit: i64| -> Option<IntervalMonthDayNano> {
-        let (sign, digits) = match text.strip_prefix('-') {
-            Some(digits) => (-1, digits),
-            None => (1, text),
-        };
-        let nanos = functions::number::parse_decimal(digits, 18, 9).ok()??;
-        // `nanos` is the number times 10^9.
-        let value = nanos.checked_mul(i128::from(a_unit))?;
-        let value = i64::try_from(value).ok()?.checked_mul(sign)?;
-        Some(IntervalMonthDayNano::new(0, 0, value))
-    };
-    match field {
-        DateTimeField::Year | DateTimeField::Years => {
-            Some(IntervalMonthDayNano::new(whole()?.checked_mul(12)?, 0, 0))
-        }
-        DateTimeField::Month | DateTimeField::Months => {
-            Some(IntervalMonthDayNano::new(whole()?, 0, 0))
-        }
-        DateTimeField::Week(None) | DateTimeField::Weeks => nanos(7 * 86_400),
-        DateTimeField::Day | DateTimeField::Days => nanos(86_400),
-        DateTimeField::Hour | DateTimeField::Hours => nanos(3_600),
-        DateTimeField::Minute | DateTimeField::Minutes => nanos(60),
-        DateTimeField::Second | DateTimeField::Seconds => nanos(1),
-        _ => None,
-    }
 }
 
 fn unsupported(expr: &ast::Expr, at: Position) -> SqlError {

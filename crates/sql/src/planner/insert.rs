@@ -1,14 +1,15 @@
 //! Jobs: a query, and the table it writes.
 
 use super::coerce::implicit;
+use super::connector::materialized_connector;
+use super::event_time::event_time;
 use super::expr::position;
 use super::query::{Mode, QueryPlanner, Result, columns_of, project};
 use super::relation::no_table;
 use super::stream::Lowering;
-use super::table::{materialized_connector, materialized_field, persisted};
+use super::table::{materialized_field, persisted};
 use super::value::Bound;
-use super::window::window_of;
-use crate::catalog::{Catalog, ColumnKind, TableDef, TableKind, WatermarkDef};
+use crate::catalog::{Catalog, ColumnKind, TableDef, TableKind};
 use crate::error::{Position, SqlError};
 use crate::functions::call::null;
 use crate::functions::cast::{OnError, cast};
@@ -18,7 +19,7 @@ use crate::session::Session;
 use crate::statement::{CreateMaterializedTable, Insert, Query};
 use crate::types::{SqlType, field_type_name};
 use arrow::array::{Array, ArrayRef};
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::datatypes::{Field, Schema};
 use datafusion::common::exec_err;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use sqlparser::ast;
@@ -71,10 +72,7 @@ pub(super) fn plan_materialized(
         statement: create.text.clone(),
         kind: TableKind::MaterializedTable,
         primary_key: Vec::new(),
-        watermark: event_time(&plan).map(|column| WatermarkDef {
-            column,
-            expression: format!("`{}`", schema.field(column).name().replace('`', "``")),
-        }),
+        watermark: event_time(&plan, &planner.tables),
         connector: materialized_connector(&create.options, &create.name, &schema, &kinds)?,
         columns: kinds,
         schema,
@@ -86,18 +84,6 @@ pub(super) fn plan_materialized(
         root,
         sink,
     })
-}
-
-/// The output column that carries event time, if it has the precision.
-fn event_time(plan: &LogicalPlan) -> Option<usize> {
-    let columns = plan.schema().fields();
-    let by_name = columns.iter().position(|f| f.name() == "window_time");
-    let index = by_name.or_else(|| window_of(plan).and_then(|w| w.time))?;
-    let is_time = matches!(
-        columns.get(index)?.data_type(),
-        DataType::Timestamp(TimeUnit::Millisecond, _)
-    );
-    is_time.then_some(index)
 }
 
 fn lower(

@@ -16,10 +16,14 @@
 //! `bounded` leaves it to DataFusion.
 
 pub mod bounded;
+mod call;
 pub(crate) mod coerce;
+mod connector;
+mod event_time;
 mod explain;
 pub(crate) mod expr;
 mod insert;
+mod literal;
 pub(crate) mod operators;
 mod query;
 mod relation;
@@ -87,9 +91,9 @@ pub fn plan_job(
 
 /// The job of a `CREATE MATERIALIZED TABLE`; its sink is the table itself.
 ///
-/// The table has the query's columns. Its event time is a column that is the
-/// query's `window_time`, or the source's watermarked column passed through a
-/// window; the watermark is then the column itself.
+/// The table has the query's columns. Its event time is the `window_time` of
+/// the query's window aggregate, or the source's event-time column where the
+/// query passes it on under its name.
 pub fn plan_materialized(
     create: &CreateMaterializedTable,
     catalog: &dyn Catalog,

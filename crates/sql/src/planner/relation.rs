@@ -4,7 +4,7 @@ use super::expr::{Binder, position};
 use super::query::{Mode, QueryPlanner, Result, alias, columns_of, filter, project};
 use super::scope::internal;
 use super::value::{Family, family};
-use crate::catalog::TableDef;
+use crate::catalog::{TableDef, TableKind};
 use crate::error::{Position, SqlError};
 use crate::functions::window;
 use crate::parser::dialect::TABLE_PREFIX;
@@ -273,6 +273,14 @@ impl QueryPlanner<'_> {
                     .hint(format!(
                         "write DESCRIPTOR({column}), which has the watermark"
                     )));
+                }
+                None if table.kind == TableKind::MaterializedTable => {
+                    return Err(SqlError::at(
+                        ident.span,
+                        format!("table '{}' has no event time", table.name),
+                    )
+                    .detail("A window closes when the watermark passes its end")
+                    .hint("select window_time, or its source's event-time column, in its query"));
                 }
                 None => {
                     return Err(SqlError::at(

@@ -3,7 +3,7 @@
 use super::query::Result;
 use super::scope::internal;
 use super::source::source_node;
-use super::window::{index_of, plain, window_of};
+use super::window::{adds_window_only, index_of, plain, window_of};
 use crate::catalog::TableDef;
 use crate::error::{Position, SqlError};
 use crate::plan::{FilterNode, PlanNode, ProjectNode, WindowAggregateExpr, WindowAggregateNode};
@@ -15,6 +15,7 @@ use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 use datafusion::physical_expr::aggregate::AggregateExprBuilder;
 use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Lowers plans of one query.
@@ -119,8 +120,20 @@ impl Lowering<'_> {
             fields.push(built.function.field().as_ref().clone());
             aggregates.push(built);
         }
+        let mut reads = HashSet::new();
+        for expr in aggregate.aggr_expr.iter().chain(&aggregate.group_expr) {
+            let expr = plain(expr);
+            let is_window = matches!(expr, Expr::Column(c) if [window.start, window.end, window.row_time].contains(&index_of(schema, c)));
+            if !is_window {
+                reads.extend(
+                    expr.column_refs()
+                        .into_iter()
+                        .filter_map(|c| index_of(schema, c)),
+                );
+            }
+        }
         let node = WindowAggregateNode {
-            input: self.plan(input)?,
+            input: self.window_input(input, &reads, time_column)?,
             time_column,
             window: window.spec,
             keys,
@@ -128,6 +141,41 @@ impl Lowering<'_> {
             schema: Arc::new(Schema::new(fields)),
         };
         Ok(reordered(node, &places, aggregate.schema.inner().clone()))
+    }
+
+    /// The aggregate's input. The columns that TUMBLE added stand last: where
+    /// only the aggregate itself reads them, they are not computed at all,
+    /// because it finds the window by itself.
+    fn window_input(
+        &self,
+        plan: &LogicalPlan,
+        reads: &HashSet<usize>,
+        time_column: usize,
+    ) -> Result<PlanNode> {
+        match plan {
+            LogicalPlan::SubqueryAlias(alias) => {
+                self.window_input(&alias.input, reads, time_column)
+            }
+            LogicalPlan::Filter(filter) => {
+                let schema = filter.input.schema();
+                let mut reads = reads.clone();
+                let columns = filter.predicate.column_refs();
+                reads.extend(columns.into_iter().filter_map(|c| index_of(schema, c)));
+                Ok(PlanNode::Filter(Box::new(FilterNode {
+                    input: self.window_input(&filter.input, &reads, time_column)?,
+                    predicate: physical(&filter.predicate, schema, self.at)?,
+                })))
+            }
+            LogicalPlan::Projection(projection) => {
+                let width = projection.input.schema().fields().len();
+                let unread = reads.iter().all(|i| *i < width) && time_column < width;
+                if unread && adds_window_only(projection) {
+                    return self.plan(&projection.input);
+                }
+                self.plan(plan)
+            }
+            _ => self.plan(plan),
+        }
     }
 
     fn aggregate_expr(

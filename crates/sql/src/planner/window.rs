@@ -55,6 +55,20 @@ fn added(projection: &Projection) -> Option<Window> {
     window
 }
 
+/// Whether a projection is its input, column by column, and then what TUMBLE
+/// adds.
+pub(super) fn adds_window_only(projection: &Projection) -> bool {
+    let schema = projection.input.schema();
+    let (same, more) = projection
+        .expr
+        .split_at(schema.fields().len().min(projection.expr.len()));
+    let is_same = |(index, expr): (usize, &Expr)| match expr {
+        Expr::Column(column) => index_of(schema, column) == Some(index),
+        _ => false,
+    };
+    same.iter().enumerate().all(is_same) && more.iter().all(|e| window::parts(plain(e)).is_some())
+}
+
 /// The columns that a projection passes on.
 fn passed(projection: &Projection, below: Window) -> Option<Window> {
     let schema = projection.input.schema();

@@ -146,3 +146,25 @@ fn columns_of_an_insert_are_cast_and_missing_ones_are_null() {
         plan.explain()
     );
 }
+
+#[test]
+fn the_columns_of_a_window_are_not_computed_for_its_aggregate() {
+    let plan = job(
+        "INSERT INTO revenue SELECT window_start, window_end, region, COUNT(*), SUM(amount) \
+         FROM TABLE(TUMBLE(TABLE orders, DESCRIPTOR(ts), INTERVAL '5' SECOND)) AS w \
+         WHERE w.state = 'paid' GROUP BY window_start, window_end, region",
+    )
+    .unwrap();
+    assert!(!plan.explain().contains("$WINDOW"), "{}", plan.explain());
+    let plan = job(
+        "INSERT INTO revenue SELECT window_start, window_end, MAX(region), COUNT(*), SUM(amount) \
+         FROM TABLE(TUMBLE(TABLE orders, DESCRIPTOR(ts), INTERVAL '5' SECOND)) \
+         WHERE window_start > TIMESTAMP '2026-01-01 00:00:00' GROUP BY window_start, window_end",
+    )
+    .unwrap();
+    assert!(
+        plan.explain().contains("$WINDOW_START"),
+        "{}",
+        plan.explain()
+    );
+}

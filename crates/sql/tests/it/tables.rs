@@ -197,3 +197,27 @@ fn statements_are_split_with_places_in_the_whole_text() {
     );
     assert!(parse("  -- nothing\n ; ").unwrap().is_empty());
 }
+
+#[test]
+fn a_materialized_filter_keeps_the_event_time_of_its_source() {
+    let mut tables = tables();
+    tables
+        .create(
+            "CREATE MATERIALIZED TABLE paid AS SELECT id, ts, amount FROM orders WHERE state = 'paid';
+             CREATE MATERIALIZED TABLE renamed AS SELECT id, ts AS at FROM orders;
+             CREATE MATERIALIZED TABLE windows AS SELECT id, window_time FROM
+               TABLE(TUMBLE(TABLE orders, DESCRIPTOR(ts), INTERVAL '5' SECOND));
+             CREATE MATERIALIZED TABLE chained AS SELECT window_end, COUNT(*) AS n FROM
+               TABLE(TUMBLE(TABLE paid, DESCRIPTOR(ts), INTERVAL '5' SECOND)) GROUP BY window_start, window_end",
+        )
+        .unwrap();
+    let watermark = |name: &str| tables.table(name).unwrap().watermark.clone();
+    assert_eq!(
+        watermark("paid").unwrap().expression,
+        "ts - INTERVAL '5' SECOND"
+    );
+    assert_eq!(watermark("renamed"), None);
+    // Rows of a window that is not aggregated are as disordered as before.
+    assert_eq!(watermark("windows"), None);
+    assert_eq!(watermark("chained"), None);
+}
