@@ -5,7 +5,7 @@ use crate::error::OpenError;
 use millstream_core::env::Fs;
 use millstream_core::ids::{Offset, TopicPartition};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +16,8 @@ pub(crate) struct OffsetCheckpoint {
     fs: Arc<dyn Fs>,
     path: PathBuf,
     offsets: Mutex<BTreeMap<TopicPartition, Offset>>,
+    /// Forgotten, but still in the file.
+    stale: Mutex<BTreeSet<TopicPartition>>,
     /// Writers take turns, so that an older content never replaces a newer.
     writing: Mutex<()>,
 }
@@ -42,6 +44,7 @@ impl OffsetCheckpoint {
             fs,
             path,
             offsets: Mutex::new(offsets),
+            stale: Mutex::default(),
             writing: Mutex::new(()),
         })
     }
@@ -56,6 +59,8 @@ impl OffsetCheckpoint {
         entries: impl IntoIterator<Item = (TopicPartition, Offset)>,
     ) -> io::Result<()> {
         let _turn = self.writing.lock();
+        // What is forgotten from here on may still be written.
+        let forgotten = self.stale.lock().clone();
         let content = {
             let mut offsets = self.offsets.lock();
             offsets.extend(entries);
@@ -65,12 +70,22 @@ impl OffsetCheckpoint {
                     .map(|(tp, offset)| format!("{} {} {offset}", tp.topic, tp.partition)),
             )
         };
-        self.fs.replace(&self.path, content.as_bytes())
+        self.fs.replace(&self.path, content.as_bytes())?;
+        self.stale.lock().retain(|tp| !forgotten.contains(tp));
+        Ok(())
     }
 
-    /// Forgets a partition and makes the file durable.
+    /// Forgets a partition; the file follows when it is next written.
+    pub(crate) fn forget(&self, topic_partition: &TopicPartition) {
+        if self.offsets.lock().remove(topic_partition).is_some() {
+            self.stale.lock().insert(topic_partition.clone());
+        }
+    }
+
+    /// Makes sure that the file does not have a partition.
     pub(crate) fn remove(&self, topic_partition: &TopicPartition) -> io::Result<()> {
-        if self.offsets.lock().remove(topic_partition).is_none() {
+        self.forget(topic_partition);
+        if !self.stale.lock().contains(topic_partition) {
             return Ok(());
         }
         self.store([])

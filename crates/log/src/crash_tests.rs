@@ -9,22 +9,22 @@
 //! | `Segment::sync_log` of the active segment, in a flush | [`acknowledged_records_survive_power_loss`] |
 //! | ... of closed segments, in a flush | [`acknowledged_records_survive_power_loss_across_a_roll`] |
 //! | `sync_dir` of the partition, in a flush after a roll | [`a_rolled_segment_keeps_its_name`] |
-//! | `sync_dir` of the partition at creation | [`a_created_partition_survives_power_loss`] |
 //! | `sync_dir` of the data folder at creation | [`a_created_partition_survives_power_loss`] |
 //! | `sync_dir` above a created data folder | [`a_created_partition_survives_power_loss`] |
 //! | `IndexFile::sync` of offset and time index, in a checkpoint | [`indexes_below_the_recovery_point_survive_power_loss`] |
 //! | ... of the transaction index | [`aborted_transactions_below_the_recovery_point_survive_power_loss`] |
 //! | replacing `leader-epoch-checkpoint` | [`leader_epochs_below_the_recovery_point_survive_power_loss`] |
-//! | replacing a producer snapshot | [`producers_below_the_recovery_point_survive_power_loss`] |
+//! | replacing a producer snapshot, in a checkpoint | [`producers_of_deleted_segments_survive_power_loss`] |
+//! | ... before the segments that it stands for are deleted | [`producers_outlive_the_segments_below_the_log_start`] |
+//! | ... before a truncation leaves nothing | `model_tests::the_log_keeps_its_promises` |
 //! | replacing `recovery-point-offset-checkpoint` | [`a_checkpoint_survives_power_loss`] |
+//! | replacing either checkpoint without an older topic of the same name | [`a_deleted_partition_stays_deleted`] |
 //! | replacing `log-start-offset-checkpoint` | [`deleted_records_stay_deleted_after_power_loss`] |
-//! | `sync_dir` between renaming and removing segments | [`retention_never_leaves_a_segment_without_its_log`] |
+//! | `sync_dir` between renaming and removing segments, in retention and truncation | [`retention_never_leaves_a_segment_without_its_log`] |
 //! | replacing the recovery point before a truncation | [`what_is_appended_after_a_truncation_is_verified`] |
-//! | `sync_dir` after a truncation removed segments | [`a_truncation_survives_power_loss`] |
 //! | `sync_log` after a truncation | [`a_truncation_survives_power_loss`] |
 //! | `sync_log` after a recovery | [`what_a_recovery_shows_survives_power_loss`] |
-//! | `sync_dir` after a recovery | [`what_a_recovery_shows_survives_power_loss`] |
-//! | `sync_dir` after a recovery removed segments | [`segments_cut_by_a_recovery_stay_gone`] |
+//! | `sync_dir` after a recovery | [`what_a_recovery_shows_survives_power_loss`], [`segments_cut_by_a_recovery_stay_gone`] |
 //! | copy of what a recovery cuts | [`what_power_loss_tore_is_cut_and_kept_aside`] |
 //! | `sync_dir` after taking the clean-shutdown mark | [`a_clean_shutdown_mark_is_taken_once`] |
 //! | replacing the clean-shutdown mark, `.boot-id`, `meta.properties`, `partition.metadata` | [`small_files_survive_power_loss`] |
@@ -248,6 +248,52 @@ fn producers_below_the_recovery_point_survive_power_loss() {
 }
 
 #[test]
+fn producers_of_deleted_segments_survive_power_loss() {
+    let mut disk = Disk::new(small_segments());
+    let (manager, log) = disk.open();
+    append(&log, batch_of(idempotent(1, 0), NOW_MS, &[b"x"]));
+    append_all(&log, 1..60);
+    manager.checkpoint_logs(1);
+    log.delete_records_before(Offset(55)).unwrap();
+    assert!(
+        !disk
+            .names()
+            .iter()
+            .any(|name| name == "00000000000000000000.log")
+    );
+    let before = log.producers();
+    assert_eq!(before.len(), 1);
+    disk.lose_power(Keep::Nothing);
+    let (_manager, log) = disk.reopen();
+    assert_eq!(log.producers(), before);
+}
+
+#[test]
+fn epochs_that_were_truncated_do_not_come_back() {
+    let mut disk = Disk::new(LogConfig::default());
+    let (manager, log) = disk.open();
+    append_all(&log, 0..20);
+    let at = |log: &PartitionLog, epoch| {
+        log.append_as_leader(batch(10), AppendOrigin::Client, LeaderEpoch(epoch))
+            .unwrap();
+        log.flush().unwrap();
+    };
+    at(&log, 3);
+    manager.checkpoint_logs(1);
+    log.truncate_to(Offset(15)).unwrap();
+    for _ in 0..3 {
+        at(&log, 2);
+    }
+    disk.lose_power(Keep::Nothing);
+    let (_manager, log) = disk.reopen();
+    assert_eq!(log.latest_epoch(), Some(LeaderEpoch(2)));
+    assert_eq!(
+        log.end_offset_for_epoch(LeaderEpoch(0)),
+        Some((LeaderEpoch(0), Offset(15)))
+    );
+}
+
+#[test]
 fn a_checkpoint_survives_power_loss() {
     let mut disk = Disk::new(small_segments());
     let (manager, log) = disk.open();
@@ -437,6 +483,19 @@ fn what_a_recovery_shows_survives_power_loss() {
     disk.lose_power(Keep::Nothing);
     let (_manager, log) = disk.reopen();
     assert_eq!(committed(&log), expected(0..40));
+}
+
+#[test]
+fn a_segment_whose_creator_was_killed_keeps_its_name() {
+    let mut disk = Disk::new(LogConfig::default());
+    let (_manager, _log) = disk.open();
+    disk.kill();
+    let (manager, log) = disk.reopen();
+    append_all(&log, 0..3);
+    drop(manager);
+    disk.lose_power(Keep::Nothing);
+    let (_manager, log) = disk.reopen();
+    assert_eq!(committed(&log), expected(0..3));
 }
 
 #[test]
@@ -689,6 +748,10 @@ fn a_deleted_partition_stays_deleted() {
             .create(&orders(), topic_id(), LogConfig::default())
             .unwrap();
         assert_eq!(log.log_end_offset(), Offset(0));
+        append_all(&log, 0..3);
+        disk.lose_power(Keep::Nothing);
+        let (_manager, log) = disk.reopen();
+        assert_eq!(committed(&log), expected(0..3), "{keep:?}");
     }
 }
 

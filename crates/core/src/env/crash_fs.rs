@@ -31,7 +31,8 @@ use std::sync::Arc;
 pub enum Keep {
     /// Nothing: the harshest power loss.
     Nothing,
-    /// Everything: the process was killed, the machine lives on.
+    /// Everything, still unsynced: the process was killed, the machine and
+    /// its page cache live on.
     Everything,
     /// A part of it, chosen by this seed.
     Random(u64),
@@ -174,6 +175,11 @@ impl CrashFs {
     #[must_use]
     pub fn crash(&self, keep: Keep) -> Self {
         let state = self.shared.lock();
+        if keep == Keep::Everything {
+            return Self {
+                shared: Arc::new(Mutex::new(state.after_a_kill())),
+            };
+        }
         let mut chance = Chance::new(keep);
         let mut names = state.durable_names.clone();
         for change in &state.pending_names {
@@ -397,6 +403,17 @@ fn drop_orphans(names: &mut Names) {
 }
 
 impl State {
+    fn after_a_kill(&self) -> Self {
+        Self {
+            files: self.files.clone(),
+            names: self.names.clone(),
+            durable_names: self.durable_names.clone(),
+            pending_names: self.pending_names.clone(),
+            next_id: self.next_id,
+            ..Self::default()
+        }
+    }
+
     fn node(&self, path: &Path) -> io::Result<Node> {
         self.names.get(path).copied().ok_or_else(|| {
             io::Error::new(

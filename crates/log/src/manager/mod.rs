@@ -255,7 +255,8 @@ impl LogManager {
     ) -> Result<Arc<PartitionLog>, OpenError> {
         let fs = self.shared.fs.as_ref();
         let path = self.data_dir.join(topic_partition.to_string());
-        // Left by an older topic of this name, if a crash came between.
+        // The files may still have an older topic of this name, and the new one
+        // must not begin with its offsets.
         let forget = |checkpoint: &OffsetCheckpoint| checkpoint.remove(topic_partition);
         forget(&self.shared.recovery_points).map_err(folder::io("update", &self.data_dir))?;
         forget(&self.shared.log_starts).map_err(folder::io("update", &self.data_dir))?;
@@ -272,7 +273,8 @@ impl LogManager {
                 stop: Stop::Killed,
             },
         )?;
-        fs.sync_dir(&path).map_err(folder::io("sync", &path))?;
+        // The segment's name becomes durable with the first flush; without it
+        // the next open begins anew, with nothing promised.
         fs.sync_dir(&self.data_dir)
             .map_err(folder::io("sync", &self.data_dir))?;
         self.logs
@@ -303,15 +305,8 @@ impl LogManager {
                 source,
             }
         };
-        // Or a new topic of this name would begin with the old one's.
-        self.shared
-            .recovery_points
-            .remove(topic_partition)
-            .map_err(io("forget"))?;
-        self.shared
-            .log_starts
-            .remove(topic_partition)
-            .map_err(io("forget"))?;
+        self.shared.recovery_points.forget(topic_partition);
+        self.shared.log_starts.forget(topic_partition);
         let id = uuid::Uuid::new_v4().simple();
         let doomed = self
             .data_dir

@@ -85,10 +85,8 @@ impl PartitionLog {
         if let Some(failure) = &writer.failure {
             return Err(failure.clone());
         }
-        if writer.durable_offset == writer.log_end_offset
-            && writer.sealed_unsynced.is_empty()
-            && writer.names_synced == writer.names_changed
-        {
+        if writer.durable_offset == writer.log_end_offset && writer.sealed_unsynced.is_empty() {
+            // A new name alone can wait for what is promised under it.
             let end = writer.durable_offset;
             self.commit(writer, end);
             return Ok(None);

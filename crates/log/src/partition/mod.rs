@@ -187,7 +187,9 @@ impl PartitionLog {
     pub fn update_config(&self, config: LogConfig) {
         *self.config.write() = Arc::new(config.bounded());
         // What the old policy left uncommitted must not wait for an append.
-        self.request_flush();
+        if self.high_watermark() < self.log_end_offset() {
+            self.request_flush();
+        }
     }
 
     fn active(&self) -> Arc<Segment> {

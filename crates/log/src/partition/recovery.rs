@@ -83,7 +83,6 @@ pub(crate) fn open(
         checkpointed_start.unwrap_or_default(),
         recovery_point.unwrap_or_default(),
     )?;
-    let mut names_unsynced = false;
     if segments.is_empty() {
         let start = checkpointed_start.unwrap_or_default();
         let created = Segment::create(fs, &folder, start.0).map_err(|source| OpenError::Io {
@@ -92,7 +91,6 @@ pub(crate) fn open(
             source,
         })?;
         segments.push(Arc::new(created));
-        names_unsynced = true;
     }
     let first = segments.first().map_or(0, |s| s.base_offset());
     let log_start = checkpointed_start.unwrap_or_default().max(Offset(first));
@@ -114,7 +112,9 @@ pub(crate) fn open(
             expected: log_start,
         });
     }
-    epochs.truncate_from_end(end);
+    // Later ones are found again in the batches; the file may still have
+    // those of batches that were truncated.
+    epochs.truncate_from_end(scanned.recovery_point.min(end));
     let Replayed {
         mut producers,
         snapshots,
@@ -147,7 +147,9 @@ pub(crate) fn open(
         sealed_unsynced: Vec::new(),
         sealed_unindexed: scanned.unindexed,
         snapshots,
-        names_changed: u64::from(names_unsynced),
+        // Whoever created the newest segment may have died before it synced
+        // the name; the first flush does it.
+        names_changed: 1,
         names_synced: 0,
         truncations: 0,
         failure: None,

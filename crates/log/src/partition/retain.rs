@@ -6,7 +6,6 @@
 //! above the log start, and a later open removes what is below it.
 
 use super::{PartitionLog, Writer, recovery};
-use crate::epochs::LeaderEpochs;
 use crate::error::LogError;
 use crate::names;
 use crate::producers;
@@ -273,12 +272,9 @@ impl PartitionLog {
             .map_err(self.io("create a segment in"))?;
         // In one step, so that readers never find a log without segments.
         let doomed = std::mem::replace(&mut *self.segments.write(), vec![Arc::new(created)]);
+        writer.names_changed += 1;
         writer.sealed_unsynced.clear();
         writer.sealed_unindexed.clear();
-        self.shared
-            .fs
-            .sync_dir(&self.folder)
-            .map_err(self.io("sync"))?;
         remove_segments(self, &doomed).map_err(self.io("delete a segment in"))
     }
 
@@ -294,10 +290,6 @@ impl PartitionLog {
             }
         }
         writer.epochs.truncate_from_end(end);
-        if let Some(content) = writer.epochs.take_dirty() {
-            LeaderEpochs::store(fs, &self.folder, &content)
-                .map_err(self.io("write the epochs of"))?;
-        }
         writer.log_end_offset = end;
         writer.durable_offset = writer.durable_offset.min(end);
         self.replay_to(writer, end)?;

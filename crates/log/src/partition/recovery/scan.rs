@@ -74,7 +74,7 @@ pub(super) fn find_end(
             segment.sync_log().map_err(io)?;
         }
     }
-    if names_changed || scanned.len() > 1 {
+    if names_changed || bytes > 0 {
         fs.sync_dir(folder).map_err(io)?;
     }
     let end = end_of(segments, first, recovery_point).map_err(|e| read_error(folder, e))?;
@@ -303,9 +303,6 @@ fn cut(
     let doomed = segments.split_off(keep.min(segments.len()));
     for segment in &doomed {
         segment.mark_deleted().map_err(io)?;
-    }
-    if !doomed.is_empty() {
-        fs.sync_dir(folder).map_err(io)?;
     }
     for segment in &doomed {
         segment.unlink().map_err(io)?;
