@@ -121,7 +121,7 @@ impl Demo {
         let _ = writeln!(
             std::io::stdout(),
             "
-  {bold}Millstream{plain} demo {dim}· up in {:.1} s{plain}
+  {bold}Millstream{plain} demo {dim}· up in {} ms{plain}
 
   Dashboard    {water}{http}/dashboards/retail{plain}
   Big screen   {water}{http}/screen/retail{plain}
@@ -136,7 +136,7 @@ impl Demo {
 
   {dim}Data is in {}; `{binary} demo --clean` removes it. Ctrl-C stops.{plain}
 ",
-            began.elapsed().as_secs_f64(),
+            began.elapsed().as_millis(),
             self.data_dir.display(),
         );
     }
