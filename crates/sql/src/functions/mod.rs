@@ -1,9 +1,9 @@
-//! The functions that SQL may call: [`FUNCTIONS`] is the whole list. A new
+//! The functions that SQL may call: `FUNCTIONS` is the whole list. A new
 //! one is a line there and a function in the file of its family.
 //!
 //! Each `bind` checks and converts the arguments and gives the expression;
 //! what DataFusion computes as Flink does is left to it, the rest is
-//! [`native::Native`].
+//! `native::Native`.
 
 pub(crate) mod aggregate;
 pub(crate) mod call;

@@ -1,7 +1,7 @@
 //! Text to statements.
 //!
 //! Statements, types and clauses that are Flink's own are parsed here;
-//! expressions and queries are `sqlparser`'s with [`dialect::FlinkDialect`].
+//! expressions and queries are `sqlparser`'s with `dialect::FlinkDialect`.
 //! Whatever is left over after a statement is an error, never dropped; what
 //! queries may contain is checked where they are planned.
 

@@ -4,14 +4,15 @@
 use crate::catalog::TableDef;
 use crate::types::field_type_name;
 use datafusion::catalog::TableProvider;
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{TableReference, plan_err};
 use datafusion::datasource::provider_as_source;
 use datafusion::error::Result;
-use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::logical_expr::{LogicalPlan, TableScan};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
 use datafusion::optimizer::OptimizerRule;
 use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
 use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
@@ -84,7 +85,25 @@ impl BoundedPlan {
             )?;
             Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
         })?;
+        let bound = bound.data.transform_up_with_subqueries(|plan| {
+            plan.map_expressions(|expr| expr.transform_up(|e| Ok(without_metadata(e))))?
+                .map_data(LogicalPlan::recompute_schema)
+        })?;
         Ok(bound.data)
+    }
+}
+
+/// Declared types travel as metadata of aliases and literals while a query is
+/// planned. DataFusion's physical expressions drop them, and it then refuses
+/// to run what it planned with them.
+fn without_metadata(expr: Expr) -> Transformed<Expr> {
+    match expr {
+        Expr::Alias(mut alias) if alias.metadata.is_some() => {
+            alias.metadata = None;
+            Transformed::yes(Expr::Alias(alias))
+        }
+        Expr::Literal(value, Some(_)) => Transformed::yes(Expr::Literal(value, None)),
+        other => Transformed::no(other),
     }
 }
 
@@ -107,8 +126,8 @@ fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
 
 /// A context that executes bound plans:
 /// `context.execute_logical_plan(plan).await?.execute_stream().await`. It has
-/// our optimiser rules, one partition a core at most two, and its operators
-/// hold at most `memory_bytes_max`; nothing spills to disk.
+/// our optimiser rules, runs two partitions at a time, and its operators hold
+/// at most `memory_bytes_max`; nothing spills to disk.
 pub fn session_context(memory_bytes_max: usize) -> Result<SessionContext> {
     let mut config = SessionConfig::new()
         .with_target_partitions(2)
@@ -118,7 +137,10 @@ pub fn session_context(memory_bytes_max: usize) -> Result<SessionContext> {
     options.sql_parser.default_null_ordering = "nulls_min".to_owned();
     options.optimizer.skip_failed_rules = false;
     let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(FairSpillPool::new(memory_bytes_max)))
+        .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory_bytes_max)))
+        .with_disk_manager_builder(
+            DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
+        )
         .build_arc()?;
     let state = SessionStateBuilder::new()
         .with_config(config)

@@ -63,7 +63,7 @@ pub fn tables() -> Tables {
             ) WITH ('connector' = 'kafka', 'topic' = 'shop.orders', 'format' = 'json');
             CREATE TABLE payments (
                 order_id BIGINT,
-                method STRING,
+                method VARCHAR(10),
                 paid_at TIMESTAMP_LTZ(3)
             ) WITH ('connector' = 'kafka', 'format' = 'json');
             CREATE TABLE revenue (
@@ -149,6 +149,10 @@ pub fn run(sql: &str) -> Result<Answer, String> {
 }
 
 pub fn run_in(sql: &str, session: &Session) -> Result<Answer, String> {
+    run_with(sql, session, 64 * 1024 * 1024)
+}
+
+pub fn run_with(sql: &str, session: &Session, memory_bytes_max: usize) -> Result<Answer, String> {
     let plan = select(sql, session).map_err(|e| e.to_string())?;
     let bound = plan.bind(&data()).map_err(|e| e.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -156,7 +160,7 @@ pub fn run_in(sql: &str, session: &Session) -> Result<Answer, String> {
         .unwrap();
     let batches = runtime
         .block_on(async {
-            let context = session_context(64 * 1024 * 1024)?;
+            let context = session_context(memory_bytes_max)?;
             context.execute_logical_plan(bound).await?.collect().await
         })
         .map_err(|e| e.strip_backtrace())?;

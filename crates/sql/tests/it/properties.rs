@@ -2,6 +2,7 @@
 
 use crate::harness::plan;
 use millstream_sql::parser::parse;
+use millstream_sql::statement::StatementKind;
 use proptest::prelude::*;
 
 /// Words that make up statements, to get past the first token.
@@ -111,6 +112,53 @@ const WORDS: &[&str] = &[
     "SET",
 ];
 
+/// Statements to disturb.
+const WHOLE: &[&str] = &[
+    "SELECT id , region , quantity * 2 AS twice FROM orders WHERE quantity > 1 AND amount < 2.5 ORDER BY id DESC LIMIT 2",
+    "SELECT region , COUNT ( * ) AS n , SUM ( quantity ) FILTER ( WHERE state = 'paid' ) FROM orders GROUP BY region HAVING COUNT ( * ) > 1",
+    "SELECT window_start , AVG ( amount ) FROM TABLE ( TUMBLE ( TABLE orders , DESCRIPTOR ( ts ) , INTERVAL '5' SECOND ) ) GROUP BY window_start , window_end",
+    "SELECT o . id , p . method FROM orders AS o LEFT JOIN payments p ON o . id = p . order_id WHERE o . id IN ( SELECT order_id FROM payments )",
+    "SELECT CASE WHEN price > 1 THEN UPPER ( region ) ELSE CAST ( id AS STRING ) END , EXTRACT ( YEAR FROM ts ) , price BETWEEN 1 AND 2 FROM orders",
+    "SELECT ROUND ( price , 1 ) , amount / quantity , amount * amount , MOD ( id , 3 ) , ts - INTERVAL '1' DAY , DATE_FORMAT ( ts , 'yyyy' ) FROM orders",
+    "SELECT SUBSTRING ( region FROM 2 FOR 3 ) , TRIM ( BOTH 'n' FROM region ) , region LIKE 'n%' , region || product , REGEXP_EXTRACT ( region , 'o(.)' , 1 ) FROM orders",
+    "SELECT TRY_CAST ( region AS INT ) , CAST ( price AS INT ) , CAST ( quantity AS TINYINT ) , FLOOR ( ts TO HOUR ) , TIMESTAMPDIFF ( DAY , ts , CURRENT_TIMESTAMP ) FROM orders",
+    "SELECT LPAD ( region , quantity , 'x' ) , REPEAT ( region , quantity ) , TO_TIMESTAMP_LTZ ( id , 0 ) , TIMESTAMPADD ( MONTH , quantity , ts ) , COALESCE ( region , 'x' ) FROM orders",
+    "SELECT method , COUNT ( * ) , MAX ( method ) , CAST ( method AS VARCHAR(3) ) AS m FROM payments WHERE method > 'a' GROUP BY method ORDER BY m",
+    "SELECT DISTINCT CAST ( paid_at AS TIMESTAMP(0) ) AS t , CAST ( method AS CHAR(3) ) AS m FROM payments ORDER BY t",
+    "SELECT DISTINCT id FROM orders UNION ALL SELECT order_id FROM payments EXCEPT SELECT 1 ORDER BY id",
+];
+
+/// Operands of every type, to be put in place of others.
+const OPERANDS: &[&str] = &[
+    "id",
+    "region",
+    "quantity",
+    "amount",
+    "price",
+    "ts",
+    "NULL",
+    "TRUE",
+    "0",
+    "-1",
+    "9223372036854775807",
+    "2147483647",
+    "1e308",
+    "0.000001",
+    "99999999999999999999999999999999999999",
+    "''",
+    "'x'",
+    "'2026-01-31'",
+    "paid_at",
+    "DATE '2026-01-31'",
+    "TIMESTAMP '9999-12-31 23:59:59'",
+    "INTERVAL '99' DAY",
+    "CAST(NULL AS STRING)",
+    "COUNT(*)",
+    "TO_TIMESTAMP_LTZ(9223372036854775807, 3)",
+    "CAST(1e300 AS DECIMAL(38, 10))",
+    "(SELECT MAX(id) FROM orders)",
+];
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
@@ -127,6 +175,28 @@ proptest! {
         }
         let _ = plan(&format!("SELECT {text} FROM orders"));
         let _ = plan(&format!("INSERT INTO copies SELECT {text}"));
+    }
+
+    /// What is planned also runs: to rows, or to an error that is ours or the
+    /// data's, never to a panic and never to DataFusion's "internal error".
+    #[test]
+    fn a_disturbed_statement_is_refused_or_runs(
+        statement in proptest::sample::select(WHOLE),
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<bool>(), any::<prop::sample::Index>()), 1..4),
+    ) {
+        let mut words: Vec<&str> = statement.split(' ').collect();
+        for (at, operand, with) in changes {
+            let with = if operand { OPERANDS[with.index(OPERANDS.len())] } else { WORDS[with.index(WORDS.len())] };
+            let at = at.index(words.len());
+            words[at] = with;
+        }
+        let text = words.join(" ");
+        if let Ok(statements) = parse(&text)
+            && matches!(statements.as_slice(), [one] if matches!(one.kind, StatementKind::Query(_)))
+            && let Err(error) = crate::harness::run(&text)
+        {
+            prop_assert!(!error.to_lowercase().contains("internal error"), "{text}\n{error}");
+        }
     }
 
     #[test]

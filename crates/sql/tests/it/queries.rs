@@ -1,6 +1,6 @@
 //! Bounded queries over a few rows.
 
-use crate::harness::{run, run_in, session_in};
+use crate::harness::{run, run_in, run_with, select, session, session_in};
 
 fn rows(sql: &str) -> Vec<String> {
     let answer = run(sql).unwrap_or_else(|e| panic!("{sql}: {e}"));
@@ -191,9 +191,9 @@ fn names_are_case_sensitive() {
 
 #[test]
 fn a_bounded_plan_says_what_it_reads() {
-    let plan = crate::harness::select(
+    let plan = select(
         "SELECT o.id FROM orders o JOIN payments p ON o.id = p.order_id WHERE o.id IN (SELECT id FROM orders)",
-        &crate::harness::session(),
+        &session(),
     )
     .unwrap();
     let tables: Vec<_> = plan.tables.iter().map(|t| t.name.as_str()).collect();
@@ -202,11 +202,28 @@ fn a_bounded_plan_says_what_it_reads() {
 
 #[test]
 fn a_query_beyond_its_memory_fails_and_says_so() {
-    let plan = crate::harness::select(
-        "SELECT region, COUNT(*) FROM orders GROUP BY region ORDER BY region",
-        &crate::harness::session(),
+    let sql = "SELECT a.price FROM orders a, orders b, orders c, orders d, orders e, orders f ORDER BY a.price + b.price";
+    let error = run_with(sql, &session(), 64 * 1024).unwrap_err();
+    assert!(error.contains("Resources exhausted"), "{error}");
+    assert_eq!(
+        run_with(sql, &session(), 64 * 1024 * 1024)
+            .unwrap()
+            .rows
+            .len(),
+        15_625
+    );
+}
+
+#[test]
+fn a_bounded_plan_is_explained() {
+    let plan = select(
+        "SELECT region, COUNT(*) FROM orders GROUP BY region",
+        &session(),
     )
     .unwrap();
-    let _ = plan.explain();
-    assert!(plan.explain().contains("Aggregate"));
+    let text = plan.explain();
+    assert!(
+        text.contains("Aggregate: groupBy") && text.contains("TableScan: orders"),
+        "{text}"
+    );
 }
