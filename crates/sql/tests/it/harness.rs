@@ -8,7 +8,7 @@ use millstream_core::env::clock::ManualClock;
 use millstream_sql::catalog::{Catalog, TableDef};
 use millstream_sql::error::SqlError;
 use millstream_sql::parser::parse;
-use millstream_sql::plan::JobPlan;
+use millstream_sql::plan::{JobPlan, PlanNode};
 use millstream_sql::planner::{
     BoundedPlan, define, plan_bounded, plan_job, plan_materialized, session_context,
 };
@@ -96,13 +96,15 @@ pub fn session_in(zone: &str) -> Session {
 /// Plans the job of the text's only statement.
 pub fn job(sql: &str) -> Result<JobPlan, SqlError> {
     let statement = parse(sql)?.pop().unwrap();
-    match &statement.kind {
-        StatementKind::Insert(insert) => plan_job(insert, &tables(), &session()),
+    let plan = match &statement.kind {
+        StatementKind::Insert(insert) => plan_job(insert, &tables(), &session())?,
         StatementKind::CreateMaterializedTable(create) => {
-            plan_materialized(create, &tables(), &session())
+            plan_materialized(create, &tables(), &session())?
         }
         other => panic!("no job: {other:?}"),
-    }
+    };
+    check_types(&plan);
+    Ok(plan)
 }
 
 /// Plans the text's only statement, whatever it is.
@@ -254,4 +256,46 @@ fn data() -> HashMap<String, Arc<dyn TableProvider>> {
         (name.to_owned(), Arc::new(table) as Arc<dyn TableProvider>)
     };
     HashMap::from([provider("orders", orders), provider("payments", payments)])
+}
+
+/// Every expression of a job has the type and nullability that its node's
+/// schema says: the engine builds batches with that schema.
+pub fn check_types(plan: &JobPlan) {
+    let mut node = Some(&plan.root);
+    while let Some(current) = node {
+        match current {
+            PlanNode::Project(project) => {
+                let input = project.input.schema();
+                assert_eq!(project.expressions.len(), project.schema.fields().len());
+                for (expression, field) in project.expressions.iter().zip(project.schema.fields()) {
+                    let data_type = expression.data_type(&input).unwrap();
+                    assert_eq!(&data_type, field.data_type(), "{expression}");
+                    let nullable = expression.nullable(&input).unwrap();
+                    assert!(!nullable || field.is_nullable(), "{expression} of {field}");
+                }
+            }
+            PlanNode::Filter(filter) => {
+                let data_type = filter.predicate.data_type(&filter.input.schema()).unwrap();
+                assert_eq!(data_type, arrow::datatypes::DataType::Boolean);
+            }
+            PlanNode::WindowAggregate(aggregate) => {
+                let input = aggregate.input.schema();
+                for (key, field) in aggregate.keys.iter().zip(aggregate.schema.fields()) {
+                    assert_eq!(&key.data_type(&input).unwrap(), field.data_type());
+                }
+                let first = aggregate.keys.len() + 3;
+                for (i, a) in aggregate.aggregates.iter().enumerate() {
+                    let field = aggregate.schema.field(first + i);
+                    assert_eq!(a.function.field().data_type(), field.data_type());
+                }
+            }
+            PlanNode::Source(source) => {
+                for (column, field) in source.columns.iter().zip(source.schema.fields()) {
+                    let data_type = column.data_type(&source.base_schema).unwrap();
+                    assert_eq!(&data_type, field.data_type());
+                }
+            }
+        }
+        node = current.input();
+    }
 }

@@ -125,6 +125,7 @@ const WHOLE: &[&str] = &[
     "SELECT LPAD ( region , quantity , 'x' ) , REPEAT ( region , quantity ) , TO_TIMESTAMP_LTZ ( id , 0 ) , TIMESTAMPADD ( MONTH , quantity , ts ) , COALESCE ( region , 'x' ) FROM orders",
     "SELECT method , COUNT ( * ) , MAX ( method ) , CAST ( method AS VARCHAR(3) ) AS m FROM payments WHERE method > 'a' GROUP BY method ORDER BY m",
     "SELECT DISTINCT CAST ( paid_at AS TIMESTAMP(0) ) AS t , CAST ( method AS CHAR(3) ) AS m FROM payments ORDER BY t",
+    "SELECT window_start , window_end , window_time , UPPER ( region ) AS r , COUNT ( * ) , SUM ( amount ) , AVG ( price ) , MIN ( ts ) , COUNT ( DISTINCT id ) FROM TUMBLE ( TABLE orders , DESCRIPTOR ( ts ) , INTERVAL '1' HOUR , INTERVAL '5' MINUTE ) WHERE price > 1 GROUP BY window_start , window_end , window_time , UPPER ( region ) HAVING COUNT ( * ) > 1",
     "SELECT DISTINCT id FROM orders UNION ALL SELECT order_id FROM payments EXCEPT SELECT 1 ORDER BY id",
 ];
 
@@ -191,6 +192,7 @@ proptest! {
             words[at] = with;
         }
         let text = words.join(" ");
+        let _ = plan(&format!("CREATE MATERIALIZED TABLE m AS {text}"));
         if let Ok(statements) = parse(&text)
             && matches!(statements.as_slice(), [one] if matches!(one.kind, StatementKind::Query(_)))
             && let Err(error) = crate::harness::run(&text)
