@@ -737,6 +737,7 @@ fn a_deleted_partition_stays_deleted() {
         let mut disk = Disk::new(LogConfig::default());
         let (manager, log) = disk.open();
         append_all(&log, 0..10);
+        log.delete_records_before(Offset(5)).unwrap();
         manager.checkpoint_logs(1);
         manager.delete(&orders()).unwrap();
         assert!(log.failure().is_some());

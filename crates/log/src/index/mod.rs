@@ -21,15 +21,21 @@ const PENDING_ENTRIES_MAX: usize = 512;
 /// Newest entries kept in memory for readers at the tail.
 const RECENT_ENTRIES_MAX: usize = 2 * PENDING_ENTRIES_MAX;
 
-/// One index file; opened on first use.
+/// One index file. It is open only while it is used: an idle partition holds
+/// no file but its log.
 pub(crate) struct IndexFile<E> {
-    fs: Arc<dyn Fs>,
     path: PathBuf,
     inner: Mutex<Inner<E>>,
 }
 
 struct Inner<E> {
+    fs: Arc<dyn Fs>,
+    path: PathBuf,
     file: Option<Arc<dyn FsFile>>,
+    /// Whether the counts below are known.
+    loaded: bool,
+    /// Whether the file was changed since its last sync.
+    unsynced: bool,
     /// Entries in the file.
     written: usize,
     /// The newest entries; the last `total - written` are not in the file.
@@ -42,13 +48,17 @@ impl<E: IndexEntry> IndexFile<E> {
     /// An index that exists already, or is empty when it does not.
     pub(crate) fn existing(fs: Arc<dyn Fs>, path: PathBuf) -> Self {
         let inner = Inner {
+            fs,
+            path: path.clone(),
             file: None,
+            loaded: false,
+            // Whoever wrote it may have died before a sync.
+            unsynced: true,
             written: 0,
             recent: Vec::new(),
             total: 0,
         };
         Self {
-            fs,
             path,
             inner: Mutex::new(inner),
         }
@@ -57,10 +67,17 @@ impl<E: IndexEntry> IndexFile<E> {
     /// Creates the file, empty.
     pub(crate) fn create(fs: Arc<dyn Fs>, path: PathBuf) -> io::Result<Self> {
         let file = fs.open(&path, true)?;
-        if file.size()? > 0 {
+        let stale = file.size()? > 0;
+        if stale {
             file.set_size(0)?;
         }
-        Ok(Self::existing(fs, path))
+        let index = Self::existing(fs, path);
+        {
+            let mut inner = index.inner.lock();
+            inner.loaded = true;
+            inner.unsynced = stale;
+        }
+        Ok(index)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -69,10 +86,11 @@ impl<E: IndexEntry> IndexFile<E> {
 
     /// Whether the file is there and holds whole entries.
     pub(crate) fn is_whole(&self) -> io::Result<bool> {
-        if !self.fs.exists(&self.path) {
+        let mut inner = self.inner.lock();
+        if !inner.fs.exists(&self.path) {
             return Ok(false);
         }
-        Ok(self.fs.open(&self.path, false)?.size()? % E::BYTES as u64 == 0)
+        Ok(inner.load()? % E::BYTES as u64 == 0)
     }
 
     /// Adds an entry at the end.
@@ -95,7 +113,7 @@ impl<E: IndexEntry> IndexFile<E> {
     }
 
     pub(crate) fn last(&self) -> io::Result<Option<E>> {
-        let inner = self.loaded()?;
+        let mut inner = self.loaded()?;
         match inner.total.checked_sub(1) {
             Some(last) => inner.get(last).map(Some),
             None => Ok(None),
@@ -105,14 +123,23 @@ impl<E: IndexEntry> IndexFile<E> {
     /// The last entry for which `holds`, which is true up to some entry and
     /// false from there on.
     pub(crate) fn floor(&self, holds: impl Fn(&E) -> bool) -> io::Result<Option<E>> {
-        let inner = self.loaded()?;
-        Ok(inner.partition_point(&holds)?.1)
+        Ok(self.loaded()?.partition_point(&holds)?.1)
     }
 
-    /// All entries, in order.
-    pub(crate) fn all(&self) -> io::Result<Vec<E>> {
-        let inner = self.loaded()?;
-        (0..inner.total).map(|i| inner.get(i)).collect()
+    /// Shows the entries after those for which `before`, in order, until
+    /// `visit` returns false.
+    pub(crate) fn visit(
+        &self,
+        before: impl Fn(&E) -> bool,
+        mut visit: impl FnMut(E) -> bool,
+    ) -> io::Result<()> {
+        let mut inner = self.loaded()?;
+        for i in inner.partition_point(&before)?.0..inner.total {
+            if !visit(inner.get(i)?) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Keeps the entries for which `holds`, which is true up to some entry
@@ -128,7 +155,8 @@ impl<E: IndexEntry> IndexFile<E> {
         inner.total = keep;
         if keep < inner.written {
             inner.written = keep;
-            inner.file(&self.path)?.set_size((keep * E::BYTES) as u64)?;
+            inner.unsynced = true;
+            inner.file()?.set_size((keep * E::BYTES) as u64)?;
         }
         Ok(())
     }
@@ -139,44 +167,61 @@ impl<E: IndexEntry> IndexFile<E> {
         self.loaded()?.write_pending()
     }
 
-    /// Writes what waits in memory and makes the file durable.
+    /// Writes what waits in memory, makes the file durable and closes it.
     pub(crate) fn sync(&self) -> io::Result<()> {
         let file = {
             let mut inner = self.loaded()?;
             inner.write_pending()?;
-            Arc::clone(inner.file(&self.path)?)
+            let unsynced = std::mem::take(&mut inner.unsynced);
+            let file = unsynced.then(|| inner.file()).transpose()?;
+            inner.file = None;
+            file
         };
-        file.sync_data()
+        // A failure stops the log, so that the flag is not needed again.
+        file.map_or(Ok(()), |file| file.sync_data())
     }
 
-    /// Drops the entries kept for readers at the tail; for an index that will
-    /// not grow any more.
+    /// Drops what is kept for readers at the tail; for an index that will not
+    /// grow any more.
     pub(crate) fn shrink(&self) -> io::Result<()> {
         let mut inner = self.loaded()?;
         inner.write_pending()?;
         inner.recent = Vec::new();
+        inner.file = None;
         Ok(())
     }
 
     fn loaded(&self) -> io::Result<parking_lot::MutexGuard<'_, Inner<E>>> {
         let mut inner = self.inner.lock();
-        if inner.file.is_none() {
-            let file = self.fs.open(&self.path, true)?;
-            // A torn last entry is ignored, then overwritten.
-            let whole = usize::try_from(file.size()?).map_err(io::Error::other)? / E::BYTES;
-            inner.written = whole;
-            inner.total = whole;
-            inner.file = Some(file);
+        if !inner.loaded {
+            inner.load()?;
         }
         Ok(inner)
     }
 }
 
 impl<E: IndexEntry> Inner<E> {
-    fn file(&self, path: &Path) -> io::Result<&Arc<dyn FsFile>> {
-        self.file
-            .as_ref()
-            .ok_or_else(|| io::Error::other(format!("{} not open", path.display())))
+    /// Takes the number of entries from the file's size, which it returns.
+    fn load(&mut self) -> io::Result<u64> {
+        let size = self.file()?.size()?;
+        if !self.loaded {
+            // A torn last entry is ignored, then overwritten.
+            let whole = usize::try_from(size).map_err(io::Error::other)? / E::BYTES;
+            self.written = whole;
+            self.total = whole;
+            self.loaded = true;
+            self.file = None;
+        }
+        Ok(size)
+    }
+
+    fn file(&mut self) -> io::Result<Arc<dyn FsFile>> {
+        if let Some(file) = &self.file {
+            return Ok(Arc::clone(file));
+        }
+        let file = self.fs.open(&self.path, true)?;
+        self.file = Some(Arc::clone(&file));
+        Ok(file)
     }
 
     fn write_pending(&mut self) -> io::Result<()> {
@@ -188,8 +233,8 @@ impl<E: IndexEntry> Inner<E> {
                 entry.encode(&mut bytes);
             }
             let position = (self.written * E::BYTES) as u64;
-            self.file(Path::new("index"))?
-                .write_all_at(&bytes, position)?;
+            self.unsynced = true;
+            self.file()?.write_all_at(&bytes, position)?;
             self.written = self.total;
         }
         if self.recent.len() > RECENT_ENTRIES_MAX {
@@ -199,7 +244,7 @@ impl<E: IndexEntry> Inner<E> {
         Ok(())
     }
 
-    fn get(&self, i: usize) -> io::Result<E> {
+    fn get(&mut self, i: usize) -> io::Result<E> {
         let recent_start = self.total - self.recent.len();
         if let Some(entry) = i
             .checked_sub(recent_start)
@@ -209,14 +254,13 @@ impl<E: IndexEntry> Inner<E> {
         }
         let mut bytes = [0; entry::ENTRY_BYTES_MAX];
         let bytes = bytes.get_mut(..E::BYTES).unwrap_or_default();
-        self.file(Path::new("index"))?
-            .read_exact_at(bytes, (i * E::BYTES) as u64)?;
+        self.file()?.read_exact_at(bytes, (i * E::BYTES) as u64)?;
         Ok(E::decode(bytes))
     }
 
     /// How many entries hold, and the last of them. Looks at the entries in
     /// memory first: readers are at the tail most of the time.
-    fn partition_point(&self, holds: &impl Fn(&E) -> bool) -> io::Result<(usize, Option<E>)> {
+    fn partition_point(&mut self, holds: &impl Fn(&E) -> bool) -> io::Result<(usize, Option<E>)> {
         let recent_start = self.total - self.recent.len();
         let in_recent = self.recent.partition_point(holds);
         if let Some(last) = in_recent.checked_sub(1).and_then(|i| self.recent.get(i)) {

@@ -22,7 +22,7 @@ use crate::partition::recovery::{self, OpenPartition, Stop};
 use crate::partition::{PartitionLog, Shared};
 use folder::FolderLock;
 use millstream_core::env::{Clock, Fs, RealFs, SystemClock};
-use millstream_core::ids::{TopicId, TopicPartition};
+use millstream_core::ids::{Offset, TopicId, TopicPartition};
 use millstream_core::limits::PARTITIONS_MAX;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
@@ -31,6 +31,8 @@ use std::sync::Arc;
 
 /// Threads that open partitions at start.
 const OPEN_THREADS: usize = 4;
+/// Threads that close partitions at the end.
+const CLOSE_THREADS: usize = 16;
 
 /// How to open a data folder.
 pub struct LogManagerOptions {
@@ -323,21 +325,40 @@ impl LogManager {
         upkeep::start(self).map_err(folder::io("start threads for", &self.data_dir))
     }
 
+    /// Closes all logs, several at a time: each waits for the disk. Returns
+    /// the recovery points, and an error if there was one.
+    fn close_all(&self) -> (Vec<(TopicPartition, Offset)>, Option<LogError>) {
+        let logs = Mutex::new(self.all().into_iter());
+        let closed = Mutex::new((Vec::new(), None));
+        std::thread::scope(|scope| {
+            for _ in 0..CLOSE_THREADS {
+                scope.spawn(|| {
+                    loop {
+                        let Some(log) = logs.lock().next() else {
+                            return;
+                        };
+                        let outcome = log.close();
+                        let mut closed = closed.lock();
+                        match outcome {
+                            Ok(()) => closed
+                                .0
+                                .push((log.topic_partition().clone(), log.recovery_point())),
+                            Err(error) => closed.1 = Some(error),
+                        }
+                    }
+                });
+            }
+        });
+        closed.into_inner()
+    }
+
     /// Makes all durable, closes all logs and marks the folder as cleanly
     /// shut down. Logs that have stopped are recovered at the next open.
     pub fn shutdown(&self) -> Result<(), LogError> {
         self.upkeep.stop();
         self.shared.flusher.stop();
         let _turn = self.changing.lock();
-        let logs = self.all();
-        let mut failed = None;
-        let mut points = Vec::with_capacity(logs.len());
-        for log in &logs {
-            match log.close() {
-                Ok(()) => points.push((log.topic_partition().clone(), log.recovery_point())),
-                Err(error) => failed = Some(error),
-            }
-        }
+        let (points, failed) = self.close_all();
         let io = |doing| {
             let path = self.data_dir.clone();
             move |source| LogError::Io {

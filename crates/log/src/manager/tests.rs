@@ -4,7 +4,6 @@ use super::*;
 use crate::config::Durability;
 use crate::partition::UpTo;
 use crate::testing::*;
-use millstream_core::ids::Offset;
 
 fn options(dir: &Path) -> LogManagerOptions {
     LogManagerOptions {

@@ -89,15 +89,23 @@ impl PartitionLog {
         let mut found = Vec::new();
         let mut next = Some(self.segment_of(from));
         while let Some(segment) = next {
-            let entries = segment.aborted.all().map_err(|e| segment.io(e))?;
-            found.extend(
-                entries
-                    .iter()
-                    .filter(|t| t.last_offset >= from && t.first_offset < to),
-            );
-            // From a marker on after which nothing below `to` was undecided,
-            // no later marker can concern these records.
-            if entries.iter().any(|t| t.last_stable_offset >= to) {
+            let mut complete = false;
+            segment
+                .aborted
+                .visit(
+                    |t| t.last_offset < from,
+                    |t| {
+                        if t.first_offset < to {
+                            found.push(t);
+                        }
+                        // From a marker on after which nothing below `to` was
+                        // undecided, no later one can concern these records.
+                        complete = t.last_stable_offset >= to;
+                        !complete
+                    },
+                )
+                .map_err(|e| segment.io(e))?;
+            if complete {
                 break;
             }
             next = self.segment_after(segment.base_offset());
