@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -27,6 +28,7 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", HERE.parent / "target"))
 LOAD = TARGET / "release" / "millstream-load"
 DATA = Path(os.environ.get("BENCH_DIR", TARGET / "bench-data"))
 RESULTS = HERE / "results"
+NAME = os.environ.get("NAME") or ("quick" if QUICK else "full")
 
 RECORD_BYTES = 1024
 PARTITIONS = 4
@@ -36,11 +38,11 @@ FLOW_RATE = 30_000
 
 # How much of each, full and quick.
 ROUNDS = int(os.environ.get("ROUNDS", 1 if QUICK else 5))
-WARM_UP_S = 3 if QUICK else 8
-FLOW_MIB = 128 if QUICK else 512
-LATENCY_S = 5 if QUICK else 20
-TRANSACTIONS = 100 if QUICK else 500
-FSYNCS = 200 if QUICK else 1_000
+WARM_UP_S = 3 if QUICK else 6
+FLOW_MIB = 128 if QUICK else 384
+LATENCY_S = 5 if QUICK else 12
+TRANSACTIONS = 100 if QUICK else 300
+FSYNCS = 200 if QUICK else 500
 SETTLE_S = 2
 
 
@@ -224,8 +226,13 @@ def table(runs: dict[str, list[dict]], disk: list[dict]) -> str:
         cells = [median(runs[c.key], name) for c in COMPETITORS]
         lines.append(f"| {title} | {unit} | " +
                      " | ".join("-" if v is None else f"{v:,.{digits}f}" for v in cells) + " |")
+    if not disk:
+        return "\n".join(lines)
     p50, p99 = median(disk, "p50_us"), median(disk, "p99_us")
-    lines += ["", f"The disk's own fdatasync of 16 KiB in the same folder: p50 {p50:,.0f} µs, p99 {p99:,.0f} µs."]
+    busy = median(disk, "load_average")
+    lines += ["", f"The disk's own fdatasync of 16 KiB in the same folder: p50 {p50:,.0f} µs, p99 {p99:,.0f} µs. "
+              f"Load average before the runs: {busy:.1f}" +
+              (" (the machine had other work, which shows in the tails)." if busy > os.cpu_count() else ".")]
     return "\n".join(lines)
 
 
@@ -252,20 +259,25 @@ def aims(runs: dict[str, list[dict]]) -> str:
 
 
 def main() -> int:
+    # Stopped from outside, the servers are stopped too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     DATA.mkdir(parents=True, exist_ok=True)
     RESULTS.mkdir(exist_ok=True)
-    mode = "quick" if QUICK else "full"
+    text = ""
     runs: dict[str, list[dict]] = {c.key: [] for c in COMPETITORS}
     disk, failed = [], 0
     started = time.monotonic()
     for number in range(ROUNDS):
-        disk.append(load("fdatasync", dir=DATA, count=FSYNCS)["fdatasync_16k"])
         # Another one begins each round, so that none always follows the same.
         order = COMPETITORS[number % len(COMPETITORS):] + COMPETITORS[:number % len(COMPETITORS)]
         for competitor in order:
             began = time.monotonic()
+            # What the machine was like just before: others' work shows here.
+            quiet = {"load_average": os.getloadavg()[0],
+                     **load("fdatasync", dir=DATA, count=FSYNCS)["fdatasync_16k"]}
+            disk.append(quiet)
             try:
-                run = measure(competitor)
+                run = {**measure(competitor), "before": quiet}
                 runs[competitor.key].append(run)
                 print(f"round {number + 1}/{ROUNDS} {competitor.key}: {run['cpu_s_per_gb']:.2f} CPU-s/GB, "
                       f"produce p99 {run['produce_p99_us']:,.0f} µs, end to end p99 {run['end_to_end_p99_us']:,.0f} µs, "
@@ -273,29 +285,37 @@ def main() -> int:
             except Exception as error:
                 failed += 1
                 print(f"round {number + 1}/{ROUNDS} {competitor.key} failed: {error}", flush=True)
+        # After each round, so that a run that is stopped leaves what it has.
+        text = write_results(runs, disk)
     shutil.rmtree(DATA, ignore_errors=True)
+    print("\n" + text)
+    print(f"took {(time.monotonic() - started) / 60:.1f} minutes; results are in benches/results/{NAME}.md and .json")
+    print(f"{sum(map(len, runs.values()))} passed, {failed} failed")
+    return 1 if failed else 0
 
+
+def write_results(runs: dict[str, list[dict]], disk: list[dict]) -> str:
+    """The table and every value behind it."""
+    rounds = max(map(len, runs.values()))
     document = {
-        "mode": mode, "rounds": ROUNDS, "at": time.strftime("%Y-%m-%d %H:%M:%S %z"), "machine": machine(),
+        "name": NAME, "rounds": rounds, "at": time.strftime("%Y-%m-%d %H:%M:%S %z"), "machine": machine(),
         "settings": {"record_bytes": RECORD_BYTES, "partitions": PARTITIONS, "flow_rate": FLOW_RATE,
                      "flow_mib": FLOW_MIB, "latency_rate": LATENCY_RATE, "latency_s": LATENCY_S,
                      "transactions": TRANSACTIONS, "warm_up_s": WARM_UP_S, "kafka_heap": "1G"},
         "medians": {key: {m[0]: median(r, m[0]) for m in METRICS} for key, r in runs.items()},
         "disk": disk, "runs": runs,
     }
-    (RESULTS / f"{mode}.json").write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    (RESULTS / f"{NAME}.json").write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     host = document["machine"]
     text = "\n".join([
-        f"# Side by side with Apache Kafka: {mode} run", "",
+        f"# Side by side with Apache Kafka: {NAME}", "",
         f"{document['at']}, {host['cores']} cores ({host['cpu']}), {host['memory_gib']} GiB, Linux {host['kernel']}. "
-        f"Medians of {ROUNDS} alternating round{'s' if ROUNDS > 1 else ''}; broker and load client share the machine. "
-        "Method and caveats: ../README.md.", "",
+        f"Medians of {rounds} alternating round{'s' if rounds > 1 else ''}, each {FLOW_MIB} MiB at "
+        f"{FLOW_RATE:,} records/s, {LATENCY_S} s at {LATENCY_RATE:,} records/s and {TRANSACTIONS} transactions; "
+        "broker and load client share the machine. Method and caveats: ../README.md.", "",
         table(runs, disk), "", aims(runs), ""])
-    (RESULTS / f"{mode}.md").write_text(text)
-    print("\n" + text)
-    print(f"took {(time.monotonic() - started) / 60:.1f} minutes; results are in benches/results/{mode}.md and .json")
-    print(f"{sum(map(len, runs.values()))} passed, {failed} failed")
-    return 1 if failed else 0
+    (RESULTS / f"{NAME}.md").write_text(text)
+    return text
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Side by side with Apache Kafka; method in benches/README.md.
 #
-#   benches/run.sh            about 25 minutes, medians of five rounds
+#   benches/run.sh            about 20 minutes, medians of five rounds
 #   QUICK=1 benches/run.sh    about 3 minutes, one round
 set -euo pipefail
 # shellcheck source=tests/lib/suite.sh
