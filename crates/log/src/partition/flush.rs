@@ -62,10 +62,6 @@ impl PartitionLog {
     /// watermark. Blocks for the sync.
     pub fn flush(&self) -> Result<Offset, LogFailure> {
         let _turn = self.flushing.lock();
-        self.flush_in_turn()
-    }
-
-    fn flush_in_turn(&self) -> Result<Offset, LogFailure> {
         let work = {
             let mut writer = self.writer.lock();
             match self.unsynced(&mut writer)? {
@@ -158,7 +154,8 @@ impl PartitionLog {
     /// Moves the recovery point to the log end: after it, a crash needs no
     /// scan of what is there now. The manager writes the point to its file.
     pub fn checkpoint(&self) -> Result<Offset, LogError> {
-        let _turn = self.flushing.lock();
+        // Not `flushing`: appends do not wait for the files below.
+        let _changing = self.changing.lock();
         let (point, bytes, snapshots, sealed, epochs) = {
             let mut writer = self.writer.lock();
             if let Some(failure) = &writer.failure {
@@ -179,7 +176,7 @@ impl PartitionLog {
                 writer.epochs.take_dirty(),
             )
         };
-        self.flush_in_turn()?;
+        self.flush()?;
         self.checkpoint_files(&snapshots, &sealed, epochs.as_deref())
             .map_err(|(path, source)| {
                 let what = format!("cannot write {}: {source}", path.display());
@@ -278,6 +275,7 @@ impl PartitionLog {
 
     /// Ends the log because its topic was deleted.
     pub(crate) fn close_deleted(&self) {
+        let _changing = self.changing.lock();
         let _turn = self.flushing.lock();
         let mut writer = self.writer.lock();
         if writer.failure.is_none() {

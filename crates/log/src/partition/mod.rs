@@ -10,10 +10,11 @@
 //! | `retain.rs` | retention, deletion of records, truncation |
 //! | `recovery.rs` | opening, after a clean and an unclean stop |
 //!
-//! Locks, in the order in which they may be taken: `flushing` (one sync or
-//! checkpoint at a time; held during disk syncs), `writer` (held for one
-//! `write` into the page cache, never during a sync of data), `segments`
-//! (held for a look-up). Readers take `segments` only.
+//! Locks, in the order in which they may be taken: `changing` (one checkpoint,
+//! deletion or truncation at a time), `flushing` (one sync of batches at a
+//! time), `writer` (held for one `write` into the page cache, never during a
+//! sync, but for a truncation), `segments` (held for a look-up). Readers take
+//! `segments` only; an append takes `writer` and `segments`.
 
 mod append;
 mod flush;
@@ -67,6 +68,9 @@ pub struct PartitionLog {
     writer: Mutex<Writer>,
     /// Held by the one thread that syncs.
     flushing: Mutex<()>,
+    /// Held by a checkpoint, a deletion or a truncation: whatever meets files
+    /// other than the batches'.
+    changing: Mutex<()>,
     flush_state: FlushState,
     progress: watch::Sender<Progress>,
     wakers: wait::Wakers,

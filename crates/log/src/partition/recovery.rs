@@ -163,6 +163,7 @@ pub(crate) fn open(
         config: RwLock::new(Arc::new(config)),
         segments: RwLock::new(segments),
         writer: Mutex::new(writer),
+        changing: Mutex::new(()),
         flushing: Mutex::new(()),
         flush_state: crate::durability::FlushState::default(),
         progress: tokio::sync::watch::Sender::new(progress),

@@ -21,7 +21,7 @@ impl PartitionLog {
     /// one (which is closed first when all of it has expired), and nothing at
     /// or above the high watermark.
     pub fn enforce_retention(&self, now_ms: i64) -> Result<usize, LogError> {
-        let _turn = self.flushing.lock();
+        let _changing = self.changing.lock();
         let doomed = {
             let mut writer = self.writer.lock();
             if let Some(failure) = &writer.failure {
@@ -89,7 +89,7 @@ impl PartitionLog {
         Ok(doomed)
     }
 
-    /// `flushing` is held by the caller, so that no checkpoint meets a
+    /// `changing` is held by the caller, so that no checkpoint meets a
     /// segment whose files are gone.
     fn delete_oldest(&self, doomed: Vec<Arc<Segment>>) -> Result<(), LogError> {
         let Some(last) = doomed.last() else {
@@ -141,7 +141,7 @@ impl PartitionLog {
                 high_watermark: progress.high_watermark,
             });
         }
-        let _turn = self.flushing.lock();
+        let _changing = self.changing.lock();
         if let Some(failure) = self.failure() {
             return Err(failure.into());
         }
@@ -186,6 +186,7 @@ impl PartitionLog {
     /// batch, before that batch; durable when it returns. For a follower that
     /// diverged from its leader (KIP-101). Returns the new log end.
     pub fn truncate_to(&self, end: Offset) -> Result<Offset, LogError> {
+        let _changing = self.changing.lock();
         let _turn = self.flushing.lock();
         let mut writer = self.writer.lock();
         if let Some(failure) = &writer.failure {
