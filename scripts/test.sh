@@ -36,7 +36,7 @@ wanted tools && suite "tools: what the tests need" scripts/install-test-tools.sh
 wanted web && suite "web: types, lint, unit tests, build" bash -c 'make --no-print-directory web/node_modules/.installed && cd web && npm run --silent check && cd .. && make --no-print-directory web'
 wanted lint && suite "rust: format and clippy" rust_lint
 wanted build && suite "rust: the binary" cargo build --locked --quiet -p millstream
-wanted rust && suite "rust: unit, property, crash and integration tests" cargo test --locked --quiet --workspace
+wanted rust && suite "rust: unit, property, crash and integration tests" cargo test --locked --quiet --workspace --no-fail-fast
 wanted clients && suite "clients: Java and Python on the broker" tests/clients/run.sh
 wanted tools-kafka && suite "kafka tools on our files" tests/kafka-tools/run.sh
 wanted bus && suite "bus: the librdkafka implementation" tests/bus/run.sh
