@@ -491,18 +491,32 @@ fn difference(args: &Args<'_>) -> DfResult<ArrayRef> {
     })
 }
 
-/// Whole months, less one where the last is not complete.
+/// Calcite's `DateTimeUtils.subtractMonths`: the most months that can be added
+/// to `from` without passing `to`, where adding stops at a month's last day.
 fn whole_months(from: NaiveDateTime, to: NaiveDateTime) -> i64 {
-    let of = |t: NaiveDateTime| i64::from(t.year()) * 12 + i64::from(t.month0());
-    let within = |t: NaiveDateTime| (t.day(), t.time());
-    let months = of(to) - of(from);
-    if months > 0 && within(to) < within(from) {
-        months - 1
-    } else if months < 0 && within(to) > within(from) {
-        months + 1
+    let (days, reached) = if to.date() < from.date() {
+        let months = months_up_to(to.date(), from.date());
+        (-months, from.date().checked_sub_months(size(months)))
     } else {
-        months
+        let months = months_up_to(from.date(), to.date());
+        (months, from.date().checked_add_months(size(months)))
+    };
+    let short = reached == Some(to.date()) && to.time() < from.time();
+    days - i64::from(short)
+}
+
+/// `from` is not after `to`.
+fn months_up_to(from: NaiveDate, to: NaiveDate) -> i64 {
+    let of = |d: NaiveDate| i64::from(d.year()) * 12 + i64::from(d.month0());
+    let months = of(to) - of(from);
+    match from.checked_add_months(size(months)) {
+        Some(reached) if reached > to => months - 1,
+        _ => months,
     }
+}
+
+fn size(months: i64) -> Months {
+    Months::new(u32::try_from(months).unwrap_or(0))
 }
 
 pub(crate) fn timestamp_add(call: &mut Call<'_>) -> Result<Expr> {

@@ -230,8 +230,8 @@ fn concat(left: Bound, right: Bound, at: Position) -> Result<Expr> {
     ))
 }
 
-/// `LIKE` with a literal pattern. DataFusion escapes with a backslash, Flink
-/// with nothing unless ESCAPE says so.
+/// `LIKE` with a literal pattern. Both escape with a backslash, but Flink
+/// refuses one before any other character, and ESCAPE names another.
 pub(crate) fn like(
     value: Bound,
     pattern: &Bound,
@@ -250,6 +250,7 @@ pub(crate) fn like(
         return Err(SqlError::at(at, "the pattern of LIKE must be a literal")
             .hint("use REGEXP(text, pattern) or POSITION(part IN text) > 0"));
     };
+    let escape = escape.or(Some('\\'));
     let mut escaped = String::new();
     let mut chars = given.chars();
     while let Some(c) = chars.next() {

@@ -1,5 +1,8 @@
-//! Expressions against the results that Flink documents. The page is named at
-//! each group; where a page gives no example, the rule it states is applied.
+//! Expressions against the results that Flink documents, its pages named at
+//! each group. Flink 2.1's own planner and runtime gave the same types and
+//! values for these lists (2026-11), but for what is more liberal here: untyped
+//! NULLs as operands, a DATE beside a TIMESTAMP, DOUBLE divided by a literal 0;
+//! and a precision other than 3, 6 or 9 is not carried through operators.
 
 use crate::harness::{run, run_in, session_in};
 
@@ -130,7 +133,10 @@ fn comparisons_and_three_valued_logic() {
         ("'abc' LIKE 'a%'", "BOOLEAN", "true"),
         ("'a%c' LIKE 'a!%c' ESCAPE '!'", "BOOLEAN", "true"),
         ("'abc' LIKE 'a!%c' ESCAPE '!'", "BOOLEAN", "false"),
-        ("'a\\bc' LIKE 'a\\b_'", "BOOLEAN", "true"),
+        ("'a_c' LIKE 'a\\_c'", "BOOLEAN", "true"),
+        ("'abc' LIKE 'a\\_c'", "BOOLEAN", "false"),
+        ("'a\\c' LIKE 'a\\\\c'", "BOOLEAN", "true"),
+        ("'a\\c' LIKE 'a\\c' ESCAPE '!'", "BOOLEAN", "true"),
         ("'abc' NOT LIKE '_b%'", "BOOLEAN", "false"),
     ]);
 }
@@ -373,7 +379,22 @@ fn times() {
         (
             "TIMESTAMPDIFF(MONTH, DATE '2003-01-31', DATE '2003-02-28')",
             "INT",
+            "1",
+        ),
+        (
+            "TIMESTAMPDIFF(MONTH, DATE '2003-02-28', DATE '2003-01-31')",
+            "INT",
+            "-1",
+        ),
+        (
+            "TIMESTAMPDIFF(MONTH, TIMESTAMP '2003-01-31 10:00:00', TIMESTAMP '2003-02-28 09:00:00')",
+            "INT",
             "0",
+        ),
+        (
+            "TIMESTAMPDIFF(MONTH, DATE '2003-01-15', DATE '2003-03-14')",
+            "INT",
+            "1",
         ),
         (
             "TIMESTAMPADD(WEEK, 1, DATE '2003-01-02')",
