@@ -35,7 +35,9 @@ scripts/need.sh cargo cc make node npm python3 java mvn || exit 1
 wanted tools && suite "tools: what the tests need" scripts/install-test-tools.sh
 wanted web && suite "web: types, lint, unit tests, build" bash -c 'make --no-print-directory web/node_modules/.installed && cd web && npm run --silent check && cd .. && make --no-print-directory web'
 wanted lint && suite "rust: format and clippy" rust_lint
-wanted build && suite "rust: the binary" cargo build --locked --quiet -p millstream
+# Tests and binary in one go: other selections of packages would build the
+# dependencies once more, with other features.
+wanted build && suite "rust: the binary and all tests, built" cargo test --locked --quiet --workspace --no-run
 wanted rust && suite "rust: unit, property, crash and integration tests" cargo test --locked --quiet --workspace --no-fail-fast
 wanted clients && suite "clients: Java and Python on the broker" tests/clients/run.sh
 wanted tools-kafka && suite "kafka tools on our files" tests/kafka-tools/run.sh

@@ -7,9 +7,10 @@ set -euo pipefail
 source "$(dirname "$0")/../lib/suite.sh"
 cd "$repo"
 need cargo
-cargo test --locked --quiet -p millstream-connect -p millstream-engine --tests --no-run
+# The whole workspace's features, as in the suites before: nothing is built twice.
+cargo test --locked --quiet --workspace --test kafka_bus --test on_kafka --no-run
 for server in millstream kafka; do
   say "bus conformance against $server"
   SERVER=$server with_server bash -c \
-    'MILLSTREAM_TEST_KAFKA=$BOOTSTRAP cargo test --locked --quiet -p millstream-connect --tests && MILLSTREAM_TEST_KAFKA=$BOOTSTRAP cargo test --locked --quiet -p millstream-engine --test on_kafka'
+    'MILLSTREAM_TEST_KAFKA=$BOOTSTRAP cargo test --locked --quiet --workspace --test kafka_bus --test on_kafka'
 done
