@@ -94,7 +94,7 @@ fn parse_naive_date(text: &str) -> Option<NaiveDate> {
     NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)
 }
 
-/// `HH:mm[:ss[.fraction]]` as milliseconds of the day.
+/// `HH:mm:ss[.fraction]` as milliseconds of the day.
 pub(crate) fn parse_time_ms(text: &str) -> Option<i32> {
     let nanos = parse_time(text)?;
     i32::try_from(nanos / 1_000_000).ok()
@@ -110,13 +110,7 @@ fn parse_time(text: &str) -> Option<i64> {
         let value: i64 = valid.then(|| part.parse().ok())??;
         (value <= max).then_some(value)
     };
-    let (hour, minute) = (part(23)?, part(59)?);
-    let second = part(59);
-    let second = match second {
-        Some(second) => second,
-        None if clock.matches(':').count() == 1 && fraction.is_empty() => 0,
-        None => return None,
-    };
+    let (hour, minute, second) = (part(23)?, part(59)?, part(59)?);
     if clock.matches(':').count() > 2 || fraction.len() > 9 {
         return None;
     }
@@ -127,9 +121,9 @@ fn parse_time(text: &str) -> Option<i64> {
     Some((hour * 3600 + minute * 60 + second) * 1_000_000_000 + nanos)
 }
 
-/// `yyyy-MM-dd[ HH:mm[:ss[.fraction]]]` as a count of units.
+/// `yyyy-MM-dd[ HH:mm:ss[.fraction]]` as a count of units.
 pub(crate) fn parse_timestamp(text: &str, unit: TimeUnit) -> Option<i64> {
-    let (date, time) = match text.find([' ', 'T']) {
+    let (date, time) = match text.find(' ') {
         Some(at) => (text.get(..at)?, Some(text.get(at + 1..)?)),
         None => (text, None),
     };
@@ -222,13 +216,15 @@ mod tests {
             "2024-01-01 10:00:00.",
             "2024-01-01 1:2:3:4",
             "2024-01-01-01",
+            "2024-01-01T00:00:00",
+            "2024-01-01 00:00",
             "é024-01-01",
         ] {
             assert_eq!(parse_timestamp(text, ms), None, "{text}");
         }
         assert_eq!(
             parse_timestamp("2024-1-1", ms),
-            parse_timestamp("2024-01-01T00:00", ms)
+            parse_timestamp("2024-01-01 00:00:00", ms)
         );
     }
 }

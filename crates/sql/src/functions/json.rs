@@ -3,12 +3,15 @@
 
 use super::call::Call;
 use super::native::{Args, Native, Nulls, Params};
+use super::number;
 use crate::error::SqlError;
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use datafusion::common::Result as DfResult;
 use datafusion::logical_expr::Expr;
-use serde_json::Value;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// A step of a path.
 #[derive(Debug, PartialEq, Eq)]
@@ -70,23 +73,32 @@ fn steps(path: &str) -> Option<Vec<Step>> {
 fn value(args: &Args<'_>) -> DfResult<ArrayRef> {
     let text = args.text(0)?;
     let steps = steps(&args.params().text).unwrap_or_default();
-    args.texts(|row| {
-        // serde_json bounds the nesting by itself.
-        let Ok(document) = serde_json::from_str::<Value>(text.value(row)) else {
-            return Ok(None);
+    args.texts(|row| Ok(scalar(text.value(row), &steps)))
+}
+
+/// The scalar at a path. A document is scanned once a step and never built;
+/// the scan does not recurse.
+fn scalar(document: &str, steps: &[Step]) -> Option<String> {
+    let mut found: &RawValue = serde_json::from_str(document).ok()?;
+    for step in steps {
+        found = match step {
+            Step::Field(name) => {
+                serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(found.get())
+                    .ok()?
+                    .remove(name.as_str())?
+            }
+            Step::Index(index) => serde_json::from_str::<Vec<&RawValue>>(found.get())
+                .ok()?
+                .get(*index)?,
         };
-        let mut found = Some(&document);
-        for step in &steps {
-            found = found.and_then(|value| match step {
-                Step::Field(name) => value.get(name),
-                Step::Index(index) => value.get(index),
-            });
-        }
-        Ok(match found {
-            Some(Value::String(text)) => Some(text.clone()),
-            Some(Value::Number(number)) => Some(number.to_string()),
-            Some(Value::Bool(value)) => Some(value.to_string()),
-            _ => None,
-        })
-    })
+    }
+    let raw = found.get();
+    match raw.as_bytes().first()? {
+        b'"' => serde_json::from_str(raw).ok(),
+        b't' | b'f' => Some(raw.to_owned()),
+        b'{' | b'[' | b'n' => None,
+        // As Jackson: a number with a fraction is a double, others are exact.
+        _ if raw.contains(['.', 'e', 'E']) => raw.parse().ok().map(number::java_double),
+        _ => Some(raw.to_owned()),
+    }
 }

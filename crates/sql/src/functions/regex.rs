@@ -123,11 +123,11 @@ pub(crate) fn regexp_replace(call: &mut Call<'_>) -> Result<Expr> {
         let mut compiled = Compiled::default();
         args.texts(|row| {
             let regex = compiled.get(pattern.value(row))?;
+            let (text, by) = (s.value(row), by.value(row));
+            super::string::check_size(text, regex.find_iter(text).count(), by)?;
             // Flink quotes the replacement: $1 is not a group.
             Ok(Some(
-                regex
-                    .replace_all(s.value(row), regex::NoExpand(by.value(row)))
-                    .into_owned(),
+                regex.replace_all(text, regex::NoExpand(by)).into_owned(),
             ))
         })
     };

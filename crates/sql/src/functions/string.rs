@@ -278,23 +278,21 @@ pub(crate) fn replace(call: &mut Call<'_>) -> Result<Expr> {
         |args| {
             let (s, part, by) = (args.text(0)?, args.text(1)?, args.text(2)?);
             args.texts(|row| {
-                // Java replaces the empty text between all characters; Flink
-                // gives the text as it is.
-                if part.value(row).is_empty() {
-                    return Ok(Some(s.value(row).to_owned()));
-                }
-                bounded(s.value(row).replace(part.value(row), by.value(row)))
+                let (s, part, by) = (s.value(row), part.value(row), by.value(row));
+                check_size(s, s.matches(part).count(), by)?;
+                Ok(Some(s.replace(part, by)))
             })
         },
         vec![call.text(0)?, call.text(1)?, call.text(2)?],
     )
 }
 
-fn bounded(text: String) -> DfResult<Option<String>> {
-    if text.len() > TEXT_BYTES_MAX {
+/// Refuses a replacement that would make a text too long, before it is made.
+pub(super) fn check_size(text: &str, matches: usize, by: &str) -> DfResult<()> {
+    if text.len().saturating_add(matches.saturating_mul(by.len())) > TEXT_BYTES_MAX {
         return exec_err!("a text of more than {TEXT_BYTES_MAX} bytes");
     }
-    Ok(Some(text))
+    Ok(())
 }
 
 fn texts(call: &Call<'_>) -> Result<Vec<Expr>> {

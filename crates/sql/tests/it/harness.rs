@@ -13,7 +13,7 @@ use millstream_sql::planner::{
     BoundedPlan, define, plan_bounded, plan_job, plan_materialized, session_context,
 };
 use millstream_sql::session::Session;
-use millstream_sql::statement::StatementKind;
+use millstream_sql::statement::{Statement, StatementKind};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -95,7 +95,10 @@ pub fn session_in(zone: &str) -> Session {
 
 /// Plans the job of the text's only statement.
 pub fn job(sql: &str) -> Result<JobPlan, SqlError> {
-    let statement = parse(sql)?.pop().unwrap();
+    job_of(&parse(sql)?.pop().unwrap())
+}
+
+fn job_of(statement: &Statement) -> Result<JobPlan, SqlError> {
     let plan = match &statement.kind {
         StatementKind::Insert(insert) => plan_job(insert, &tables(), &session())?,
         StatementKind::CreateMaterializedTable(create) => {
@@ -107,18 +110,18 @@ pub fn job(sql: &str) -> Result<JobPlan, SqlError> {
     Ok(plan)
 }
 
-/// Plans the text's only statement, whatever it is.
+/// Plans every statement of a text, whatever it is.
 pub fn plan(sql: &str) -> Result<(), SqlError> {
     for statement in parse(sql)? {
         match &statement.kind {
             StatementKind::Insert(_) | StatementKind::CreateMaterializedTable(_) => {
-                job(sql)?;
+                job_of(&statement)?;
             }
             StatementKind::CreateTable(_) => {
                 define(&statement, &tables(), &session())?;
             }
             StatementKind::Query(_) => {
-                select(sql, &session())?;
+                select_of(&statement, &session())?;
             }
             StatementKind::Set(Some((key, value))) => {
                 session().set(&key.value, Some(value), key.position)?;
@@ -130,7 +133,10 @@ pub fn plan(sql: &str) -> Result<(), SqlError> {
 }
 
 pub fn select(sql: &str, session: &Session) -> Result<BoundedPlan, SqlError> {
-    let statement = parse(sql)?.pop().unwrap();
+    select_of(&parse(sql)?.pop().unwrap(), session)
+}
+
+fn select_of(statement: &Statement, session: &Session) -> Result<BoundedPlan, SqlError> {
     match &statement.kind {
         StatementKind::Query(query) => plan_bounded(query, &tables(), session),
         other => panic!("no query: {other:?}"),

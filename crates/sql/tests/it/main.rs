@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod expressions;
+mod flink;
 mod harness;
 mod jobs;
 mod properties;
