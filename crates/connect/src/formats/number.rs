@@ -93,11 +93,6 @@ pub(super) fn decimal_stripped(unscaled: i128, scale: i8) -> String {
     big_decimal(unscaled, scale)
 }
 
-/// `BigDecimal.toString`: plain unless the value is tiny.
-pub(super) fn decimal_string(unscaled: i128, scale: i8) -> String {
-    big_decimal(unscaled, i32::from(scale))
-}
-
 fn big_decimal(unscaled: i128, scale: i32) -> String {
     let digits = unscaled.unsigned_abs().to_string();
     let adjusted = digits.len() as i32 - 1 - scale;

@@ -409,3 +409,80 @@ fn a_json_value_nested_deeper_than_any_stack_is_no_danger() {
     let decoded = decode("json", &[], all_types(), &[&text]);
     assert_eq!(decoded.rows.len() + decoded.failures.len(), 1);
 }
+
+/// Lines that Flink 2.1.0 wrote with its `filesystem` connector.
+#[test]
+fn what_flink_wrote_is_read_and_written_the_same() {
+    let row = Fields::from(vec![
+        Field::new("p", DataType::Int32, true),
+        Field::new("q", DataType::Utf8, true),
+    ]);
+    let map = DataType::Struct(Fields::from(vec![
+        Field::new("key", DataType::Utf8, false),
+        Field::new("value", DataType::Int32, true),
+    ]));
+    let mut fields = vec![
+        Field::new("b", DataType::Boolean, true),
+        Field::new("i", DataType::Int32, true),
+        Field::new("d", DataType::Float64, true),
+        Field::new("f", DataType::Float32, true),
+        Field::new("n", DataType::Decimal128(10, 2), true),
+        Field::new("s", DataType::Utf8, true),
+        Field::new("dt", DataType::Date32, true),
+        Field::new("tm", DataType::Time32(TimeUnit::Millisecond), true),
+        Field::new("ts", timestamp(None), true),
+        Field::new("l", timestamp(Some("UTC")), true),
+    ];
+    let flat = schema(fields.clone());
+    fields.extend([
+        Field::new("y", DataType::Binary, true),
+        Field::new("arr", DataType::new_list(DataType::Int32, true), true),
+        Field::new(
+            "m",
+            DataType::Map(Arc::new(Field::new("entries", map, false)), false),
+            true,
+        ),
+        Field::new("r", DataType::Struct(row), true),
+    ]);
+    let nested = schema(fields);
+    let check = |name: &str, opts: &[(&str, &str)], schema: &SchemaRef, lines: &[&str]| {
+        let decoded = decode(name, opts, schema.clone(), lines);
+        assert_eq!(reasons(&decoded), []);
+        assert_eq!(encode(name, opts, &decoded.batch), lines);
+    };
+    check(
+        "json",
+        &[],
+        &nested,
+        &[
+            r#"{"b":true,"i":-5,"d":100.0,"f":100.0,"n":1E+2,"s":"plain","dt":"2026-01-31","tm":"12:13:14","ts":"2026-01-31 12:13:14.12","l":"1970-01-01 00:00:01Z","y":"YWJj","arr":[1,null],"m":{"k":1},"r":{"p":7,"q":null}}"#,
+            r#"{"b":true,"i":-5,"d":1.0E10,"f":1.0E10,"n":null,"s":"a b","dt":"2026-01-31","tm":"12:13:14","ts":"2026-01-31 12:13:14.12","l":"1970-01-01 00:00:01Z","y":"YWJj","arr":[1,null],"m":{"k":1},"r":{"p":7,"q":null}}"#,
+            r#"{"b":true,"i":-5,"d":1.2E-4,"f":1.2E-4,"n":0,"s":"q\"uo,te","dt":"2026-01-31","tm":"12:13:14","ts":"2026-01-31 12:13:14.12","l":"1970-01-01 00:00:01Z","y":"YWJj","arr":[1,null],"m":{"k":1},"r":{"p":7,"q":null}}"#,
+            r#"{"b":true,"i":-5,"d":1.5,"f":1.5,"n":1.5,"s":"中\n文 x","dt":"2026-01-31","tm":"12:13:14","ts":"2026-01-31 12:13:14.12","l":"1970-01-01 00:00:01Z","y":"YWJj","arr":[1,null],"m":{"k":1},"r":{"p":7,"q":null}}"#,
+        ],
+    );
+    let plain = [
+        ("timestamp-format.standard", "ISO-8601"),
+        ("encode.decimal-as-plain-number", "true"),
+    ];
+    check(
+        "json",
+        &plain,
+        &nested,
+        &[
+            r#"{"b":true,"i":-5,"d":1.2E-4,"f":1.2E-4,"n":0.00,"s":"q\"uo,te","dt":"2026-01-31","tm":"12:13:14","ts":"2026-01-31T12:13:14.12","l":"1970-01-01T00:00:01Z","y":"YWJj","arr":[1,null],"m":{"k":1},"r":{"p":7,"q":null}}"#,
+            r#"{"b":true,"i":-5,"d":100.0,"f":100.0,"n":100.00,"s":"plain","dt":"2026-01-31","tm":"12:13:14","ts":"2026-01-31T12:13:14.12","l":"1970-01-01T00:00:01Z","y":"YWJj","arr":[1,null],"m":{"k":1},"r":{"p":7,"q":null}}"#,
+        ],
+    );
+    check(
+        "csv",
+        &[],
+        &flat,
+        &[
+            r#"true,-5,100.0,100.0,1E+2,plain,2026-01-31,12:13:14,"2026-01-31 12:13:14.12","1970-01-01 00:00:01Z""#,
+            r#"true,-5,1.2E-4,1.2E-4,0,"q""uo,te",2026-01-31,12:13:14,"2026-01-31 12:13:14.12","1970-01-01 00:00:01Z""#,
+            "true,-5,1.5,1.5,1.5,\"中\n文 x\",2026-01-31,12:13:14,\"2026-01-31 12:13:14.12\",\"1970-01-01 00:00:01Z\"",
+            r#"true,-5,1.0,1.0,1.5,"abcdefghijklmnopqrstuvwxyz",2026-01-31,12:13:14,"2026-01-31 12:13:14.12","1970-01-01 00:00:01Z""#,
+        ],
+    );
+}

@@ -36,7 +36,7 @@ impl CsvEncoder {
             Cells::Double(a) => out.push_str(&number::java_double(a.value(row))),
             Cells::Decimal(a) => {
                 let text = if self.options.decimal_scientific {
-                    number::decimal_string(a.value(row), a.scale())
+                    number::decimal_stripped(a.value(row), a.scale())
                 } else {
                     number::decimal_plain(a.value(row), a.scale())
                 };
