@@ -95,6 +95,8 @@ describe("a topic", () => {
 
       await page.getByTestId("contains").fill("广东");
       await page.waitForURL(/contains=/);
+      // The address changes before the page does: wait for the page.
+      await page.getByText("scanned on the server").waitFor();
       await until(page, "matching messages", () => page.getByTestId("message").count(), (n) => n > 2);
 
       await page.getByTestId("message").nth(1).click();

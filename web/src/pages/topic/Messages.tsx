@@ -51,7 +51,12 @@ export function Messages({ topic }: { topic: Topic }) {
 
   const tail = useTail(topic.name, mode === "live", partition, contains, paused || open !== null);
   const page = usePage(topic, mode, partition, contains, search);
-  const rows = mode === "live" ? tail.state.rows : page.rows;
+  // What the subscription before this filter still had on its way is not shown under it.
+  const tailed = useMemo(
+    () => tail.state.rows.filter((row) => contains === "" || row.value_encoding === "binary" || (row.key ?? "").includes(contains) || (row.value ?? "").includes(contains)),
+    [tail.state.rows, contains],
+  );
+  const rows = mode === "live" ? tailed : page.rows;
   const selected = rows.find((message) => messageKey(message) === open) ?? null;
   const index = selected ? rows.indexOf(selected) : -1;
   const select = useCallback((key: string | null) => set({ record: key }), [set]);
