@@ -21,6 +21,16 @@ const DRAIN_MAX: Duration = Duration::from_secs(60);
 /// How long a wait for the next record's time may oversleep; the last stretch
 /// before it is short enough for the timer.
 const PACE_MIN: Duration = Duration::from_micros(50);
+/// Records that were due in the run's beginning are sent but not counted: in it
+/// the client connects, asks for metadata and gets its producer id.
+const UNCOUNTED: Duration = Duration::from_millis(500);
+
+/// When a record was due, after the start of the run, and how long it took.
+#[derive(Clone, Copy)]
+struct Sample {
+    due_ns: u64,
+    took_ns: u64,
+}
 
 /// `--bootstrap ADDRESS --topic NAME --partitions N --rate RECORDS_PER_S
 /// --records N --size BYTES --linger-ms MS`.
@@ -54,14 +64,19 @@ pub fn run(arguments: &Arguments) -> Result<Value> {
     if failed > 0 {
         bail!("{failed} records failed");
     }
-    let produced = std::mem::take(&mut *lock(&acks.samples_ns));
+    let produced = std::mem::take(&mut *lock(&acks.samples));
+    let counted_from_ns = (began + UNCOUNTED).duration_since(started).as_nanos() as u64;
+    let counted = |samples: Vec<Sample>| {
+        let counted = samples.iter().filter(|s| s.due_ns >= counted_from_ns);
+        percentiles::summary(counted.map(|s| s.took_ns).collect())
+    };
     Ok(json!({
         "records": shape.records,
         "bytes": shape.records * shape.size as u64,
         "seconds": sent_in.as_secs_f64(),
         "records_per_s": shape.records as f64 / sent_in.as_secs_f64(),
-        "produce": percentiles::summary(produced),
-        "end_to_end": percentiles::summary(end_to_end),
+        "produce": counted(produced),
+        "end_to_end": counted(end_to_end),
     }))
 }
 
@@ -92,7 +107,7 @@ impl Shape {
 /// Acknowledgements, as librdkafka's thread reports them.
 #[derive(Default)]
 struct Acks {
-    samples_ns: Mutex<Vec<u64>>,
+    samples: Mutex<Vec<Sample>>,
     failed: AtomicU64,
 }
 
@@ -109,7 +124,10 @@ impl ProducerContext for Reports {
     fn delivery(&self, result: &DeliveryResult<'_>, intended_ns: usize) {
         let now = self.started.elapsed().as_nanos() as u64;
         match result {
-            Ok(_) => lock(&self.acks.samples_ns).push(now.saturating_sub(intended_ns as u64)),
+            Ok(_) => lock(&self.acks.samples).push(Sample {
+                due_ns: intended_ns as u64,
+                took_ns: now.saturating_sub(intended_ns as u64),
+            }),
             Err(_) => {
                 self.acks.failed.fetch_add(1, Ordering::Relaxed);
             }
@@ -175,8 +193,8 @@ fn consumer(arguments: &Arguments, shape: &Shape) -> Result<BaseConsumer> {
     Ok(consumer)
 }
 
-/// Reads that many records; their latencies.
-fn read(consumer: &BaseConsumer, records: u64, started: Instant) -> Result<Vec<u64>> {
+/// Reads that many records.
+fn read(consumer: &BaseConsumer, records: u64, started: Instant) -> Result<Vec<Sample>> {
     let mut samples = Vec::with_capacity(records as usize);
     let mut last = Instant::now();
     while (samples.len() as u64) < records {
@@ -187,7 +205,11 @@ fn read(consumer: &BaseConsumer, records: u64, started: Instant) -> Result<Vec<u
                     .payload()
                     .and_then(|value| value.first_chunk::<STAMP_BYTES>())
                     .context("a record without a time stamp")?;
-                samples.push(now.saturating_sub(u64::from_le_bytes(*stamp)));
+                let due_ns = u64::from_le_bytes(*stamp);
+                samples.push(Sample {
+                    due_ns,
+                    took_ns: now.saturating_sub(due_ns),
+                });
                 last = Instant::now();
             }
             Some(Err(error)) => return Err(error).context("consume"),
