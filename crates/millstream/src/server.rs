@@ -80,7 +80,7 @@ impl Server {
             clock: SystemClock::shared(),
             rand: SystemRand::shared(),
         };
-        let runtimes = Runtimes::new()?;
+        let runtimes = Runtimes::new(parts.config.kafka.threads)?;
         let metadata = runtimes.broker.block_on(parts.start_metadata())?;
         let broker = runtimes.broker.block_on(parts.start_broker(&metadata))?;
         let bus = runtimes.engine.block_on(parts.bus(broker.as_ref()))?;

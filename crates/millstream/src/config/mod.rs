@@ -98,6 +98,8 @@ pub struct Kafka {
     pub connections_per_address_max: usize,
     /// Bytes of requests being worked on, over all connections.
     pub request_memory: ByteSize,
+    /// Threads for connections and log; 0 is half the cores, at least one.
+    pub threads: usize,
 }
 
 impl Default for Kafka {
@@ -108,6 +110,7 @@ impl Default for Kafka {
             connections_max: 10_000,
             connections_per_address_max: 10_000,
             request_memory: ByteSize(256 << 20),
+            threads: 0,
         }
     }
 }
@@ -313,6 +316,9 @@ impl Config {
                 "log.num_partitions is {}: use 1 to 10000",
                 self.log.num_partitions
             );
+        }
+        if self.kafka.threads > 1024 {
+            bail!("kafka.threads is {}: use 0 to 1024", self.kafka.threads);
         }
         let epoch_ms = self.engine.epoch.millis();
         if !(5..=600_000).contains(&epoch_ms) {

@@ -18,11 +18,19 @@ pub struct Runtimes {
 }
 
 impl Runtimes {
-    /// Starts them: the broker and the engine with a thread a core each.
-    pub fn new() -> Result<Self> {
+    /// Starts them: the engine with a thread a core, the broker with
+    /// `broker_threads`; 0 is half the cores.
+    ///
+    /// Why half: what a small request costs is mostly the waking of threads.
+    /// Syncs, and reads from disk, have threads of their own.
+    pub fn new(broker_threads: usize) -> Result<Self> {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let broker_threads = match broker_threads {
+            0 => cores.div_ceil(2),
+            threads => threads,
+        };
         Ok(Self {
-            broker: runtime("broker", cores)?,
+            broker: runtime("broker", broker_threads)?,
             engine: runtime("engine", cores)?,
             console: runtime("console", cores.min(2))?,
         })
