@@ -1,4 +1,4 @@
-//! `--name value` pairs, each of which must be there.
+//! `--name value` pairs, most of which must be there.
 
 use anyhow::{Context, Result, bail};
 use rdkafka::ClientConfig;
@@ -38,6 +38,11 @@ impl Arguments {
         text.parse()
             .ok()
             .with_context(|| format!("--{name} {text} is not a number"))
+    }
+
+    /// The value of `--name`, or `default` where there is none.
+    pub fn text_or<'a>(&'a self, name: &str, default: &'a str) -> &'a str {
+        self.0.get(name).map_or(default, String::as_str)
     }
 
     /// What every client of a run has in common.

@@ -33,7 +33,7 @@ struct Sample {
 }
 
 /// `--bootstrap ADDRESS --topic NAME --partitions N --rate RECORDS_PER_S
-/// --records N --size BYTES --linger-ms MS`.
+/// --records N --size BYTES --linger-ms MS [--codec NAME]`.
 ///
 /// The topic must be there and is read from its end. Answers the produce
 /// latency (intended send time to acknowledgement), the end-to-end latency
@@ -50,6 +50,7 @@ pub fn run(arguments: &Arguments) -> Result<Value> {
     let producer: ThreadedProducer<Reports> = arguments
         .producer()?
         .set("linger.ms", arguments.text("linger-ms")?)
+        .set("compression.type", arguments.text_or("codec", "none"))
         .create_with_context(Reports {
             acks: acks.clone(),
             started,

@@ -1,8 +1,8 @@
 //! The load client of `make bench`: one command a measurement, one line of
 //! JSON on standard output as its result.
 //!
-//! It knows nothing of the server it loads: librdkafka against whatever
-//! listens at `--bootstrap`. What the server costs (CPU, memory) is measured
+//! It knows nothing of the server it loads: librdkafka (and plain sockets, for
+//! thousands of connections) against whatever listens at `--bootstrap`. What the server costs (CPU, memory) is measured
 //! from outside by `benches/bench.py`.
 //!
 //! Latencies are taken from the moment at which a record *was to be* sent, not
@@ -10,8 +10,11 @@
 //! every record that had to wait (no coordinated omission).
 
 mod arguments;
+mod catch_up;
+mod connections;
 mod disk;
 mod flow;
+mod group;
 mod percentiles;
 mod start;
 mod transactions;
@@ -25,11 +28,17 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse(words)?;
     let result = match command.as_str() {
         "flow" => flow::run(&arguments)?,
+        "catch-up" => catch_up::run(&arguments)?,
+        "connections" => connections::run(&arguments)?,
+        "group" => group::run(&arguments)?,
         "transactions" => transactions::run(&arguments)?,
         "first-produce" => start::run(&arguments)?,
         "fdatasync" => disk::run(&arguments)?,
         other => {
-            bail!("no command '{other}': use flow, transactions, first-produce or fdatasync")
+            bail!(
+                "no command '{other}': use flow, catch-up, connections, group, transactions, \
+                 first-produce or fdatasync"
+            )
         }
     };
     println!("{result}");
