@@ -123,7 +123,7 @@ impl BrokerSettings {
             default_replication_factor: view.broker_number("default.replication.factor", 1),
             fetch_bytes_max: view.broker_number("fetch.max.bytes", 55 << 20),
             connections_max: view.broker_number("max.connections", 10_000),
-            connections_per_ip_max: view.broker_number("max.connections.per.ip", 2_000),
+            connections_per_ip_max: view.broker_number("max.connections.per.ip", 10_000),
             connection_idle_max: number_or_none(&view.broker_text("connections.max.idle.ms"))
                 .map(Duration::from_millis),
             fetch_sessions_max: view

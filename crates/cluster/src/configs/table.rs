@@ -395,7 +395,7 @@ pub static BROKER_CONFIGS: &[ConfigDef] = &[
     broker(
         "max.connections.per.ip",
         Int,
-        "2000",
+        "10000",
         POSITIVE_INT,
         "Connections from one address.",
     ),
