@@ -15,6 +15,9 @@ use millstream_wire::messages::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
 };
 use millstream_wire::messages::describe_log_dirs::DescribeLogDirsRequest;
+use millstream_wire::messages::describe_topic_partitions::{
+    Cursor, DescribeTopicPartitionsRequest, TopicRequest,
+};
 use millstream_wire::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
@@ -582,5 +585,68 @@ async fn files_of_a_topic_that_the_metadata_does_not_have_are_removed_at_start()
     let broker = TestBroker::start(dir.path()).await;
     assert!(!dir.path().join("stray-0").exists());
     assert!(dir.path().join("kept-0").exists());
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn topics_are_described_page_by_page_in_the_order_of_their_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = TestBroker::start(dir.path()).await;
+    let mut client = broker.client().await;
+    for (name, partitions) in [("b", 5), ("a", 2), ("c", 1)] {
+        create_topic(&mut client, name, partitions, &[]).await;
+    }
+    // Pages of three partitions, over all topics and over named ones.
+    let named = ["c", "b", "a", "missing"].map(|name| TopicRequest { name: name.into() });
+    for (topics, and_a_missing_one) in [(vec![], false), (named.to_vec(), true)] {
+        let (mut seen, mut cursor, mut pages) = (Vec::new(), None::<Cursor>, 0);
+        loop {
+            let page = client
+                .call(
+                    &DescribeTopicPartitionsRequest {
+                        topics: topics.clone(),
+                        response_partition_limit: 3,
+                        cursor: cursor.take(),
+                    },
+                    0,
+                )
+                .await;
+            pages += 1;
+            assert!(
+                page.topics
+                    .iter()
+                    .map(|t| t.partitions.len())
+                    .sum::<usize>()
+                    <= 3
+            );
+            for topic in page.topics {
+                let name = topic.name.unwrap();
+                if name == "missing" {
+                    assert_eq!(code(topic.error_code), ErrorCode::UnknownTopicOrPartition);
+                    seen.push((name, -1));
+                    continue;
+                }
+                assert_eq!(code(topic.error_code), ErrorCode::None);
+                assert!(!topic.topic_id.is_nil());
+                for partition in topic.partitions {
+                    assert_eq!(partition.replica_nodes, vec![partition.leader_id]);
+                    seen.push((name.clone(), partition.partition_index));
+                }
+            }
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        let mut expected: Vec<(String, i32)> = [("a", 2), ("b", 5), ("c", 1)]
+            .into_iter()
+            .flat_map(|(name, count)| (0..count).map(move |p| (name.to_owned(), p)))
+            .collect();
+        if and_a_missing_one {
+            expected.push(("missing".into(), -1));
+        }
+        assert_eq!(seen, expected);
+        assert_eq!(pages, 3);
+    }
     broker.stop().await;
 }

@@ -27,6 +27,7 @@ mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
+mod describe_topic_partitions;
 mod describe_transactions;
 mod end_txn;
 mod fetch;
@@ -92,6 +93,7 @@ pub static APIS: &[Api] = &[
     api::<describe_producers::DescribeProducers>(),              // 61
     api::<describe_transactions::DescribeTransactions>(),        // 65
     api::<list_transactions::ListTransactions>(),                // 66
+    api::<describe_topic_partitions::DescribeTopicPartitions>(), // 75
 ];
 
 /// The API of this number, if it is served.
