@@ -5,7 +5,7 @@
 #   make test    all tests: Rust, SQL, real clients, Kafka's tools, the
 #                flights job under kill -9, a real browser
 #   make check   the fast loop: format, clippy, layering, unit tests
-#   make bench   side by side with Apache Kafka (QUICK=1 for three minutes)
+#   make bench   side by side with Apache Kafka (QUICK=1 for a short look)
 #   make soak    the tests that kill the server, many times over
 #   make fuzz    the fuzz targets, longer than `make test` runs them
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Side by side with Apache Kafka; method in benches/README.md.
 #
-#   benches/run.sh            about 45 minutes, medians of five rounds
-#   PARTS=scale benches/run.sh   only connections, groups and catching up
-#   QUICK=1 benches/run.sh    about 3 minutes, one round
+#   benches/run.sh                     everything, about 35 minutes
+#   AIMS=1 benches/run.sh              the parts behind every aim but those of 10,000 partitions, about 13 minutes
+#   QUICK=1 benches/run.sh             one short round of everything, to see that it works
+#   PARTS="core reading" benches/run.sh   only these
 set -euo pipefail
 # shellcheck source=tests/lib/suite.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../tests/lib/suite.sh"
@@ -15,10 +16,20 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$repo/target}
 export MILLSTREAM_BIN=${MILLSTREAM_BIN:-$CARGO_TARGET_DIR/release/millstream}
 say "building the load client (release)"
 cargo build --quiet --release --locked --manifest-path "$repo/benches/load/Cargo.toml"
-# Thousands of connections need as many files, on both sides.
-ulimit -n "$(ulimit -Hn)"
+# Thousands of connections and partitions need as many files, on both sides.
+ulimit -n 1048576 2>/dev/null || ulimit -n "$(ulimit -Hn)"
+if [ -z "${TANSU_BIN:-}" ] && ! command -v tansu >/dev/null; then
+  say "no Tansu: TANSU_BIN is not set and tansu is not on PATH; its column is left out"
+fi
+parts="core connections transactions records reading partitions recovery"
+if [ "${AIMS:-0}" != 0 ]; then
+  parts="core connections transactions"
+  export ROUNDS=${ROUNDS:-2}
+fi
 status=0
-for part in ${PARTS:-bench scale}; do
+for part in ${PARTS:-$parts}; do
+  say "$part"
   "$repo/tests/.venv/bin/python" "$repo/benches/$part.py" || status=1
 done
+"$repo/tests/.venv/bin/python" "$repo/benches/aims.py" || status=1
 exit "$status"

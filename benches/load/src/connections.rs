@@ -3,26 +3,25 @@
 
 use crate::arguments::Arguments;
 use crate::percentiles;
+use crate::socket::Socket;
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use millstream_wire::batch::{BatchBuilder, BatchOptions};
-use millstream_wire::frame::{decode_response, encode_request};
+use millstream_wire::frame::encode_request;
 use millstream_wire::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// librdkafka's and Java's Produce of some years ago: every broker serves it.
 const PRODUCE_VERSION: i16 = 8;
-const ANSWER_BYTES_MAX: usize = 1 << 20;
-const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 /// `--bootstrap ADDRESS --topic NAME --partitions N --connections N
 /// --rate REQUESTS_PER_S --requests N --size BYTES`.
 ///
-/// Each request is a Produce of one record with `acks=all`; the rate is that
-/// of all connections together, evenly spaced. Answers how long they took from
+/// Each request is a Produce of one record with `acks=all`, to one partition
+/// after the other; the rate is that of all connections together, evenly
+/// spaced. Answers how long they took from
 /// when they were to be sent, and how long all connecting took.
 pub fn run(arguments: &Arguments) -> Result<Value> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -42,19 +41,20 @@ async fn connections(arguments: &Arguments) -> Result<Value> {
     if count == 0 || rate == 0 || partitions == 0 {
         bail!("--connections, --rate and --partitions from 1");
     }
+    let requests_of = (0..partitions)
+        .map(|partition| request(&topic, partition as i32, size))
+        .collect::<Result<Arc<[Bytes]>>>()?;
     let connecting = Instant::now();
-    let mut streams = Vec::with_capacity(count as usize);
+    let mut sockets = Vec::with_capacity(count as usize);
     for _ in 0..count {
-        let stream = TcpStream::connect(&address).await?;
-        stream.set_nodelay(true)?;
-        streams.push(stream);
+        sockets.push(Socket::connect(&address).await?);
     }
     let connected_in = connecting.elapsed();
     let began = Instant::now() + Duration::from_millis(200);
-    let tasks = streams.into_iter().enumerate().map(|(index, stream)| {
+    let tasks = sockets.into_iter().enumerate().map(|(index, socket)| {
         let connection = Connection {
-            stream,
-            request: request(&topic, index as i32 % partitions as i32, size),
+            socket,
+            requests: Arc::clone(&requests_of),
         };
         let schedule = Schedule {
             began,
@@ -87,22 +87,20 @@ struct Schedule {
 }
 
 struct Connection {
-    stream: TcpStream,
-    request: Result<Bytes>,
+    socket: Socket,
+    /// One for each partition.
+    requests: Arc<[Bytes]>,
 }
 
 impl Connection {
     async fn run(mut self, schedule: Schedule) -> Result<Vec<u64>> {
-        let request = self.request?;
         let mut samples = Vec::new();
         let mut number = schedule.first;
         while number < schedule.requests {
             let due = schedule.began + schedule.gap * number;
             tokio::time::sleep_until(due.into()).await;
-            self.stream.write_all(&request).await?;
-            tokio::time::timeout(ANSWER_MAX, answer(&mut self.stream))
-                .await
-                .context("no answer to a Produce")??;
+            let request = &self.requests[number as usize % self.requests.len()];
+            produce(&mut self.socket, request).await?;
             samples.push(due.elapsed().as_nanos() as u64);
             number += schedule.every;
         }
@@ -110,14 +108,10 @@ impl Connection {
     }
 }
 
-async fn answer(stream: &mut TcpStream) -> Result<()> {
-    let length = usize::try_from(stream.read_i32().await?)?;
-    if length > ANSWER_BYTES_MAX {
-        bail!("an answer of {length} bytes");
-    }
-    let mut bytes = vec![0; length];
-    stream.read_exact(&mut bytes).await?;
-    let (_, answer) = decode_response::<ProduceRequest>(bytes.into(), PRODUCE_VERSION)?;
+async fn produce(socket: &mut Socket, request: &Bytes) -> Result<()> {
+    let answer = socket
+        .call_encoded::<ProduceRequest>(request, PRODUCE_VERSION)
+        .await?;
     let partition = answer
         .responses
         .first()
