@@ -2,13 +2,14 @@
 //! logs, end markers in every partition, and producer ids.
 
 use crate::error::ApiError;
+use crate::group::{TopicSource, TopicsImage};
 use crate::journal::{Appended, InternalTopic, Journal, JournalChunk, JournalError};
 use crate::state::BrokerState;
 use crate::topics::HostedPartition;
 use crate::txn::{Marker, MarkerError, MarkerWriter, ProducerIdSource, TxnOutcome};
 use async_trait::async_trait;
 use bytes::Bytes;
-use millstream_cluster::{Command, Reply};
+use millstream_cluster::{Command, MetadataImage, Reply};
 use millstream_core::ids::{Offset, TopicPartition};
 use millstream_log::{AppendError, AppendOrigin, FetchRequest, UpTo};
 use millstream_wire::ErrorCode;
@@ -203,6 +204,36 @@ impl MarkerWriter for CoordinatorPorts {
                 .end_transaction(partition.partition.0, producer.id, committed);
         }
         Ok(())
+    }
+}
+
+/// The topics of a metadata image, as groups see them; none when the broker
+/// has stopped.
+struct Topics(Option<Arc<MetadataImage>>);
+
+impl TopicSource for CoordinatorPorts {
+    fn topics(&self) -> Arc<dyn TopicsImage> {
+        Arc::new(Topics(self.state().map(|state| state.image())))
+    }
+}
+
+impl TopicsImage for Topics {
+    fn version(&self) -> u64 {
+        self.0.as_ref().map_or(0, |image| image.version())
+    }
+
+    fn topic(&self, name: &str) -> Option<(uuid::Uuid, i32)> {
+        let topic = self.0.as_ref()?.topic(name)?;
+        Some((topic.id, topic.partition_count()))
+    }
+
+    fn name_of(&self, id: &uuid::Uuid) -> Option<String> {
+        Some(self.0.as_ref()?.topic_by_id(*id)?.name.to_string())
+    }
+
+    fn for_each_name(&self, visit: &mut dyn FnMut(&str)) {
+        let topics = self.0.iter().flat_map(|image| image.topics());
+        topics.for_each(|topic| visit(&topic.name));
     }
 }
 

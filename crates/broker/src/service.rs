@@ -4,7 +4,9 @@ use crate::connection::ConnectionLimits;
 use crate::connection::acceptor::{self, Acceptor};
 use crate::coordination::CoordinatorPorts;
 use crate::fetch::sessions::FetchSessions;
-use crate::group::{GroupConfig, GroupCoordinator, GroupServices};
+use crate::group::{
+    Assignor, ConsumerGroupConfig, GroupConfig, GroupCoordinator, GroupServices, MigrationPolicy,
+};
 use crate::state::BrokerState;
 use crate::topics::{self, Hosting};
 use crate::txn::{TxnConfig, TxnCoordinator, TxnServices};
@@ -194,6 +196,7 @@ fn new_state(
         let groups = GroupCoordinator::new(GroupServices {
             config: group_config(&settings),
             journal: Arc::clone(&ports) as _,
+            topics: Arc::clone(&ports) as _,
             clock: Arc::clone(&deps.clock),
             rand: Arc::clone(&deps.rand),
         });
@@ -234,7 +237,20 @@ fn group_config(settings: &BrokerSettings) -> GroupConfig {
         offset_metadata_bytes_max: settings.offset_metadata_bytes_max,
         offsets_retention: settings.offsets_retention,
         offsets_topic_partitions: settings.offsets_topic_partitions,
+        consumer: consumer_group_config(settings),
         ..GroupConfig::default()
+    }
+}
+
+fn consumer_group_config(settings: &BrokerSettings) -> ConsumerGroupConfig {
+    let names = settings.group_consumer_assignors.iter();
+    ConsumerGroupConfig {
+        session_timeout: settings.group_consumer_session_timeout,
+        heartbeat_interval: settings.group_consumer_heartbeat_interval,
+        members_max: settings.group_consumer_members_max,
+        assignors: names.filter_map(|name| Assignor::by_name(name)).collect(),
+        migration: MigrationPolicy::by_name(&settings.group_consumer_migration_policy)
+            .unwrap_or(MigrationPolicy::Bidirectional),
     }
 }
 

@@ -126,7 +126,7 @@ pub async fn groups(state: &BrokerState) -> Vec<GroupInput> {
         let described = state.groups().describe(&listing.id).await.ok();
         inputs.push(GroupInput {
             group: listing.id,
-            kafka_state: listing.state.name().to_owned(),
+            kafka_state: listing.state.to_owned(),
             protocol: described
                 .as_ref()
                 .map(|d| d.protocol.clone())

@@ -13,6 +13,14 @@ use millstream_wire::messages::{
     ApiVersionsResponse, CreateTopicsRequest, FetchRequest, FindCoordinatorRequest,
     FindCoordinatorResponse, MetadataRequest, MetadataResponse, OffsetFetchRequest, ProduceRequest,
 };
+use millstream_wire::records::consumer_groups::{
+    ConsumerGroupCurrentMemberAssignmentKey, ConsumerGroupCurrentMemberAssignmentValue,
+    ConsumerGroupMemberMetadataKey, ConsumerGroupMemberMetadataValue, ConsumerGroupMetadataKey,
+    ConsumerGroupMetadataValue, ConsumerGroupRegularExpressionKey,
+    ConsumerGroupRegularExpressionValue, ConsumerGroupTargetAssignmentMemberKey,
+    ConsumerGroupTargetAssignmentMemberValue, ConsumerGroupTargetAssignmentMetadataKey,
+    ConsumerGroupTargetAssignmentMetadataValue,
+};
 use millstream_wire::records::consumer_offsets::{
     GroupMetadataKey, GroupMetadataValue, OffsetCommitKey, OffsetCommitValue,
 };
@@ -34,6 +42,18 @@ fn all_messages() -> Vec<AnyMessage> {
         AnyMessage::of::<OffsetCommitValue>(),
         AnyMessage::of::<GroupMetadataKey>(),
         AnyMessage::of::<GroupMetadataValue>(),
+        AnyMessage::of::<ConsumerGroupMetadataKey>(),
+        AnyMessage::of::<ConsumerGroupMetadataValue>(),
+        AnyMessage::of::<ConsumerGroupMemberMetadataKey>(),
+        AnyMessage::of::<ConsumerGroupMemberMetadataValue>(),
+        AnyMessage::of::<ConsumerGroupTargetAssignmentMetadataKey>(),
+        AnyMessage::of::<ConsumerGroupTargetAssignmentMetadataValue>(),
+        AnyMessage::of::<ConsumerGroupTargetAssignmentMemberKey>(),
+        AnyMessage::of::<ConsumerGroupTargetAssignmentMemberValue>(),
+        AnyMessage::of::<ConsumerGroupCurrentMemberAssignmentKey>(),
+        AnyMessage::of::<ConsumerGroupCurrentMemberAssignmentValue>(),
+        AnyMessage::of::<ConsumerGroupRegularExpressionKey>(),
+        AnyMessage::of::<ConsumerGroupRegularExpressionValue>(),
         AnyMessage::of::<TransactionLogKey>(),
         AnyMessage::of::<TransactionLogValue>(),
         AnyMessage::of::<ConsumerProtocolSubscription>(),

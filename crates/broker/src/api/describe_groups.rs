@@ -1,7 +1,7 @@
 //! DescribeGroups (15): classic groups with their members.
 
 use super::{Answer, Handler};
-use crate::group::{GroupDescription, GroupError, GroupState, MemberDescription};
+use crate::group::{GroupDescription, GroupError, GroupKind, GroupState, MemberDescription};
 use crate::state::RequestContext;
 use millstream_wire::messages::describe_groups::{
     DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedGroupMember,
@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 
 /// All operations on a group, as KIP-430 numbers them: read, delete, describe.
 /// There are no ACLs yet, so everybody may do everything.
-const ALL_GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8;
+pub(super) const ALL_GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8;
 
 /// DescribeGroups.
 pub(super) struct DescribeGroups;
@@ -26,6 +26,13 @@ impl Handler for DescribeGroups {
         let mut groups = Vec::with_capacity(request.groups.len());
         for id in request.groups {
             let mut described = match context.state.groups().describe(&id).await {
+                // KIP-1043: newer clients ask ConsumerGroupDescribe first and
+                // are to be told the difference.
+                Ok(description)
+                    if description.kind == GroupKind::Consumer && context.api_version >= 6 =>
+                {
+                    not_classic(id)
+                }
                 Ok(description) => group(description),
                 Err(error) => missing(id, error, context.api_version),
             };
@@ -46,10 +53,31 @@ fn group(description: GroupDescription) -> DescribedGroup {
     DescribedGroup {
         error_message: None,
         group_id: description.id,
-        group_state: description.state.name().to_owned(),
+        group_state: classic_state(description.state).to_owned(),
         protocol_type: description.protocol_type,
         protocol_data: description.protocol,
         members: description.members.into_iter().map(member).collect(),
+        ..Default::default()
+    }
+}
+
+/// Older consoles know only this API. Kafka tells them that a consumer group
+/// is Dead; they are better served with what is so, in the states that they
+/// know.
+fn classic_state(state: &'static str) -> &'static str {
+    match state {
+        "Assigning" => GroupState::PreparingRebalance.name(),
+        "Reconciling" => GroupState::CompletingRebalance.name(),
+        other => other,
+    }
+}
+
+fn not_classic(group_id: String) -> DescribedGroup {
+    DescribedGroup {
+        error_code: GroupError::GroupIdNotFound.code(),
+        error_message: Some(format!("Group {group_id} is not a classic group.")),
+        group_state: GroupState::Dead.name().to_owned(),
+        group_id,
         ..Default::default()
     }
 }

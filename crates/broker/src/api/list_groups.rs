@@ -6,9 +6,6 @@ use crate::state::RequestContext;
 use millstream_wire::messages::list_groups::{ListGroupsRequest, ListGroupsResponse, ListedGroup};
 use std::ops::RangeInclusive;
 
-/// What kind of group all of ours are (KIP-848).
-const GROUP_TYPE: &str = "classic";
-
 /// ListGroups.
 pub(super) struct ListGroups;
 
@@ -40,8 +37,8 @@ impl Handler for ListGroups {
         let groups = list
             .groups
             .into_iter()
-            .filter(|group| allows(&request.states_filter, group.state.name()))
-            .filter(|_| allows(&request.types_filter, GROUP_TYPE))
+            .filter(|group| allows(&request.states_filter, group.state))
+            .filter(|group| allows(&request.types_filter, group.kind.name()))
             .map(listed)
             .collect();
         let error_code = list.incomplete.map_or(0, |error| error.code());
@@ -58,7 +55,7 @@ fn listed(group: GroupListing) -> ListedGroup {
     ListedGroup {
         group_id: group.id,
         protocol_type: group.protocol_type,
-        group_state: group.state.name().to_owned(),
-        group_type: GROUP_TYPE.to_owned(),
+        group_state: group.state.to_owned(),
+        group_type: group.kind.name().to_owned(),
     }
 }

@@ -17,6 +17,8 @@
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod api_versions;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
@@ -93,6 +95,8 @@ pub static APIS: &[Api] = &[
     api::<describe_producers::DescribeProducers>(),              // 61
     api::<describe_transactions::DescribeTransactions>(),        // 65
     api::<list_transactions::ListTransactions>(),                // 66
+    api::<consumer_group_heartbeat::ConsumerGroupHeartbeat>(),   // 68
+    api::<consumer_group_describe::ConsumerGroupDescribe>(),     // 69
     api::<describe_topic_partitions::DescribeTopicPartitions>(), // 75
 ];
 

@@ -70,7 +70,7 @@ impl Commit {
             retention,
         } = self;
         groups
-            .commit_offsets(&group_id, &who, offsets, retention)
+            .commit_offsets_at(&group_id, &who, offsets, retention, version)
             .await
             .map_err(|error| {
                 match error {

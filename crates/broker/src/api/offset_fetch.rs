@@ -79,10 +79,19 @@ async fn fetch_group(
         None => OffsetsWanted::All,
         Some(asked) => OffsetsWanted::Partitions(wanted(asked, image, version, &mut topics)),
     };
-    match groups
-        .fetch_offsets(&group.group_id, &wanted, stability)
-        .await
-    {
+    let member_id = group.member_id.as_deref();
+    let checked = groups
+        .check_fetch(&group.group_id, member_id, group.member_epoch)
+        .await;
+    let fetched = match checked {
+        Ok(()) => {
+            groups
+                .fetch_offsets(&group.group_id, &wanted, stability)
+                .await
+        }
+        Err(error) => Err(error),
+    };
+    match fetched {
         Ok(fetched) => {
             for one in fetched {
                 add(&mut topics, image, one, version);

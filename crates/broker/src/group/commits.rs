@@ -3,7 +3,7 @@
 use super::coordinator::{GroupCoordinator, Inner};
 use super::error::GroupError;
 use super::liveness::{CommitIdentity, CommitKind};
-use super::machine::{GroupState, Now};
+use super::machine::Now;
 use super::offsets::{CommittedOffset, PartitionKey};
 use super::records::GroupRecord;
 use super::shard::{Group, Shard, Written};
@@ -104,11 +104,46 @@ impl GroupCoordinator {
         offsets: Vec<OffsetToCommit>,
         retention: Option<Duration>,
     ) -> Result<CommitResults, GroupError> {
+        self.commit_offsets_at(group_id, who, offsets, retention, i16::MAX)
+            .await
+    }
+
+    /// As [`GroupCoordinator::commit_offsets`], by this version of
+    /// OffsetCommit: members of consumer groups need one with member epochs.
+    pub async fn commit_offsets_at(
+        &self,
+        group_id: &str,
+        who: &Committer,
+        offsets: Vec<OffsetToCommit>,
+        retention: Option<Duration>,
+        version: i16,
+    ) -> Result<CommitResults, GroupError> {
         let commit = Commit {
             producer: None,
             retention,
+            version,
         };
         self.inner.commit(group_id, who, offsets, commit).await
+    }
+
+    /// Whether a member may read offsets with this epoch. Members of classic
+    /// groups, and who names no member, may always.
+    pub async fn check_fetch(
+        &self,
+        group_id: &str,
+        member_id: Option<&str>,
+        member_epoch: i32,
+    ) -> Result<(), GroupError> {
+        if self.inner.existing_shards().await?.is_empty() {
+            return Ok(());
+        }
+        let shard = self.inner.shard_of_any(group_id).await?;
+        let mut state = shard.state.lock();
+        let group = state.group(group_id)?;
+        match group.and_then(|group| group.machine.consumer()) {
+            Some(machine) => machine.check_fetch(member_id, member_epoch),
+            None => Ok(()),
+        }
     }
 
     /// Adds offsets to a producer's open transaction; they become visible
@@ -124,6 +159,7 @@ impl GroupCoordinator {
         let commit = Commit {
             producer: Some(producer),
             retention: None,
+            version: i16::MAX,
         };
         self.inner.commit(group_id, who, offsets, commit).await
     }
@@ -154,7 +190,7 @@ impl GroupCoordinator {
         let Some(group) = state.group(group_id)? else {
             return Ok(none_committed(wanted));
         };
-        if group.machine.state() == GroupState::Dead {
+        if group.machine.is_dead() {
             return Ok(none_committed(wanted));
         }
         let offsets = &group.offsets;
@@ -202,6 +238,8 @@ fn none_committed(wanted: &OffsetsWanted) -> Vec<FetchedOffset> {
 struct Commit {
     producer: Option<Producer>,
     retention: Option<Duration>,
+    /// Of OffsetCommit.
+    version: i16,
 }
 
 impl Inner {
@@ -271,7 +309,8 @@ impl Inner {
             None => CommitKind::Plain,
         };
         let group = self.group_or_new(&mut state, group_id)?;
-        group.machine.accept_commit(who.identity(), kind, now)?;
+        let machine = &mut group.machine;
+        machine.accept_commit(who.identity(), kind, commit.version, now)?;
         if offsets.is_empty() {
             return Ok(None);
         }

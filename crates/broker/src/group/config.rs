@@ -1,5 +1,6 @@
 //! Settings and bounds of the group coordinator.
 
+use super::consumer::Assignor;
 use std::time::Duration;
 
 /// Longest group id, in bytes. Kafka has no bound but the 32,767 bytes of a
@@ -45,6 +46,85 @@ pub struct GroupConfig {
     /// living records are written anew and the rest is dropped. Kafka has a
     /// cleaner for that.
     pub rewrite_bytes_min: u64,
+    /// Settings of the new protocol.
+    pub consumer: ConsumerGroupConfig,
+}
+
+/// Settings of consumer groups (KIP-848).
+#[derive(Debug, Clone)]
+pub struct ConsumerGroupConfig {
+    /// `group.consumer.session.timeout.ms`, 45 s: silence after which a
+    /// member is removed. The broker's to say, not the member's.
+    pub session_timeout: Duration,
+    /// `group.consumer.heartbeat.interval.ms`, 5 s: what members are told.
+    pub heartbeat_interval: Duration,
+    /// `group.consumer.max.size`: members of one group. Unbounded in Kafka.
+    pub members_max: usize,
+    /// `group.consumer.assignors`, the default first.
+    pub assignors: Vec<Assignor>,
+    /// `group.consumer.migration.policy`.
+    pub migration: MigrationPolicy,
+}
+
+impl ConsumerGroupConfig {
+    /// The assignor of a group in which nobody asks for one.
+    pub fn default_assignor(&self) -> Assignor {
+        self.assignors.first().copied().unwrap_or(Assignor::Uniform)
+    }
+
+    /// Whether the assignor is one of those that members may ask for.
+    pub fn offers(&self, assignor: Option<Assignor>) -> bool {
+        assignor.is_some_and(|assignor| self.assignors.contains(&assignor))
+    }
+}
+
+impl Default for ConsumerGroupConfig {
+    fn default() -> Self {
+        Self {
+            session_timeout: Duration::from_secs(45),
+            heartbeat_interval: Duration::from_secs(5),
+            members_max: 10_000,
+            assignors: Assignor::ALL.to_vec(),
+            migration: MigrationPolicy::Bidirectional,
+        }
+    }
+}
+
+/// Whether groups with members may change their protocol. Those without may
+/// always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MigrationPolicy {
+    /// To the new protocol and back.
+    Bidirectional,
+    /// To the new one only.
+    Upgrade,
+    /// To the classic one only.
+    Downgrade,
+    /// Not at all.
+    Disabled,
+}
+
+impl MigrationPolicy {
+    /// The policy of this name, in Kafka's words.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Some(match name.to_ascii_lowercase().as_str() {
+            "bidirectional" => Self::Bidirectional,
+            "upgrade" => Self::Upgrade,
+            "downgrade" => Self::Downgrade,
+            "disabled" => Self::Disabled,
+            _ => return None,
+        })
+    }
+
+    /// Whether a classic group may become a consumer group.
+    pub fn allows_upgrade(self) -> bool {
+        matches!(self, Self::Bidirectional | Self::Upgrade)
+    }
+
+    /// Whether a consumer group may become a classic group.
+    pub fn allows_downgrade(self) -> bool {
+        matches!(self, Self::Bidirectional | Self::Downgrade)
+    }
 }
 
 impl Default for GroupConfig {
@@ -62,6 +142,7 @@ impl Default for GroupConfig {
             offsets_retention_check_interval: Duration::from_secs(10 * 60),
             offsets_topic_partitions: 50,
             rewrite_bytes_min: 8 * 1024 * 1024,
+            consumer: ConsumerGroupConfig::default(),
         }
     }
 }

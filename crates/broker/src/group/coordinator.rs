@@ -2,9 +2,12 @@
 //! call.
 
 use super::config::{GROUP_ID_BYTES_MAX, GroupConfig};
+use super::consumer::TopicSource;
+use super::crossing::Route;
 use super::error::GroupError;
 use super::join::JoinRequest;
-use super::machine::{ClassicGroup, GroupState, Now};
+use super::kind::GroupMachine;
+use super::machine::{ClassicGroup, Now};
 use super::member::Ticket;
 use super::shard::{
     Group, JoinReply, Shard, ShardState, ShardStatus, SyncReply, Waiter, storage_error,
@@ -34,6 +37,8 @@ pub struct GroupServices {
     pub config: GroupConfig,
     /// Where groups and offsets are kept.
     pub journal: Arc<dyn Journal>,
+    /// What is known of topics, for assignments.
+    pub topics: Arc<dyn TopicSource>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Chance, for member ids.
@@ -49,6 +54,7 @@ pub struct GroupCoordinator {
 pub(super) struct Inner {
     pub(super) config: Arc<GroupConfig>,
     pub(super) journal: Arc<dyn Journal>,
+    pub(super) topics: Arc<dyn TopicSource>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rand: Arc<dyn Rand>,
     pub(super) timers: Timers,
@@ -68,6 +74,7 @@ impl GroupCoordinator {
         let inner = Inner {
             config: Arc::new(services.config),
             journal: services.journal,
+            topics: services.topics,
             clock: services.clock,
             rand: services.rand,
             timers: Timers::default(),
@@ -116,8 +123,10 @@ impl GroupCoordinator {
                 let Some(group) = state.groups.get_mut(&id) else {
                     continue;
                 };
-                let effects = group.machine.resign(GroupError::NotAvailable, now);
-                self.inner.carry_out(shard, &mut state, &id, effects);
+                if let Some(machine) = group.machine.classic() {
+                    let effects = machine.resign(GroupError::NotAvailable, now);
+                    self.inner.carry_out(shard, &mut state, &id, effects);
+                }
             }
         }
     }
@@ -138,7 +147,7 @@ impl GroupCoordinator {
         let shard = self.inner.shard_of(group_id).await.map_err(refuse)?;
         request.fresh_member_id = self.inner.fresh_member_id(&request);
         let (reply, answer) = oneshot::channel();
-        {
+        let settled = 'parked: {
             let mut state = shard.state.lock();
             state.check_ready().map_err(refuse)?;
             if request.member_id.is_empty() {
@@ -146,15 +155,28 @@ impl GroupCoordinator {
                     .group_or_new(&mut state, group_id)
                     .map_err(refuse)?;
             }
+            match self
+                .inner
+                .route_join(&shard, &mut state, group_id, &request)?
+            {
+                Route::Classic => {}
+                Route::Consumer(outcome, settled) => break 'parked Some((outcome, settled)),
+            }
             let ticket = self.inner.next_ticket();
             let now = Now::of(&*self.inner.clock);
-            let group = state
+            let machine = state
                 .groups
                 .get_mut(group_id)
+                .and_then(|group| group.machine.classic())
                 .ok_or_else(|| refuse(GroupError::UnknownMember))?;
-            let effects = group.machine.join(request, ticket, now);
+            let effects = machine.join(request, ticket, now);
             state.waiters.insert(ticket, Waiter::Join(reply));
             self.inner.carry_out(&shard, &mut state, group_id, effects);
+            None
+        };
+        if let Some((outcome, settled)) = settled {
+            settled.await.map_err(refuse)?;
+            return Ok(outcome);
         }
         answer
             .await
@@ -165,14 +187,25 @@ impl GroupCoordinator {
     pub async fn sync(&self, group_id: &str, request: SyncRequest) -> SyncReply {
         let shard = self.inner.shard_of(group_id).await?;
         let (reply, answer) = oneshot::channel();
-        {
+        let settled = 'parked: {
             let mut state = shard.state.lock();
-            let ticket = self.inner.next_ticket();
             let now = Now::of(&*self.inner.clock);
             let group = state.group(group_id)?.ok_or(GroupError::UnknownMember)?;
-            let effects = group.machine.sync(request, ticket, now);
+            let Some(machine) = group.machine.classic() else {
+                let synced = self
+                    .inner
+                    .sync_in_consumer_group(&shard, &mut state, group_id, &request)?;
+                break 'parked Some(synced);
+            };
+            let ticket = self.inner.next_ticket();
+            let effects = machine.sync(request, ticket, now);
             state.waiters.insert(ticket, Waiter::Sync(reply));
             self.inner.carry_out(&shard, &mut state, group_id, effects);
+            None
+        };
+        if let Some((outcome, settled)) = settled {
+            settled.await?;
+            return Ok(outcome);
         }
         answer.await.unwrap_or(Err(GroupError::NotAvailable))
     }
@@ -193,9 +226,16 @@ impl GroupCoordinator {
         }
         let now = Now::of(&*self.inner.clock);
         let group = state.group(group_id)?.ok_or(GroupError::UnknownMember)?;
-        group
-            .machine
-            .heartbeat(member_id, instance_id, generation, now)
+        match &mut group.machine {
+            GroupMachine::Classic(machine) => {
+                machine.heartbeat(member_id, instance_id, generation, now)
+            }
+            GroupMachine::Consumer(machine) => {
+                let result = machine.classic_heartbeat(member_id, instance_id, generation, now);
+                self.inner.schedule(&shard, &mut state, group_id);
+                result
+            }
+        }
     }
 
     /// Removes members; one result for each, the member's id when it is gone.
@@ -205,19 +245,23 @@ impl GroupCoordinator {
         leavers: &[Leaver],
     ) -> Result<Vec<Result<String, GroupError>>, GroupError> {
         let shard = self.inner.shard_of(group_id).await?;
+        let left = self.inner.leave_consumer_group(&shard, group_id, leavers)?;
+        if let Some((results, settled)) = left {
+            settled.await?;
+            return Ok(results);
+        }
         let mut state = shard.state.lock();
         state.check_ready()?;
         let now = Now::of(&*self.inner.clock);
         let mut results = Vec::with_capacity(leavers.len());
         for leaver in leavers {
-            let Some(group) = state.groups.get_mut(group_id) else {
+            let group = state.groups.get_mut(group_id);
+            let Some(machine) = group.and_then(|group| group.machine.classic()) else {
                 results.push(Err(GroupError::UnknownMember));
                 continue;
             };
             let (result, effects) =
-                group
-                    .machine
-                    .leave(&leaver.member_id, leaver.instance_id.as_deref(), now);
+                machine.leave(&leaver.member_id, leaver.instance_id.as_deref(), now);
             self.inner.carry_out(&shard, &mut state, group_id, effects);
             results.push(result);
         }
@@ -325,10 +369,10 @@ impl Inner {
         let now = Now::of(&*self.clock);
         let config = &self.config;
         let incarnation = self.next_ticket().0;
-        Ok(state
-            .groups
-            .entry(group_id.to_owned())
-            .or_insert_with(|| Group::new(ClassicGroup::new(Arc::clone(config), now), incarnation)))
+        Ok(state.groups.entry(group_id.to_owned()).or_insert_with(|| {
+            let machine = ClassicGroup::new(Arc::clone(config), now);
+            Group::new(GroupMachine::Classic(machine), incarnation)
+        }))
     }
 
     pub(super) fn forget_group(&self, state: &mut ShardState, group_id: &str) {
@@ -366,8 +410,15 @@ impl Inner {
                     continue;
                 };
                 group.scheduled = None;
-                let effects = group.machine.tick(now);
-                self.carry_out(shard, &mut state, &group_id, effects);
+                match &mut group.machine {
+                    GroupMachine::Classic(machine) => {
+                        let effects = machine.tick(now);
+                        self.carry_out(shard, &mut state, &group_id, effects);
+                    }
+                    GroupMachine::Consumer(_) => {
+                        self.fence_overdue(shard, &mut state, &group_id);
+                    }
+                }
             }
         }
     }
@@ -376,8 +427,6 @@ impl Inner {
 impl Group {
     /// Whether the group has neither members nor offsets, nor soon will.
     pub(super) fn is_unused(&self) -> bool {
-        self.machine.is_unused()
-            && self.offsets.is_unused()
-            && self.machine.state() == GroupState::Empty
+        self.machine.is_unused() && self.offsets.is_unused() && self.machine.is_empty()
     }
 }

@@ -18,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 async fn coordinator_on(journal: Arc<MemoryJournal>, clock: Arc<dyn Clock>) -> GroupCoordinator {
     let coordinator = GroupCoordinator::new(GroupServices {
+        topics: Arc::new(super::consumer::testing::FakeSource::default()),
         config: GroupConfig {
             initial_rebalance_delay: Duration::ZERO,
             session_timeout_min: Duration::from_millis(10),
@@ -199,7 +200,7 @@ async fn two_members_rebalance_and_get_their_assignments() {
     );
 
     let described = coordinator.describe("g").await.unwrap();
-    assert_eq!(described.state, GroupState::Stable);
+    assert_eq!(described.state, "Stable");
     assert_eq!(described.protocol, "range");
     assert_eq!(described.members.len(), 2);
     let gone = coordinator
@@ -222,7 +223,7 @@ async fn a_silent_member_is_removed_by_the_timer() {
     request.rebalance_timeout = Duration::from_millis(30);
     coordinator.join("g", request).await.unwrap();
     let empties = async {
-        while coordinator.describe("g").await.unwrap().state != GroupState::Empty {
+        while coordinator.describe("g").await.unwrap().state != "Empty" {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -337,10 +338,7 @@ async fn groups_offsets_and_their_metadata_survive_a_restart() {
     );
     let listed = after.list().await.unwrap().groups;
     let ids: Vec<_> = listed.iter().map(|g| (g.id.as_str(), g.state)).collect();
-    assert_eq!(
-        ids,
-        [("g", GroupState::Stable), ("simple", GroupState::Empty)]
-    );
+    assert_eq!(ids, [("g", "Stable"), ("simple", "Empty")]);
 }
 
 #[tokio::test]

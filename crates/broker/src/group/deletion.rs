@@ -2,11 +2,14 @@
 
 use super::coordinator::{GroupCoordinator, Inner};
 use super::error::GroupError;
+use super::kind::GroupMachine;
 use super::machine::{GroupState, Now};
 use super::offsets::PartitionKey;
 use super::records::GroupRecord;
 use super::shard::{Group, Shard, ShardState, Written};
 use crate::task::detached;
+use millstream_wire::codec::decode_versioned;
+use millstream_wire::records::consumer_protocol::ConsumerProtocolSubscription;
 use std::sync::Arc;
 
 impl GroupCoordinator {
@@ -98,17 +101,30 @@ fn check_offset_deletion(
     partitions: &[PartitionKey],
     is_subscribed: impl Fn(&[u8], &str) -> bool,
 ) -> Result<Vec<Result<(), GroupError>>, GroupError> {
-    match group.machine.state() {
-        GroupState::Dead => return Err(GroupError::GroupIdNotFound),
-        GroupState::Empty => return Ok(vec![Ok(()); partitions.len()]),
-        _ => {}
+    if group.machine.is_dead() {
+        return Err(GroupError::GroupIdNotFound);
     }
-    if group.machine.protocol_type() != Some("consumer") {
+    if group.machine.is_empty() {
+        return Ok(vec![Ok(()); partitions.len()]);
+    }
+    let classic = match &group.machine {
+        GroupMachine::Classic(classic) => classic,
+        GroupMachine::Consumer(consumer) => {
+            let check = |(topic, _): &PartitionKey| {
+                if consumer.subscribes_to(topic) {
+                    Err(GroupError::GroupSubscribedToTopic)
+                } else {
+                    Ok(())
+                }
+            };
+            return Ok(partitions.iter().map(check).collect());
+        }
+    };
+    if classic.protocol_type() != Some("consumer") {
         return Err(GroupError::NonEmptyGroup);
     }
-    let protocol = group.machine.protocol().unwrap_or_default();
-    let subscriptions: Vec<_> = group
-        .machine
+    let protocol = classic.protocol().unwrap_or_default();
+    let subscriptions: Vec<_> = classic
         .members()
         .map(|member| member.metadata_for(protocol))
         .collect();
@@ -134,7 +150,7 @@ impl Inner {
         let mut state = shard.state.lock();
         let now = Now::of(&*self.clock);
         let group = state.group(group_id)?.ok_or(GroupError::GroupIdNotFound)?;
-        if group.machine.state() == GroupState::Dead {
+        if group.machine.is_dead() {
             return Err(GroupError::GroupIdNotFound);
         }
         if group.offsets.is_changing() {
@@ -156,6 +172,13 @@ impl Inner {
                 group: group_id.to_owned(),
                 value: None,
             });
+        }
+        if let GroupMachine::Consumer(consumer) = &group.machine {
+            let tombstones = consumer.all_tombstones().into_iter();
+            records.extend(tombstones.map(|record| GroupRecord::Consumer {
+                group: group_id.to_owned(),
+                record,
+            }));
         }
         if records.is_empty() {
             return Ok(None);
@@ -288,17 +311,51 @@ impl Inner {
         let now_ms = self.clock.now_ms();
         let mut doomed = Vec::new();
         for (id, group) in &state.groups {
-            if group.machine.state() != GroupState::Empty || group.offsets.is_changing() {
+            if group.offsets.is_changing() {
                 continue;
             }
-            let is_managed = group.machine.protocol_type().is_some();
-            let idle_since_ms = is_managed.then(|| group.machine.state_timestamp_ms());
-            let keys = group.offsets.expired(now_ms, retention_ms, idle_since_ms);
+            let idle_since_ms = idle_since_ms(&group.machine);
+            let mut keys = group.offsets.expired(now_ms, retention_ms, idle_since_ms);
+            if !keys.is_empty() {
+                keys.retain(|(topic, _)| !may_read(&group.machine, topic));
+            }
             if let Some((keys, written)) = self.append_tombstones(shard, id, keys)? {
                 doomed.push((id.clone(), keys, written));
             }
         }
         Ok(doomed)
+    }
+}
+
+/// When a classic group lost its last member; none where every offset ages by
+/// itself.
+fn idle_since_ms(machine: &GroupMachine) -> Option<i64> {
+    match machine {
+        GroupMachine::Classic(group) if group.state() == GroupState::Empty => {
+            group.protocol_type().map(|_| group.state_timestamp_ms())
+        }
+        GroupMachine::Classic(_) | GroupMachine::Consumer(_) => None,
+    }
+}
+
+/// Whether a member reads the topic, or may: offsets of topics that a group
+/// with members has unsubscribed from go too (KIP-211, KIP-496), but only
+/// where the subscriptions can be read.
+fn may_read(machine: &GroupMachine, topic: &str) -> bool {
+    match machine {
+        GroupMachine::Consumer(group) => group.subscribes_to(topic),
+        GroupMachine::Classic(group) => match group.state() {
+            GroupState::Empty => false,
+            GroupState::Stable if group.protocol_type() == Some("consumer") => {
+                let protocol = group.protocol().unwrap_or_default();
+                group.members().any(|member| {
+                    let subscription = member.metadata_for(protocol);
+                    decode_versioned::<ConsumerProtocolSubscription>(subscription)
+                        .map_or(true, |(_, wants)| wants.topics.iter().any(|t| t == topic))
+                })
+            }
+            _ => true,
+        },
     }
 }
 

@@ -60,6 +60,27 @@ pub enum GroupError {
     /// The producer of a transactional commit is of an older epoch.
     #[error("a newer instance of the producer has taken over")]
     ProducerFenced,
+    /// The member has lost touch and must join again (KIP-848).
+    #[error("the member epoch is not the current one: abandon all partitions and join again")]
+    FencedMemberEpoch,
+    /// The commit or fetch is of another member epoch (KIP-848).
+    #[error("the member epoch is stale")]
+    StaleMemberEpoch,
+    /// A living member has this `group.instance.id` (KIP-848).
+    #[error("the instance id is held by another member that has not left")]
+    UnreleasedInstanceId,
+    /// The broker does not offer this assignor.
+    #[error("the assignor is not one of those of group.consumer.assignors")]
+    UnsupportedAssignor,
+    /// The pattern cannot be compiled.
+    #[error("SubscribedTopicRegex is not a valid regular expression, or too large")]
+    InvalidRegularExpression,
+    /// The version of the request does not suit the group's protocol.
+    #[error("this version of the request knows no member epochs")]
+    UnsupportedVersion,
+    /// A ConsumerGroupHeartbeat that contradicts itself, in Kafka's words.
+    #[error("{0}")]
+    InvalidHeartbeat(&'static str),
     /// The request contradicts itself or breaks a bound.
     #[error("the request is not valid")]
     InvalidRequest,
@@ -89,7 +110,13 @@ impl From<GroupError> for ErrorCode {
             GroupError::NotCoordinator => Self::NotCoordinator,
             GroupError::UnstableOffsetCommit => Self::UnstableOffsetCommit,
             GroupError::ProducerFenced => Self::InvalidProducerEpoch,
-            GroupError::InvalidRequest => Self::InvalidRequest,
+            GroupError::FencedMemberEpoch => Self::FencedMemberEpoch,
+            GroupError::StaleMemberEpoch => Self::StaleMemberEpoch,
+            GroupError::UnreleasedInstanceId => Self::UnreleasedInstanceId,
+            GroupError::UnsupportedAssignor => Self::UnsupportedAssignor,
+            GroupError::InvalidRegularExpression => Self::InvalidRegularExpression,
+            GroupError::UnsupportedVersion => Self::UnsupportedVersion,
+            GroupError::InvalidHeartbeat(_) | GroupError::InvalidRequest => Self::InvalidRequest,
             GroupError::Storage => Self::UnknownServerError,
         }
     }

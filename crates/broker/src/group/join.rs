@@ -38,6 +38,14 @@ pub struct JoinRequest {
     pub supports_skip_assignment: bool,
 }
 
+impl JoinRequest {
+    /// Bytes of its protocols, which are kept.
+    pub(super) fn bytes(&self) -> usize {
+        let protocols = self.protocols.iter();
+        protocols.map(|p| p.name.len() + p.metadata.len()).sum()
+    }
+}
+
 impl ClassicGroup {
     /// Handles a JoinGroup; the answer comes as an effect, now or later.
     pub fn join(&mut self, request: JoinRequest, ticket: Ticket, now: Now) -> Vec<Effect> {
@@ -61,12 +69,7 @@ impl ClassicGroup {
         {
             return Err(refuse(GroupError::InvalidSessionTimeout));
         }
-        let bytes: usize = request
-            .protocols
-            .iter()
-            .map(|p| p.name.len() + p.metadata.len())
-            .sum();
-        if bytes > self.config.member_metadata_bytes_max {
+        if request.bytes() > self.config.member_metadata_bytes_max {
             return Err(refuse(GroupError::InvalidRequest));
         }
         if !self.has_room_for(&request) {

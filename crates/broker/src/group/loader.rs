@@ -1,7 +1,10 @@
 //! Reading a partition of `__consumer_offsets` back into memory.
 
+use super::config::GroupConfig;
+use super::consumer::{ConsumerGroup, ConsumerRecord};
 use super::coordinator::Inner;
 use super::error::GroupError;
+use super::kind::GroupMachine;
 use super::machine::{ClassicGroup, GroupSnapshot, Now};
 use super::offsets::OffsetTable;
 use super::records::{self, GroupRecord};
@@ -22,8 +25,9 @@ enum LoadError {
 }
 
 /// What has been read so far.
-#[derive(Default)]
 struct Replay {
+    config: Arc<GroupConfig>,
+    consumers: HashMap<String, ConsumerGroup>,
     snapshots: HashMap<String, GroupSnapshot>,
     offsets: HashMap<String, OffsetTable>,
     transactions: HashMap<ProducerId, BTreeSet<String>>,
@@ -60,7 +64,7 @@ impl Inner {
 
     async fn replay(&self, partition: i32) -> Result<Replay, LoadError> {
         let topic = InternalTopic::ConsumerOffsets;
-        let mut replay = Replay::default();
+        let mut replay = Replay::new(Arc::clone(&self.config));
         let mut offset = self.journal.start_offset(topic, partition)?;
         loop {
             let chunk = self.journal.read(topic, partition, offset).await?;
@@ -90,8 +94,15 @@ impl Inner {
         for (id, snapshot) in replay.snapshots {
             let recorded = Some(snapshot.clone());
             let machine = ClassicGroup::restore(Arc::clone(&self.config), snapshot, now);
+            let machine = GroupMachine::Classic(machine);
             let mut group = Group::new(machine, self.next_ticket().0);
             group.recorded = recorded;
+            state.groups.insert(id, group);
+        }
+        for (id, mut machine) in replay.consumers {
+            machine.start_sessions(now);
+            let machine = GroupMachine::Consumer(machine);
+            let group = Group::new(machine, self.next_ticket().0);
             state.groups.insert(id, group);
         }
         for (id, offsets) in replay.offsets {
@@ -99,10 +110,8 @@ impl Inner {
                 continue;
             }
             let group = state.groups.entry(id).or_insert_with(|| {
-                Group::new(
-                    ClassicGroup::new(Arc::clone(&self.config), now),
-                    self.next_ticket().0,
-                )
+                let machine = ClassicGroup::new(Arc::clone(&self.config), now);
+                Group::new(GroupMachine::Classic(machine), self.next_ticket().0)
             });
             group.offsets = offsets;
         }
@@ -116,6 +125,40 @@ impl Inner {
 }
 
 impl Replay {
+    fn new(config: Arc<GroupConfig>) -> Self {
+        Self {
+            config,
+            consumers: HashMap::new(),
+            snapshots: HashMap::new(),
+            offsets: HashMap::new(),
+            transactions: HashMap::new(),
+            skipped: 0,
+            bytes: 0,
+        }
+    }
+
+    /// A group is of the kind that was written last.
+    fn take_consumer(&mut self, group: String, record: ConsumerRecord) {
+        match record {
+            ConsumerRecord::Group { value: None } => {
+                self.consumers.remove(&group);
+            }
+            record if record.is_tombstone() => {
+                if let Some(known) = self.consumers.get_mut(&group) {
+                    known.apply(record);
+                }
+            }
+            record => {
+                self.snapshots.remove(&group);
+                let config = &self.config;
+                self.consumers
+                    .entry(group)
+                    .or_insert_with(|| ConsumerGroup::new(Arc::clone(config)))
+                    .apply(record);
+            }
+        }
+    }
+
     fn take_batch(&mut self, batch: &BatchView) -> Result<(), LoadError> {
         let header = batch.header();
         let producer = ProducerId(header.producer_id);
@@ -148,11 +191,13 @@ impl Replay {
                 group,
                 value: Some(snapshot),
             } => {
+                self.consumers.remove(&group);
                 self.snapshots.insert(group, snapshot);
             }
             GroupRecord::Group { group, value: None } => {
                 self.snapshots.remove(&group);
             }
+            GroupRecord::Consumer { group, record } => self.take_consumer(group, record),
             GroupRecord::Offset {
                 group,
                 topic,

@@ -302,6 +302,26 @@ impl ClassicGroup {
         self.members.insert(member.id, restored);
     }
 
+    /// Gives the members of a group that was a consumer group the assignors
+    /// that they offer, and has all of them join anew (KIP-848).
+    pub(super) fn set_protocols(
+        &mut self,
+        protocols: impl Iterator<Item = (String, Vec<Protocol>)>,
+    ) {
+        for (id, protocols) in protocols {
+            if let Some(member) = self.members.get_mut(&id) {
+                member.protocols = protocols;
+            }
+        }
+        self.protocol = self.select_protocol();
+    }
+
+    /// Has every member join anew.
+    pub fn rejoin_all(&mut self, now: Now) -> Vec<Effect> {
+        self.rebalance(now);
+        self.take_effects()
+    }
+
     /// Where the group stands.
     pub fn state(&self) -> GroupState {
         self.state

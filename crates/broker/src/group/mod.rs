@@ -1,13 +1,17 @@
-//! Consumer groups and their offsets: the classic group protocol and
-//! `__consumer_offsets`.
+//! Consumer groups and their offsets: the classic group protocol, that of
+//! KIP-848, and `__consumer_offsets`.
 //!
 //! | module | what |
 //! |---|---|
-//! | [`machine`], [`join`], [`sync`], [`liveness`] | a group as a pure state machine |
+//! | [`machine`], [`join`], [`sync`], [`liveness`] | a classic group as a pure state machine |
+//! | [`consumer`] | a consumer group (KIP-848), pure too |
+//! | [`kind`] | a group of either protocol |
 //! | [`offsets`] | the committed and pending offsets of a group, pure too |
 //! | [`records`] | Kafka's record formats |
 //! | [`shard`] | the groups of one partition; carries out what the machines decide |
 //! | [`coordinator`], [`commits`], [`views`], [`deletion`] | what others call |
+//! | [`consumer_requests`] | the same for consumer groups |
+//! | [`crossing`] | groups that change their protocol, with members of both |
 //! | [`loader`] | reading a partition back after a start |
 //! | [`rewrite`] | writing a partition's living records anew |
 //!
@@ -16,15 +20,19 @@
 //! assignments are handed out, offsets become readable and commits are
 //! answered when the log says so.
 //!
-//! Deliberately absent: the protocol of KIP-848 (ConsumerGroupHeartbeat),
-//! share groups and streams groups. Their records are skipped on load.
+//! Deliberately absent: share groups and streams groups. Their records are
+//! skipped on load.
 
 mod commits;
 mod config;
+mod consumer;
+mod consumer_requests;
 mod coordinator;
+mod crossing;
 mod deletion;
 mod error;
 mod join;
+mod kind;
 mod liveness;
 mod loader;
 mod machine;
@@ -38,6 +46,8 @@ mod timers;
 mod views;
 
 #[cfg(test)]
+mod consumer_tests;
+#[cfg(test)]
 mod coordinator_tests;
 #[cfg(test)]
 mod machine_tests;
@@ -45,10 +55,16 @@ mod machine_tests;
 pub use commits::{
     CommitResults, Committer, FetchedOffset, OffsetToCommit, OffsetsWanted, Stability,
 };
-pub use config::{GROUP_ID_BYTES_MAX, GroupConfig};
+pub use config::{ConsumerGroupConfig, GROUP_ID_BYTES_MAX, GroupConfig, MigrationPolicy};
+pub use consumer::{
+    Assignment, Assignor, ClassicSide, ConsumerGroup, ConsumerGroupState, ConsumerHeartbeat,
+    ConsumerMember, ConsumerRecord, HeartbeatAnswer, MemberCurrent, MemberMetadata, MemberState,
+    TopicSource, TopicsImage,
+};
 pub use coordinator::{GroupCoordinator, GroupServices, Leaver};
 pub use error::{GroupError, code_of};
 pub use join::JoinRequest;
+pub use kind::GroupKind;
 pub use liveness::{CommitIdentity, CommitKind};
 pub use machine::{
     ClassicGroup, Effect, GroupSnapshot, GroupState, JoinOutcome, JoinRefusal, JoinedMember,
@@ -58,4 +74,7 @@ pub use member::{Member, Protocol, Ticket};
 pub use offsets::{CommittedOffset, OffsetTable, PartitionKey};
 pub use records::{GroupRecord, RecordError};
 pub use sync::SyncRequest;
-pub use views::{GroupDescription, GroupList, GroupListing, MemberDescription};
+pub use views::{
+    ConsumerGroupDescription, ConsumerMemberDescription, GroupDescription, GroupList, GroupListing,
+    MemberDescription, NamedPartitions,
+};

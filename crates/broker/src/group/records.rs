@@ -3,6 +3,7 @@
 //! Written are the versions that every Kafka since 2.3 reads: offsets in
 //! version 3 (1 with an expiry of their own), groups in version 3.
 
+use super::consumer::{self, ConsumerRecord};
 use super::error::GroupError;
 use super::machine::{GroupSnapshot, MemberSnapshot};
 use super::offsets::CommittedOffset;
@@ -41,6 +42,13 @@ pub enum GroupRecord {
         group: String,
         /// Its members and their assignments.
         value: Option<GroupSnapshot>,
+    },
+    /// A fact about a consumer group (KIP-848).
+    Consumer {
+        /// Which.
+        group: String,
+        /// What.
+        record: ConsumerRecord,
     },
 }
 
@@ -107,6 +115,7 @@ pub fn encode(record: &GroupRecord) -> Result<(Bytes, Option<Bytes>), EncodeErro
             let key = encode_versioned(&key, GROUP_KEY_VERSION)?;
             Ok((key, value.as_ref().map(encode_group).transpose()?))
         }
+        GroupRecord::Consumer { group, record } => consumer::encode(group, record),
     }
 }
 
@@ -180,6 +189,10 @@ pub fn decode(key: &Bytes, value: Option<&Bytes>, offset: i64) -> Result<GroupRe
                 value,
             })
         }
+        other if consumer::owns_key(other) => {
+            let (group, record) = consumer::decode(key, value)?;
+            Ok(GroupRecord::Consumer { group, record })
+        }
         other => Err(RecordError::UnknownKey(other)),
     }
 }
@@ -233,11 +246,11 @@ fn decode_group(value: &Bytes) -> Result<GroupSnapshot, RecordError> {
     })
 }
 
-fn millis(duration: Duration) -> i32 {
+pub(super) fn millis(duration: Duration) -> i32 {
     i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
 }
 
-fn duration(millis: i32) -> Duration {
+pub(super) fn duration(millis: i32) -> Duration {
     Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 

@@ -2,6 +2,7 @@
 
 use super::coordinator::Inner;
 use super::error::GroupError;
+use super::kind::GroupMachine;
 use super::offsets::PartitionKey;
 use super::records::GroupRecord;
 use super::shard::{Shard, ShardState, Written};
@@ -101,6 +102,14 @@ fn living_records(state: &ShardState) -> Vec<Living> {
                 },
                 bytes,
             ));
+        }
+        if let GroupMachine::Consumer(consumer) = &group.machine {
+            let records = consumer.records().into_iter();
+            living.extend(records.map(|record| {
+                let bytes = 64 + id.len() + record.weight();
+                let group = id.clone();
+                (GroupRecord::Consumer { group, record }, bytes)
+            }));
         }
         for ((topic, partition), value) in group.offsets.iter() {
             let record = GroupRecord::Offset {

@@ -9,14 +9,16 @@
 use super::config::GroupConfig;
 use super::coordinator::Inner;
 use super::error::GroupError;
+use super::kind::GroupMachine;
 use super::machine::{
-    ClassicGroup, Effect, GroupSnapshot, JoinOutcome, JoinRefusal, Now, PersistId, SyncOutcome,
+    Effect, GroupSnapshot, JoinOutcome, JoinRefusal, Now, PersistId, SyncOutcome,
 };
 use super::member::Ticket;
 use super::offsets::OffsetTable;
 use super::records::{GroupRecord, batch_of};
 use crate::journal::rewrite::{InFlight, Rewrite};
 use crate::journal::{Appended, InternalTopic, JournalError};
+use futures::future::{BoxFuture, Shared};
 use millstream_core::ids::ProducerId;
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
@@ -28,6 +30,9 @@ use tokio::sync::oneshot;
 pub(super) type JoinReply = Result<JoinOutcome, JoinRefusal>;
 /// Answer to a parked SyncGroup.
 pub(super) type SyncReply = Result<SyncOutcome, GroupError>;
+
+/// Becomes ready when what was decided on a consumer group is durable.
+pub(super) type Settled = Shared<BoxFuture<'static, Result<(), GroupError>>>;
 
 /// Whether a shard can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +55,7 @@ pub(super) enum Waiter {
 /// A group with its offsets.
 #[derive(Debug)]
 pub(super) struct Group {
-    pub(super) machine: ClassicGroup,
+    pub(super) machine: GroupMachine,
     pub(super) offsets: OffsetTable,
     /// The deadline that the timer knows of.
     pub(super) scheduled: Option<Duration>,
@@ -60,16 +65,20 @@ pub(super) struct Group {
     /// Tells this group from an earlier one of the same id, for which a
     /// record may still be on its way.
     pub(super) incarnation: u64,
+    /// The last records of a consumer group: an answer that needs no record
+    /// of its own may tell of these.
+    pub(super) settling: Option<Settled>,
 }
 
 impl Group {
-    pub(super) fn new(machine: ClassicGroup, incarnation: u64) -> Self {
+    pub(super) fn new(machine: GroupMachine, incarnation: u64) -> Self {
         Self {
             machine,
             offsets: OffsetTable::default(),
             scheduled: None,
             recorded: None,
             incarnation,
+            settling: None,
         }
     }
 }
@@ -210,9 +219,10 @@ impl Inner {
                         }
                     }
                     Err(error) => {
-                        if let Some(group) = state.groups.get_mut(group_id) {
+                        let group = state.groups.get_mut(group_id);
+                        if let Some(machine) = group.and_then(|group| group.machine.classic()) {
                             let now = Now::of(&*self.clock);
-                            next.extend(group.machine.persisted(id, Err(error), now));
+                            next.extend(machine.persisted(id, Err(error), now));
                         }
                     }
                 }
@@ -235,8 +245,9 @@ impl Inner {
             let mut state = shard.state.lock();
             drop(in_flight);
             let group = state.groups.get_mut(&group_id);
-            if let Some(group) = group.filter(|group| group.incarnation == incarnation) {
-                let effects = group.machine.persisted(id, result, Now::of(&*inner.clock));
+            let group = group.filter(|group| group.incarnation == incarnation);
+            if let Some(machine) = group.and_then(|group| group.machine.classic()) {
+                let effects = machine.persisted(id, result, Now::of(&*inner.clock));
                 inner.carry_out(&shard, &mut state, &group_id, effects);
             }
             inner.rewrite_if_due(&shard, &mut state);

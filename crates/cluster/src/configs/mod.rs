@@ -208,7 +208,49 @@ pub fn check_broker_configs(configs: &ConfigMap) -> Result<(), ConfigError> {
     configs.iter().try_for_each(|(name, value)| {
         let def = broker_config(name).ok_or_else(|| ConfigError::unknown("broker", name))?;
         def.check_value(value)
-    })
+    })?;
+    BOUNDED
+        .iter()
+        .try_for_each(|bounded| bounded.check(configs))
+}
+
+/// A setting that lies between two others.
+struct Bounded {
+    name: &'static str,
+    min: &'static str,
+    max: &'static str,
+}
+
+const BOUNDED: &[Bounded] = &[
+    Bounded {
+        name: "group.consumer.heartbeat.interval.ms",
+        min: "group.consumer.min.heartbeat.interval.ms",
+        max: "group.consumer.max.heartbeat.interval.ms",
+    },
+    Bounded {
+        name: "group.consumer.session.timeout.ms",
+        min: "group.consumer.min.session.timeout.ms",
+        max: "group.consumer.max.session.timeout.ms",
+    },
+];
+
+impl Bounded {
+    fn check(&self, configs: &ConfigMap) -> Result<(), ConfigError> {
+        let text = |name: &str| {
+            let set = configs.get(name).cloned();
+            set.or_else(|| broker_config(name).map(|def| def.default.to_owned()))
+                .unwrap_or_default()
+        };
+        let number = |name: &str| text(name).trim().parse::<i64>().unwrap_or_default();
+        if (number(self.min)..=number(self.max)).contains(&number(self.name)) {
+            return Ok(());
+        }
+        Err(ConfigError::Invalid {
+            name: self.name,
+            value: text(self.name),
+            expected: format!("between {} and {}", self.min, self.max),
+        })
+    }
 }
 
 /// What settings would be after `changes`, to be checked before they are

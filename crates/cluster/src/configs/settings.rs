@@ -95,6 +95,16 @@ pub struct BrokerSettings {
     pub group_session_timeout_max: Duration,
     /// `group.max.size`.
     pub group_members_max: usize,
+    /// `group.consumer.session.timeout.ms`.
+    pub group_consumer_session_timeout: Duration,
+    /// `group.consumer.heartbeat.interval.ms`.
+    pub group_consumer_heartbeat_interval: Duration,
+    /// `group.consumer.max.size`.
+    pub group_consumer_members_max: usize,
+    /// `group.consumer.assignors`, the default first.
+    pub group_consumer_assignors: Vec<String>,
+    /// `group.consumer.migration.policy`.
+    pub group_consumer_migration_policy: String,
     /// `offset.metadata.max.bytes`.
     pub offset_metadata_bytes_max: usize,
     /// `offsets.retention.minutes`.
@@ -132,6 +142,11 @@ impl BrokerSettings {
             group_session_timeout_min: ms("group.min.session.timeout.ms", 6_000),
             group_session_timeout_max: ms("group.max.session.timeout.ms", 1_800_000),
             group_members_max: view.broker_number("group.max.size", 10_000),
+            group_consumer_session_timeout: ms("group.consumer.session.timeout.ms", 45_000),
+            group_consumer_heartbeat_interval: ms("group.consumer.heartbeat.interval.ms", 5_000),
+            group_consumer_members_max: view.broker_number("group.consumer.max.size", 10_000),
+            group_consumer_assignors: words(&view.broker_text("group.consumer.assignors")),
+            group_consumer_migration_policy: view.broker_text("group.consumer.migration.policy"),
             offset_metadata_bytes_max: view.broker_number("offset.metadata.max.bytes", 4_096),
             offsets_retention: Duration::from_secs(
                 60 * view.broker_number::<u64>("offsets.retention.minutes", 10_080),
@@ -165,6 +180,15 @@ impl ConfigView<'_> {
 /// version may have accepted.
 fn number<T: FromStr>(text: &str, default: T) -> T {
     text.trim().parse().unwrap_or(default)
+}
+
+/// A comma-separated list.
+fn words(text: &str) -> Vec<String> {
+    let words = text.split(',').map(str::trim);
+    words
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// -1 is none.

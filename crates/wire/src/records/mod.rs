@@ -5,6 +5,7 @@
 //! [`encode_versioned`](crate::codec::encode_versioned) and
 //! [`decode_versioned`](crate::codec::decode_versioned).
 
+pub mod consumer_groups;
 pub mod consumer_offsets;
 pub mod consumer_protocol;
 pub mod transaction_state;
