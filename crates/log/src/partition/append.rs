@@ -235,7 +235,7 @@ fn check_producers(
             continue;
         }
         if let Some(marker) = validated.marker {
-            seen.check_marker(&writer.producers, header, marker)?;
+            seen.check_marker(&writer.producers, header, marker, origin)?;
             seen.add_marker(&writer.producers, header, marker);
             continue;
         }

@@ -14,6 +14,9 @@ pub enum AppendOrigin {
     /// topics. Producer ids without sequences and control batches are
     /// allowed; epochs are still fenced.
     Coordinator,
+    /// The same, for markers of `transaction.version` 2 (KIP-890): their epoch
+    /// must be above that of the transaction they end.
+    CoordinatorV2,
 }
 
 /// What an append did.

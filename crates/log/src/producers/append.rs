@@ -70,11 +70,17 @@ impl ProducerAppend {
         state: &ProducerState,
         header: &BatchHeader,
         marker: EndTxnMarker,
+        origin: AppendOrigin,
     ) -> Result<(), AppendError> {
         let Some(entry) = self.current(state, header.producer_id) else {
             return Ok(());
         };
-        check_epoch(entry, header.producer_epoch)?;
+        match origin {
+            AppendOrigin::CoordinatorV2 => check_bumped_epoch(entry, header.producer_epoch)?,
+            AppendOrigin::Client | AppendOrigin::Coordinator => {
+                check_epoch(entry, header.producer_epoch)?;
+            }
+        }
         if marker.coordinator_epoch < entry.coordinator_epoch {
             return Err(AppendError::CoordinatorFenced {
                 epoch: marker.coordinator_epoch,
@@ -161,6 +167,22 @@ fn find_duplicate<'a>(entry: &'a ProducerEntry, header: &BatchHeader) -> Option<
 
 fn check_epoch(entry: &ProducerEntry, epoch: i16) -> Result<(), AppendError> {
     if epoch < entry.epoch {
+        return Err(AppendError::InvalidProducerEpoch {
+            producer_id: ProducerId(entry.producer_id),
+            epoch: ProducerEpoch(epoch),
+            current: ProducerEpoch(entry.epoch),
+        });
+    }
+    Ok(())
+}
+
+/// With `transaction.version` 2 a marker's epoch is above that of the batches
+/// it ends: one of the same epoch is a late marker of the transaction before,
+/// and would end this one. Without an open transaction it is a marker that is
+/// written again, which changes nothing. The largest epoch cannot be bumped.
+fn check_bumped_epoch(entry: &ProducerEntry, epoch: i16) -> Result<(), AppendError> {
+    let ends_nothing = entry.transaction_start.is_none() || epoch == i16::MAX;
+    if epoch < entry.epoch || (epoch == entry.epoch && !ends_nothing) {
         return Err(AppendError::InvalidProducerEpoch {
             producer_id: ProducerId(entry.producer_id),
             epoch: ProducerEpoch(epoch),

@@ -40,7 +40,8 @@ fn end(
     let mut header = BatchView::parse(&batch).unwrap().header().clone();
     header.base_offset = offset;
     let mut append = ProducerAppend::default();
-    append.check_marker(state, &header, marker).unwrap();
+    let origin = AppendOrigin::Coordinator;
+    append.check_marker(state, &header, marker, origin).unwrap();
     append.add_marker(state, &header, marker);
     state.apply(append)
 }
@@ -184,7 +185,8 @@ fn an_older_coordinator_is_fenced() {
         coordinator_epoch: 2,
     };
     let late = header(transactional(1, 0), 2, 1);
-    let refused = ProducerAppend::default().check_marker(&state, &late, marker);
+    let origin = AppendOrigin::Coordinator;
+    let refused = ProducerAppend::default().check_marker(&state, &late, marker, origin);
     assert!(matches!(
         refused,
         Err(AppendError::CoordinatorFenced {
@@ -192,6 +194,38 @@ fn an_older_coordinator_is_fenced() {
             current: 3
         })
     ));
+}
+
+#[test]
+fn with_version_2_a_marker_of_the_open_transactions_own_epoch_is_a_late_one() {
+    let mut state = ProducerState::default();
+    append(&mut state, &header(transactional(1, 0), 0, 1));
+    end(&mut state, 1, 1, 1, ControlKind::Commit);
+    let marker = EndTxnMarker {
+        kind: ControlKind::Abort,
+        coordinator_epoch: 3,
+    };
+    let check = |state: &ProducerState, epoch, origin| {
+        let mut header = header(transactional(1, 0), 9, 1);
+        header.producer_epoch = epoch;
+        ProducerAppend::default().check_marker(state, &header, marker, origin)
+    };
+    let v2 = AppendOrigin::CoordinatorV2;
+    assert!(
+        check(&state, 1, v2).is_ok(),
+        "written again, it ends nothing"
+    );
+    assert!(check(&state, 0, v2).is_err());
+    let mut next = header(transactional(1, 0), 2, 1);
+    next.producer_epoch = 1;
+    append(&mut state, &next);
+    assert!(matches!(
+        check(&state, 1, v2),
+        Err(AppendError::InvalidProducerEpoch { .. })
+    ));
+    assert!(check(&state, 1, AppendOrigin::Coordinator).is_ok());
+    assert!(check(&state, 2, v2).is_ok());
+    assert!(check(&state, i16::MAX, v2).is_ok());
 }
 
 #[test]
