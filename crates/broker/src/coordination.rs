@@ -6,7 +6,7 @@ use crate::group::{TopicSource, TopicsImage};
 use crate::journal::{Appended, InternalTopic, Journal, JournalChunk, JournalError};
 use crate::state::BrokerState;
 use crate::topics::HostedPartition;
-use crate::txn::{Marker, MarkerError, MarkerWriter, ProducerIdSource, TxnOutcome};
+use crate::txn::{ClientVersion, Marker, MarkerError, MarkerWriter, ProducerIdSource, TxnOutcome};
 use async_trait::async_trait;
 use bytes::Bytes;
 use millstream_cluster::{Command, MetadataImage, Reply};
@@ -158,52 +158,8 @@ fn journal_error(error: AppendError) -> JournalError {
 #[async_trait]
 impl MarkerWriter for CoordinatorPorts {
     async fn write(&self, partition: &TopicPartition, marker: Marker) -> Result<(), MarkerError> {
-        let retriable = |what: String| MarkerError::Retriable(what);
-        let state = self
-            .state()
-            .ok_or_else(|| retriable("the broker has stopped".into()))?;
-        let HostedPartition { log, leader_epoch } = state
-            .partition(&partition.topic, partition.partition.0)
-            .map_err(|code| {
-                let gone = state
-                    .image()
-                    .partition(&partition.topic, partition.partition)
-                    .is_none();
-                if gone {
-                    MarkerError::PartitionGone
-                } else {
-                    retriable(code.name().into())
-                }
-            })?;
-        let committed = marker.outcome == TxnOutcome::Commit;
-        let kind = if committed {
-            ControlKind::Commit
-        } else {
-            ControlKind::Abort
-        };
-        let producer = marker.producer;
-        let batch = EndTxnMarker {
-            kind,
-            coordinator_epoch: marker.coordinator_epoch,
-        }
-        .to_batch(producer.id.0, producer.epoch.0, state.clock().now_ms())
-        .map_err(|error| retriable(error.to_string()))?;
-        let appended = log.append_as_leader(batch, AppendOrigin::Coordinator, leader_epoch);
-        let info = appended.map_err(|error| match error {
-            AppendError::InvalidProducerEpoch { .. } | AppendError::CoordinatorFenced { .. } => {
-                MarkerError::Fenced
-            }
-            other => retriable(other.to_string()),
-        })?;
-        log.wait_high_watermark(info.end_offset())
-            .await
-            .map_err(|failure| retriable(failure.to_string()))?;
-        if partition.topic == InternalTopic::ConsumerOffsets.name() {
-            state
-                .groups()
-                .end_transaction(partition.partition.0, producer.id, committed);
-        }
-        Ok(())
+        let stopped = || MarkerError::Retriable("the broker has stopped".into());
+        write_marker(&*self.state().ok_or_else(stopped)?, partition, marker).await
     }
 }
 
@@ -235,6 +191,61 @@ impl TopicsImage for Topics {
         let topics = self.0.iter().flat_map(|image| image.topics());
         topics.for_each(|topic| visit(&topic.name));
     }
+}
+
+/// Writes an end marker into one of this broker's partitions; see
+/// [`MarkerWriter::write`].
+pub(crate) async fn write_marker(
+    state: &BrokerState,
+    partition: &TopicPartition,
+    marker: Marker,
+) -> Result<(), MarkerError> {
+    let retriable = |what: String| MarkerError::Retriable(what);
+    let HostedPartition { log, leader_epoch } = state
+        .partition(&partition.topic, partition.partition.0)
+        .map_err(|code| {
+            let gone = state
+                .image()
+                .partition(&partition.topic, partition.partition)
+                .is_none();
+            if gone {
+                MarkerError::PartitionGone
+            } else {
+                retriable(code.name().into())
+            }
+        })?;
+    let committed = marker.outcome == TxnOutcome::Commit;
+    let kind = if committed {
+        ControlKind::Commit
+    } else {
+        ControlKind::Abort
+    };
+    let producer = marker.producer;
+    let batch = EndTxnMarker {
+        kind,
+        coordinator_epoch: marker.coordinator_epoch,
+    }
+    .to_batch(producer.id.0, producer.epoch.0, state.clock().now_ms())
+    .map_err(|error| retriable(error.to_string()))?;
+    let origin = match marker.version {
+        ClientVersion::V1 => AppendOrigin::Coordinator,
+        ClientVersion::V2 => AppendOrigin::CoordinatorV2,
+    };
+    let appended = log.append_as_leader(batch, origin, leader_epoch);
+    let info = appended.map_err(|error| match error {
+        AppendError::InvalidProducerEpoch { .. } => MarkerError::Fenced,
+        AppendError::CoordinatorFenced { .. } => MarkerError::CoordinatorFenced,
+        other => retriable(other.to_string()),
+    })?;
+    log.wait_high_watermark(info.end_offset())
+        .await
+        .map_err(|failure| retriable(failure.to_string()))?;
+    if partition.topic == InternalTopic::ConsumerOffsets.name() {
+        state
+            .groups()
+            .end_transaction(partition.partition.0, producer.id, committed);
+    }
+    Ok(())
 }
 
 #[async_trait]

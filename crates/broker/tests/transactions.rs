@@ -10,6 +10,7 @@ use millstream_wire::messages::add_offsets_to_txn::AddOffsetsToTxnRequest;
 use millstream_wire::messages::add_partitions_to_txn::{
     AddPartitionsToTxnRequest, AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
 };
+use millstream_wire::messages::api_versions::ApiVersionsRequest;
 use millstream_wire::messages::create_topics::{CreatableTopic, CreateTopicsRequest};
 use millstream_wire::messages::describe_producers::{DescribeProducersRequest, TopicRequest};
 use millstream_wire::messages::describe_transactions::DescribeTransactionsRequest;
@@ -17,6 +18,7 @@ use millstream_wire::messages::end_txn::EndTxnRequest;
 use millstream_wire::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use millstream_wire::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 use millstream_wire::messages::list_transactions::ListTransactionsRequest;
+use millstream_wire::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 use millstream_wire::messages::offset_fetch::{
     OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics,
 };
@@ -24,7 +26,11 @@ use millstream_wire::messages::produce::{PartitionProduceData, ProduceRequest, T
 use millstream_wire::messages::txn_offset_commit::{
     TxnOffsetCommitRequest, TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
 };
+use millstream_wire::messages::write_txn_markers::{
+    WritableTxnMarker, WritableTxnMarkerTopic, WriteTxnMarkersRequest,
+};
 use support::{Client, TestBroker, eventually, options};
+use uuid::Uuid;
 
 const TOPIC: &str = "orders";
 const PARTITIONS: i32 = 2;
@@ -108,13 +114,24 @@ async fn add(client: &mut Client, id: &str, producer: &Producer, version: i16) -
     results[0].partition_error_code
 }
 
-/// Sends one record in the producer's transaction.
+/// Sends one record in the producer's transaction, as clients of version 1 do.
 async fn send(
     client: &mut Client,
     id: &str,
     producer: &mut Producer,
     partition: i32,
     value: &str,
+) -> i16 {
+    send_at(client, id, producer, partition, value, 9).await
+}
+
+async fn send_at(
+    client: &mut Client,
+    id: &str,
+    producer: &mut Producer,
+    partition: i32,
+    value: &str,
+    version: i16,
 ) -> i16 {
     let sequence = &mut producer.sequences[partition as usize];
     let mut builder = BatchBuilder::new(BatchOptions {
@@ -134,18 +151,22 @@ async fn send(
         index: partition,
         records,
     };
-    let topic = TopicProduceData {
-        name: TOPIC.into(),
+    let mut topic = TopicProduceData {
         partition_data: vec![partition],
         ..Default::default()
     };
+    if version >= 13 {
+        topic.topic_id = topic_id(client).await;
+    } else {
+        topic.name = TOPIC.into();
+    }
     let request = ProduceRequest {
         transactional_id: Some(id.into()),
         acks: -1,
         timeout_ms: 10_000,
         topic_data: vec![topic],
     };
-    let response = client.call(&request, 9).await;
+    let response = client.call(&request, version).await;
     response.responses[0].partition_responses[0].error_code
 }
 
@@ -156,13 +177,42 @@ async fn end(
     committed: bool,
     version: i16,
 ) -> i16 {
-    let request = EndTxnRequest {
+    let request = end_request(id, producer, committed);
+    client.call(&request, version).await.error_code
+}
+
+async fn topic_id(client: &mut Client) -> Uuid {
+    let topic = MetadataRequestTopic {
+        name: Some(TOPIC.into()),
+        ..Default::default()
+    };
+    let request = MetadataRequest {
+        topics: Some(vec![topic]),
+        ..Default::default()
+    };
+    client.call(&request, 12).await.topics[0].topic_id
+}
+
+/// Ends the transaction as clients of version 2 do, and goes on as they do.
+async fn end_v2(client: &mut Client, id: &str, producer: &mut Producer, committed: bool) -> i16 {
+    let response = client.call(&end_request(id, producer, committed), 5).await;
+    if response.error_code == 0 {
+        *producer = Producer {
+            id: response.producer_id,
+            epoch: response.producer_epoch,
+            sequences: [0; 2],
+        };
+    }
+    response.error_code
+}
+
+fn end_request(id: &str, producer: &Producer, committed: bool) -> EndTxnRequest {
+    EndTxnRequest {
         transactional_id: id.into(),
         producer_id: producer.id,
         producer_epoch: producer.epoch,
         committed,
-    };
-    client.call(&request, version).await.error_code
+    }
 }
 
 /// The values of both partitions that a reader of committed records sees.
@@ -562,5 +612,293 @@ async fn the_producers_of_a_partition_are_described_with_their_open_transactions
         partitions[1].active_producers[0].current_txn_start_offset,
         -1
     );
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_version_2_the_broker_adds_partitions_and_every_end_bumps_the_epoch() {
+    let (broker, mut client, _dir) = broker().await;
+    let mut expected = Vec::new();
+    for version in 12..=13 {
+        let id = format!("t{version}");
+        let mut me = producer(&mut client, &id).await;
+        for (round, commits) in [true, false, true].into_iter().enumerate() {
+            assert_eq!(me.epoch, round as i16);
+            let value = format!("{version}-{round}");
+            for partition in 0..PARTITIONS {
+                let sent = send_at(&mut client, &id, &mut me, partition, &value, version).await;
+                assert_eq!(sent, 0);
+            }
+            assert_eq!(committed(&mut client).await.len(), expected.len());
+            let before = end_request(&id, &me, commits);
+            assert_eq!(end_v2(&mut client, &id, &mut me, commits).await, 0);
+            if commits {
+                expected.extend([value.clone(), value]);
+            }
+            let mut seen = committed(&mut client).await;
+            seen.sort();
+            expected.sort();
+            assert_eq!(seen, expected);
+            // The answer was lost, and the same is asked again.
+            let again = client.call(&before, 5).await;
+            let told = (again.error_code, again.producer_id, again.producer_epoch);
+            assert_eq!(told, (0, me.id, me.epoch));
+        }
+    }
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_version_2_nothing_late_gets_into_the_next_transaction() {
+    let (broker, mut client, _dir) = broker().await;
+    let mut me = producer(&mut client, "t").await;
+    assert_eq!(send_at(&mut client, "t", &mut me, 0, "first", 12).await, 0);
+    let mut late = Producer {
+        sequences: [1, 0],
+        ..me
+    };
+    let late_end = end_request("t", &me, false);
+    assert_eq!(end_v2(&mut client, "t", &mut me, true).await, 0);
+    let fenced = ErrorCode::InvalidProducerEpoch.code();
+    assert_eq!(
+        send_at(&mut client, "t", &mut late, 0, "late", 12).await,
+        fenced
+    );
+    assert_eq!(send(&mut client, "t", &mut late, 0, "late").await, fenced);
+    assert_eq!(send_at(&mut client, "t", &mut me, 0, "second", 12).await, 0);
+    let refused = client.call(&late_end, 5).await;
+    assert_eq!(
+        (
+            refused.error_code,
+            refused.producer_id,
+            refused.producer_epoch
+        ),
+        (ErrorCode::ProducerFenced.code(), -1, -1)
+    );
+    assert_eq!(
+        send_at(&mut client, "t", &mut late, 0, "late", 12).await,
+        fenced
+    );
+    assert_eq!(end_v2(&mut client, "t", &mut me, true).await, 0);
+    assert_eq!(committed(&mut client).await, ["first", "second"]);
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_version_2_offsets_add_their_group_to_the_transaction() {
+    let (broker, mut client, _dir) = broker().await;
+    let mut me = producer(&mut client, "t").await;
+    let mut before = -1;
+    for (offset, commits) in [(10, true), (11, false), (12, true)] {
+        assert_eq!(txn_commit_offset(&mut client, "t", &me, offset, 5).await, 0);
+        assert_eq!(committed_offset(&mut client, false).await, (before, 0));
+        let old = Producer {
+            sequences: [0; 2],
+            ..me
+        };
+        assert_eq!(end_v2(&mut client, "t", &mut me, commits).await, 0);
+        before = if commits { offset } else { before };
+        assert_eq!(committed_offset(&mut client, true).await, (before, 0));
+        assert_eq!(
+            txn_commit_offset(&mut client, "t", &old, 99, 5).await,
+            ErrorCode::InvalidProducerEpoch.code()
+        );
+    }
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_outside_the_transaction_is_told_by_version() {
+    let (broker, mut client, _dir) = broker().await;
+    let mut me = producer(&mut client, "t").await;
+    let (fatal, abortable) = (
+        ErrorCode::InvalidTxnState.code(),
+        ErrorCode::TransactionAbortable.code(),
+    );
+    for (version, code) in [(10, fatal), (11, abortable)] {
+        me.sequences = [0; 2];
+        assert_eq!(
+            send_at(&mut client, "t", &mut me, 0, "x", version).await,
+            code
+        );
+    }
+    for (version, code) in [(3, fatal), (4, abortable)] {
+        assert_eq!(
+            txn_commit_offset(&mut client, "t", &me, 1, version).await,
+            code
+        );
+    }
+    // An abort of what never began is fine for version 2, and bumps.
+    assert_eq!(end_v2(&mut client, "t", &mut me, false).await, 0);
+    assert_eq!(me.epoch, 1);
+    assert_eq!(end_v2(&mut client, "t", &mut me, true).await, fatal);
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_of_both_versions_write_side_by_side() {
+    let (broker, mut client, _dir) = broker().await;
+    let mut old = producer(&mut client, "old").await;
+    let mut new = producer(&mut client, "new").await;
+    for (round, value) in ["a", "b", "c"].into_iter().enumerate() {
+        assert_eq!(add(&mut client, "old", &old, 0).await, 0);
+        assert_eq!(send(&mut client, "old", &mut old, 0, value).await, 0);
+        assert_eq!(send_at(&mut client, "new", &mut new, 0, value, 12).await, 0);
+        assert_eq!(end(&mut client, "old", &old, true, 1).await, 0);
+        // What the open transaction of the other wrote comes behind it.
+        assert_eq!(committed(&mut client).await.len(), 2 * round + 1);
+        assert_eq!(end_v2(&mut client, "new", &mut new, true).await, 0);
+        assert_eq!(committed(&mut client).await.len(), 2 * round + 2);
+    }
+    assert_eq!((old.epoch, new.epoch), (0, 3));
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_ends_a_transaction_that_hangs() {
+    let (broker, mut client, _dir) = broker().await;
+    let mut me = producer(&mut client, "t").await;
+    let mut expected = Vec::new();
+    for version in 1..=2 {
+        assert_eq!(send_at(&mut client, "t", &mut me, 0, "open", 12).await, 0);
+        let mut marker = WritableTxnMarker {
+            producer_id: me.id,
+            producer_epoch: me.epoch - 1,
+            transaction_result: false,
+            topics: vec![WritableTxnMarkerTopic {
+                name: TOPIC.into(),
+                partition_indexes: vec![0, 77],
+            }],
+            coordinator_epoch: 0,
+            transaction_version: 0,
+        };
+        let mut call = async |marker: &WritableTxnMarker| {
+            let markers = vec![marker.clone()];
+            let request = WriteTxnMarkersRequest { markers };
+            let partitions = &client.call(&request, version).await.markers[0].topics[0].partitions;
+            (partitions[0].error_code, partitions[1].error_code)
+        };
+        let unknown = ErrorCode::UnknownTopicOrPartition.code();
+        let older = ErrorCode::InvalidProducerEpoch.code();
+        if me.epoch > 0 {
+            assert_eq!(call(&marker).await, (older, unknown));
+        }
+        marker.producer_epoch = me.epoch;
+        if version == 2 {
+            marker.transaction_version = 2;
+            assert_eq!(call(&marker).await, (older, unknown), "not bumped");
+            marker.transaction_version = 0;
+        }
+        assert_eq!(call(&marker).await, (0, unknown));
+        // The last stable offset has moved on: what comes later is seen.
+        let mut other = producer(&mut client, "other").await;
+        assert_eq!(
+            send_at(&mut client, "other", &mut other, 0, "seen", 12).await,
+            0
+        );
+        assert_eq!(end_v2(&mut client, "other", &mut other, true).await, 0);
+        expected.push("seen");
+        assert_eq!(committed(&mut client).await, expected);
+        assert_eq!(end_v2(&mut client, "t", &mut me, false).await, 0);
+    }
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transactions_are_listed_by_pattern_state_and_duration() {
+    let (broker, mut client, _dir) = broker().await;
+    for id in ["job-1", "job-2", "other"] {
+        let mut me = producer(&mut client, id).await;
+        assert_eq!(send_at(&mut client, id, &mut me, 0, "x", 12).await, 0);
+        if id == "job-2" {
+            assert_eq!(end_v2(&mut client, id, &mut me, true).await, 0);
+        }
+    }
+    let mut ids = async |request: ListTransactionsRequest| {
+        let response = client.call(&request, 2).await;
+        let ids = response.transaction_states.into_iter();
+        let ids: Vec<String> = ids.map(|state| state.transactional_id).collect();
+        (response.error_code, ids.join(" "))
+    };
+    let all = ListTransactionsRequest {
+        duration_filter: -1,
+        ..Default::default()
+    };
+    assert_eq!(ids(all.clone()).await, (0, "job-1 job-2 other".into()));
+    let pattern = |pattern: &str| ListTransactionsRequest {
+        transactional_id_pattern: Some(pattern.into()),
+        ..all.clone()
+    };
+    assert_eq!(ids(pattern("job-.*")).await, (0, "job-1 job-2".into()));
+    assert_eq!(ids(pattern("job")).await, (0, String::new()));
+    let bad = ErrorCode::InvalidRegularExpression.code();
+    assert_eq!(ids(pattern("(")).await, (bad, String::new()));
+    let open = ListTransactionsRequest {
+        state_filters: vec!["Ongoing".into()],
+        ..pattern("job-.*")
+    };
+    assert_eq!(ids(open).await, (0, "job-1".into()));
+    let long = ListTransactionsRequest {
+        duration_filter: 3_600_000,
+        ..all.clone()
+    };
+    assert_eq!(ids(long).await, (0, String::new()));
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transaction_version_2_is_announced() {
+    let (broker, mut client, _dir) = broker().await;
+    for version in 3..=4 {
+        let request = ApiVersionsRequest {
+            client_software_name: "test".into(),
+            client_software_version: "1".into(),
+            ..Default::default()
+        };
+        let response = client.call(&request, version).await;
+        let finalized = response.finalized_features.iter();
+        let level = finalized
+            .filter(|feature| feature.name == "transaction.version")
+            .map(|feature| feature.max_version_level);
+        assert_eq!(level.collect::<Vec<_>>(), [2]);
+        assert!(response.finalized_features_epoch >= 0);
+        // KAFKA-17492: a lowest level of 0 is for those who can read it.
+        assert_eq!(response.supported_features.is_empty(), version == 3);
+    }
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stored_producer_id_and_epoch_commit_what_a_restart_interrupted() {
+    let (broker, mut client, dir) = broker().await;
+    let mut stored = Vec::new();
+    for version in 4..=5 {
+        let id = format!("sink-{version}");
+        let mut me = producer(&mut client, &id).await;
+        assert_eq!(send_at(&mut client, &id, &mut me, 0, &id, 12).await, 0);
+        stored.push((id, me, version));
+    }
+    broker.stop().await;
+
+    let broker = start(dir.path()).await;
+    let mut client = broker.client().await;
+    eventually("the coordinator has loaded", async || {
+        let list = ListTransactionsRequest::default();
+        client.call(&list, 1).await.error_code == 0
+    })
+    .await;
+    let mut expected = Vec::new();
+    for (id, me, version) in &stored {
+        // A second time after another restart of the job: it is done already.
+        for _ in 0..2 {
+            assert_eq!(end(&mut client, id, me, true, *version).await, 0);
+        }
+        expected.push(id.as_str());
+        assert_eq!(committed(&mut client).await, expected);
+        // The next instance takes the id over.
+        assert!(producer(&mut client, id).await.epoch > me.epoch);
+        let fenced = ErrorCode::ProducerFenced.code();
+        assert_eq!(end(&mut client, id, me, true, *version).await, fenced);
+    }
     broker.stop().await;
 }

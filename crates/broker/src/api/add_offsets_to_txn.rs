@@ -4,7 +4,7 @@ use super::{Answer, Handler};
 use crate::journal::InternalTopic;
 use crate::state::{BrokerState, RequestContext};
 use crate::task::started;
-use crate::txn::{FencedAs, Producer};
+use crate::txn::{ClientVersion, FencedAs, Producer};
 use millstream_core::ids::{ProducerEpoch, ProducerId, TopicPartition};
 use millstream_wire::messages::add_offsets_to_txn::{
     AddOffsetsToTxnRequest, AddOffsetsToTxnResponse,
@@ -47,7 +47,12 @@ async fn add(state: &BrokerState, request: AddOffsetsToTxnRequest, fenced: Fence
     let partition = TopicPartition::new(InternalTopic::ConsumerOffsets.name(), partition);
     let transactions = state.txns();
     let added = transactions
-        .add_partitions(&request.transactional_id, producer, vec![partition])
+        .add_partitions(
+            &request.transactional_id,
+            producer,
+            vec![partition],
+            ClientVersion::V1,
+        )
         .await;
     crate::txn::code_of(&added, fenced)
 }

@@ -8,7 +8,7 @@
 use super::{Answer, Handler};
 use crate::state::{BrokerState, RequestContext};
 use crate::task::started;
-use crate::txn::{FencedAs, Producer, TxnCoordinator, TxnError};
+use crate::txn::{ClientVersion, Dialect, FencedAs, OutsideAs, Producer, TxnCoordinator, TxnError};
 use millstream_cluster::MetadataImage;
 use millstream_core::ids::{PartitionId, ProducerEpoch, ProducerId, TopicPartition};
 use millstream_wire::ErrorCode;
@@ -31,10 +31,17 @@ impl Handler for AddPartitionsToTxn {
         context: RequestContext,
         request: AddPartitionsToTxnRequest,
     ) -> Answer<AddPartitionsToTxnResponse> {
-        let fenced = FencedAs::by_version(context.api_version, 2);
+        let how = How {
+            dialect: Dialect {
+                fenced: FencedAs::by_version(context.api_version, 2),
+                outside: OutsideAs::by_version(context.api_version, 5),
+            },
+            // A broker adds for clients of version 2, a client for itself.
+            client: ClientVersion::by_version(context.api_version, 4),
+        };
         let state = Arc::clone(&context.state);
         if context.api_version >= 4 {
-            return batched(state, request.transactions, fenced).await.into();
+            return batched(state, request.transactions, how).await.into();
         }
         let transaction = AddPartitionsToTxnTransaction {
             transactional_id: request.v3_and_below_transactional_id,
@@ -43,7 +50,7 @@ impl Handler for AddPartitionsToTxn {
             verify_only: false,
             topics: request.v3_and_below_topics,
         };
-        let answer = started(async move { run(&state, transaction, fenced).await }).await;
+        let answer = started(async move { run(&state, transaction, how).await }).await;
         Answer::later(async move {
             AddPartitionsToTxnResponse {
                 results_by_topic_v3_and_below: answer.await.topic_results,
@@ -53,14 +60,21 @@ impl Handler for AddPartitionsToTxn {
     }
 }
 
+/// What the version of the request decides.
+#[derive(Clone, Copy)]
+struct How {
+    dialect: Dialect,
+    client: ClientVersion,
+}
+
 async fn batched(
     state: Arc<BrokerState>,
     transactions: Vec<AddPartitionsToTxnTransaction>,
-    fenced: FencedAs,
+    how: How,
 ) -> AddPartitionsToTxnResponse {
     let mut results_by_transaction = Vec::with_capacity(transactions.len());
     for transaction in transactions {
-        results_by_transaction.push(run(&state, transaction, fenced).await);
+        results_by_transaction.push(run(&state, transaction, how).await);
     }
     AddPartitionsToTxnResponse {
         results_by_transaction,
@@ -71,14 +85,14 @@ async fn batched(
 async fn run(
     state: &BrokerState,
     transaction: AddPartitionsToTxnTransaction,
-    fenced: FencedAs,
+    how: How,
 ) -> AddPartitionsToTxnResult {
     let id = transaction.transactional_id;
     let producer = Producer {
         id: ProducerId(transaction.producer_id),
         epoch: ProducerEpoch(transaction.producer_epoch),
     };
-    let code = |result: Result<(), TxnError>| crate::txn::code_of(&result, fenced);
+    let code = |result: Result<(), TxnError>| crate::txn::code_of(&result, how.dialect);
     let topic_results = if transaction.verify_only {
         let verify = |tp| verify(state.txns(), &id, producer, tp);
         let mut results = Vec::with_capacity(transaction.topics.len());
@@ -98,7 +112,10 @@ async fn run(
         let image = state.image();
         match all_known(&transaction.topics, &image) {
             Ok(partitions) => {
-                let added = state.txns().add_partitions(&id, producer, partitions).await;
+                let added = state
+                    .txns()
+                    .add_partitions(&id, producer, partitions, how.client)
+                    .await;
                 let error = code(added);
                 results(transaction.topics, |_, _| error)
             }

@@ -1,11 +1,11 @@
 //! ApiVersions (18): what this broker serves, from the one list.
 
-use super::{APIS, Answer, CallError, Handler, RawAnswer};
+use super::{APIS, Answer, CallError, Handler, RawAnswer, features};
 use crate::state::RequestContext;
 use millstream_wire::ErrorCode;
 use millstream_wire::frame::encode_response;
 use millstream_wire::messages::api_versions::{
-    ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
+    ApiVersion, ApiVersionsRequest, ApiVersionsResponse,
 };
 use std::ops::RangeInclusive;
 
@@ -38,51 +38,16 @@ impl Handler for ApiVersions {
             version = request.client_software_version,
             "client"
         );
+        let version = context.state.image().version();
         ApiVersionsResponse {
             api_keys: all(),
-            supported_features: FEATURES.iter().map(Feature::supported).collect(),
-            finalized_features_epoch: FEATURES_EPOCH,
-            finalized_features: FEATURES.iter().map(Feature::finalized).collect(),
+            supported_features: features::supported(context.api_version),
+            // Kafka's is the offset of the metadata it knows, too.
+            finalized_features_epoch: i64::try_from(version).unwrap_or(i64::MAX),
+            finalized_features: features::finalized(),
             ..Default::default()
         }
         .into()
-    }
-}
-
-/// A feature (KIP-584): in force at its highest level from the start, because
-/// there are no brokers of an older version to wait for.
-struct Feature {
-    name: &'static str,
-    level_max: i16,
-}
-
-/// The features, by name. What a level promises must be complete.
-const FEATURES: &[Feature] = &[
-    // KIP-848: the consumer group protocol.
-    Feature {
-        name: "group.version",
-        level_max: 1,
-    },
-];
-
-/// Features never change while a broker runs.
-const FEATURES_EPOCH: i64 = 0;
-
-impl Feature {
-    fn supported(&self) -> SupportedFeatureKey {
-        SupportedFeatureKey {
-            name: self.name.to_owned(),
-            min_version: 0,
-            max_version: self.level_max,
-        }
-    }
-
-    fn finalized(&self) -> FinalizedFeatureKey {
-        FinalizedFeatureKey {
-            name: self.name.to_owned(),
-            max_version_level: self.level_max,
-            min_version_level: self.level_max,
-        }
     }
 }
 

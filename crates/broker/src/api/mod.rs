@@ -32,6 +32,7 @@ mod describe_producers;
 mod describe_topic_partitions;
 mod describe_transactions;
 mod end_txn;
+mod features;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -51,6 +52,7 @@ mod produce;
 mod registry;
 mod sync_group;
 mod txn_offset_commit;
+mod write_txn_markers;
 
 pub(crate) use api_versions::unsupported_version as unsupported_api_versions;
 pub use registry::{Api, Handler};
@@ -84,6 +86,7 @@ pub static APIS: &[Api] = &[
     api::<add_partitions_to_txn::AddPartitionsToTxn>(),          // 24
     api::<add_offsets_to_txn::AddOffsetsToTxn>(),                // 25
     api::<end_txn::EndTxn>(),                                    // 26
+    api::<write_txn_markers::WriteTxnMarkers>(),                 // 27
     api::<txn_offset_commit::TxnOffsetCommit>(),                 // 28
     api::<describe_configs::DescribeConfigs>(),                  // 32
     api::<describe_log_dirs::DescribeLogDirs>(),                 // 35

@@ -2,22 +2,27 @@
 //!
 //! Appending happens in [`Handler::handle`], so batches of one connection
 //! take their places in request order; waiting for the disk comes later.
+//!
+//! From version 12 on (KIP-890) the partitions of transactional batches become
+//! part of the transaction here, all those of a request at once: the
+//! coordinator's record of them is durable before the first batch is appended.
 
 use super::{Answer, Handler};
 use crate::error::ApiError;
 use crate::state::{BrokerState, RequestContext};
 use crate::topics::{HostedTopic, INTERNAL_TOPICS};
-use crate::txn::{FencedAs, Producer, TxnError};
+use crate::txn::{ClientVersion, Dialect, FencedAs, OutsideAs, Producer, TxnError};
 use bytes::Bytes;
 use millstream_core::ids::{Offset, ProducerEpoch, ProducerId, TopicPartition};
 use millstream_log::{AppendOrigin, PartitionLog};
 use millstream_wire::ErrorCode;
-use millstream_wire::batch::{BatchView, split_batches};
+use millstream_wire::batch::{BatchHeader, BatchView, split_batches};
 use millstream_wire::compression::Compression;
 use millstream_wire::messages::produce::{
     BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
     ProduceResponse, TopicProduceData, TopicProduceResponse,
 };
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +32,10 @@ pub(super) struct Produce;
 
 /// From here on the broker adds partitions to the transaction (KIP-890).
 const VERSION_ADDS_TO_TRANSACTION: i16 = 12;
+/// From here on clients know `TRANSACTION_ABORTABLE` (KIP-890).
+const VERSION_ABORTABLE: i16 = 11;
+/// From here on topics are named by id (KIP-516).
+const VERSION_TOPIC_IDS: i16 = 13;
 /// From here on clients know zstd (KIP-110).
 const VERSION_ZSTD: i16 = 7;
 /// Records that one response names as refused.
@@ -42,13 +51,15 @@ impl Handler for Produce {
 
     async fn handle(context: RequestContext, request: ProduceRequest) -> Answer<ProduceResponse> {
         let acks = request.acks;
-        let call = Call {
+        let mut call = Call {
             state: &context.state,
             version: context.api_version,
             acks,
             transactional_id: request.transactional_id.as_deref(),
             client_id: &context.client_id,
+            added: HashMap::new(),
         };
+        call.add_to_transaction(&request.topic_data).await;
         let mut response = ProduceResponse::default();
         let mut pending = Vec::new();
         for topic in request.topic_data {
@@ -131,21 +142,66 @@ struct Call<'a> {
     acks: i16,
     transactional_id: Option<&'a str>,
     client_id: &'a Arc<str>,
+    /// What the coordinator said about adding the partitions of each producer
+    /// (mostly one); empty before [`VERSION_ADDS_TO_TRANSACTION`].
+    added: HashMap<Producer, Result<(), TxnError>>,
 }
 
 impl Call<'_> {
+    async fn add_to_transaction(&mut self, topics: &[TopicProduceData]) {
+        let Some(id) = self.transactional_id else {
+            return;
+        };
+        if self.version < VERSION_ADDS_TO_TRANSACTION {
+            return;
+        }
+        let mut partitions: HashMap<Producer, Vec<TopicPartition>> = HashMap::new();
+        for topic in topics {
+            let Some(hosted) = self.hosted(topic) else {
+                continue;
+            };
+            for data in &topic.partition_data {
+                // What is wrong with a batch is told when its turn comes.
+                let header = data.records.as_deref().map(BatchHeader::parse);
+                let Some(Ok(header)) =
+                    header.filter(|h| h.as_ref().is_ok_and(BatchHeader::is_transactional))
+                else {
+                    continue;
+                };
+                if self.check_topic(&hosted, data.index).is_ok()
+                    && hosted.partition(data.index).is_ok()
+                {
+                    let partition = TopicPartition::new(&*hosted.topic.name, data.index);
+                    partitions
+                        .entry(producer_of(&header))
+                        .or_default()
+                        .push(partition);
+                }
+            }
+        }
+        let txns = self.state.txns();
+        for (producer, partitions) in partitions {
+            let added = txns.add_partitions(id, producer, partitions, ClientVersion::V2);
+            self.added.insert(producer, added.await);
+        }
+    }
+
+    fn hosted(&self, topic: &TopicProduceData) -> Option<Arc<HostedTopic>> {
+        if self.version >= VERSION_TOPIC_IDS {
+            self.state.hosted_by_id(topic.topic_id)
+        } else {
+            self.state.hosted(&topic.name)
+        }
+    }
+
     async fn topic(
         &self,
         topic: TopicProduceData,
         place: usize,
         pending: &mut Vec<Pending>,
     ) -> TopicProduceResponse {
-        let by_id = self.version >= 13;
-        let hosted = if by_id {
-            self.state.hosted_by_id(topic.topic_id)
-        } else {
-            self.state.hosted(&topic.name)
-        };
+        let by_id = self.version >= VERSION_TOPIC_IDS;
+        let hosted = self.hosted(&topic);
         let mut answer = TopicProduceResponse {
             name: topic.name,
             topic_id: topic.topic_id,
@@ -285,18 +341,20 @@ impl Call<'_> {
                 "a transactional batch in a request without a transactional id",
             )
         })?;
-        let producer = Producer {
-            id: ProducerId(batch.header().producer_id),
-            epoch: ProducerEpoch(batch.header().producer_epoch),
-        };
-        let txns = self.state.txns();
+        let producer = producer_of(batch.header());
         let checked = if self.version >= VERSION_ADDS_TO_TRANSACTION {
-            txns.add_partitions(id, producer, vec![partition]).await
+            let outside = Err(TxnError::PartitionNotInTransaction);
+            self.added.get(&producer).copied().unwrap_or(outside)
         } else {
-            txns.verify(id, producer, &partition).await
+            self.state.txns().verify(id, producer, &partition).await
         };
         checked.map_err(|error| {
             let code = match error {
+                // Clients of version 2 know of it, and often meet it while the
+                // transaction before is being ended.
+                TxnError::ConcurrentTransactions if self.version >= VERSION_ADDS_TO_TRANSACTION => {
+                    ErrorCode::ConcurrentTransactions
+                }
                 // As Kafka's verification does: a code that every version of
                 // every client tries again on.
                 TxnError::ConcurrentTransactions
@@ -304,10 +362,20 @@ impl Call<'_> {
                 | TxnError::NotAvailable
                 | TxnError::NotCoordinator
                 | TxnError::TooManyIds => ErrorCode::NotEnoughReplicas,
-                other => other.to_code(FencedAs::InvalidProducerEpoch),
+                other => other.to_code(Dialect {
+                    fenced: FencedAs::InvalidProducerEpoch,
+                    outside: OutsideAs::by_version(self.version, VERSION_ABORTABLE),
+                }),
             };
             ApiError::new(code, error.to_string())
         })
+    }
+}
+
+fn producer_of(header: &BatchHeader) -> Producer {
+    Producer {
+        id: ProducerId(header.producer_id),
+        epoch: ProducerEpoch(header.producer_epoch),
     }
 }
 

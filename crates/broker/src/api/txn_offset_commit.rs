@@ -1,11 +1,15 @@
 //! TxnOffsetCommit (28): commits offsets as part of a transaction.
+//!
+//! From version 5 on (KIP-890) it makes the group part of the transaction by
+//! itself; before, AddOffsetsToTxn must have done so.
 
 use super::{Answer, Handler};
 use crate::group::{Committer, GroupError, OffsetToCommit};
 use crate::journal::InternalTopic;
 use crate::state::{BrokerState, RequestContext};
 use crate::task::started;
-use crate::txn::{FencedAs, Producer};
+use crate::txn::ClientVersion;
+use crate::txn::{Dialect, FencedAs, OutsideAs, Producer, TxnError};
 use millstream_core::ids::{PartitionId, ProducerEpoch, ProducerId, TopicPartition};
 use millstream_wire::ErrorCode;
 use millstream_wire::messages::txn_offset_commit::{
@@ -18,22 +22,29 @@ use std::sync::Arc;
 /// TxnOffsetCommit.
 pub(super) struct TxnOffsetCommit;
 
+/// From here on the broker adds the group to the transaction (KIP-890).
+const VERSION_ADDS_TO_TRANSACTION: i16 = 5;
+/// From here on clients know `TRANSACTION_ABORTABLE` (KIP-890).
+const VERSION_ABORTABLE: i16 = 4;
+
 impl Handler for TxnOffsetCommit {
     type Request = TxnOffsetCommitRequest;
-    // Version 5 is for transaction.version 2, in which the commit itself adds
-    // the group to the transaction.
-    const VERSIONS: RangeInclusive<i16> = 0..=4;
+    const VERSIONS: RangeInclusive<i16> = 0..=5;
 
     async fn handle(
         context: RequestContext,
         request: TxnOffsetCommitRequest,
     ) -> Answer<TxnOffsetCommitResponse> {
-        let state = Arc::clone(&context.state);
-        Answer::Later(started(async move { commit(&state, request).await }).await)
+        let (state, version) = (Arc::clone(&context.state), context.api_version);
+        Answer::Later(started(async move { commit(&state, request, version).await }).await)
     }
 }
 
-async fn commit(state: &BrokerState, request: TxnOffsetCommitRequest) -> TxnOffsetCommitResponse {
+async fn commit(
+    state: &BrokerState,
+    request: TxnOffsetCommitRequest,
+    version: i16,
+) -> TxnOffsetCommitResponse {
     let image = state.image();
     let is_known =
         |topic: &str, partition: i32| image.partition(topic, PartitionId(partition)).is_some();
@@ -64,14 +75,8 @@ async fn commit(state: &BrokerState, request: TxnOffsetCommitRequest) -> TxnOffs
         instance_id: request.group_instance_id,
         generation: request.generation_id_or_member_epoch,
     };
-    let committed = match verify(
-        state,
-        &request.transactional_id,
-        producer,
-        &request.group_id,
-    )
-    .await
-    {
+    let id = &request.transactional_id;
+    let committed = match admit(state, id, producer, &request.group_id, version).await {
         Ok(()) => state
             .groups()
             .commit_offsets_in_transaction(&request.group_id, &who, producer, offsets)
@@ -106,12 +111,14 @@ async fn commit(state: &BrokerState, request: TxnOffsetCommitRequest) -> TxnOffs
 }
 
 /// KIP-890: an offset of a transaction that does not know of it would stay
-/// pending for ever.
-async fn verify(
+/// pending for ever. So the group becomes part of the transaction here, or is
+/// found to be.
+async fn admit(
     state: &BrokerState,
     id: &str,
     producer: Producer,
     group_id: &str,
+    version: i16,
 ) -> Result<(), ErrorCode> {
     let partition = state
         .groups()
@@ -119,8 +126,28 @@ async fn verify(
         .await
         .map_err(ErrorCode::from)?;
     let partition = TopicPartition::new(InternalTopic::ConsumerOffsets.name(), partition);
-    let verified = state.txns().verify(id, producer, &partition).await;
-    verified.map_err(|error| error.to_code(FencedAs::InvalidProducerEpoch))
+    let client = ClientVersion::by_version(version, VERSION_ADDS_TO_TRANSACTION);
+    let admitted = match client {
+        ClientVersion::V1 => state.txns().verify(id, producer, &partition).await,
+        ClientVersion::V2 => {
+            let partitions = vec![partition];
+            state
+                .txns()
+                .add_partitions(id, producer, partitions, client)
+                .await
+        }
+    };
+    admitted.map_err(|error| match error {
+        // Clients of version 1 do not expect it here; this they try again on,
+        // without looking for the coordinator anew.
+        TxnError::ConcurrentTransactions if client == ClientVersion::V1 => {
+            ErrorCode::CoordinatorLoadInProgress
+        }
+        error => error.to_code(Dialect {
+            fenced: FencedAs::InvalidProducerEpoch,
+            outside: OutsideAs::by_version(version, VERSION_ABORTABLE),
+        }),
+    })
 }
 
 fn response(

@@ -48,6 +48,14 @@ impl Appender {
         }
     }
 
+    /// Goes on as another instance, whose sequences begin anew.
+    pub(super) fn go_on_as(&mut self, producer: Producer) {
+        if self.producer != producer {
+            self.producer = producer;
+            self.sequences.clear();
+        }
+    }
+
     /// Whether records may be sent to a partition at all.
     pub(super) fn check(
         &self,

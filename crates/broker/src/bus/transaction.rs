@@ -7,13 +7,17 @@
 //! the order of the sends. A transaction over many partitions costs two such
 //! requests, not one per partition. Commit waits for the task, then for the
 //! records, then ends the transaction.
+//!
+//! It is a client of `transaction.version` 2 (KIP-890): every end bumps the
+//! epoch, so that nothing of one transaction can get into the next, and an
+//! end whose answer was lost may be asked for again.
 
 use super::append::Appender;
 use super::{group_error, txn_error};
 use crate::group::{Committer, OffsetToCommit};
 use crate::journal::InternalTopic;
 use crate::state::BrokerState;
-use crate::txn::{Producer, TxnError, TxnOutcome};
+use crate::txn::{ClientVersion, Producer, TxnError, TxnOutcome};
 use async_trait::async_trait;
 use millstream_core::ids::{Offset, TopicPartition};
 use millstream_core::ports::{BusError, ProduceRecord, TransactionWriter};
@@ -37,12 +41,13 @@ pub(super) struct EmbeddedTransactions {
 struct Shared {
     state: Arc<BrokerState>,
     transactional_id: String,
-    producer: Producer,
     open: Mutex<Open>,
 }
 
 /// The open transaction.
 struct Open {
+    /// Who writes; another epoch in each transaction.
+    producer: Producer,
     appender: Appender,
     /// Whether the coordinator may know of the transaction: set before it is
     /// told, as an answer can get lost.
@@ -84,6 +89,7 @@ impl EmbeddedTransactions {
     pub(super) fn new(state: Arc<BrokerState>, transactional_id: &str, producer: Producer) -> Self {
         let appender = Appender::new(Arc::clone(&state), producer, true);
         let open = Mutex::new(Open {
+            producer,
             appender,
             is_told: false,
             known: HashSet::new(),
@@ -97,7 +103,6 @@ impl EmbeddedTransactions {
         let shared = Arc::new(Shared {
             state,
             transactional_id,
-            producer,
             open,
         });
         Self {
@@ -182,28 +187,29 @@ impl EmbeddedTransactions {
     }
 
     async fn end(&mut self, outcome: TxnOutcome) -> Result<(), BusError> {
-        let is_told = self.shared.open.lock().is_told;
+        let (is_told, producer) = {
+            let open = self.shared.open.lock();
+            (open.is_told, open.producer)
+        };
         // What the coordinator does not know of needs no end. Whether we are
         // still the newest instance shows at the next one that it does.
-        let ended = if is_told {
+        if is_told {
             let Shared {
                 state,
-                transactional_id,
-                producer,
+                transactional_id: id,
                 ..
             } = &*self.shared;
-            match state.txns().end(transactional_id, *producer, outcome).await {
-                // The request that would have begun it failed.
-                Err(TxnError::InvalidState) if outcome == TxnOutcome::Abort => Ok(()),
-                ended => ended.map_err(|error| txn_error(error, transactional_id)),
-            }
-        } else {
-            Ok(())
-        };
-        if ended.is_ok() {
-            self.close();
+            let ended = state.txns().end(id, producer, outcome, ClientVersion::V2);
+            let next = ended.await.map_err(|error| match error {
+                TxnError::InvalidState if outcome == TxnOutcome::Abort => BusError::Fatal(
+                    "the transaction cannot be aborted, it has been committed".into(),
+                ),
+                error => txn_error(error, id),
+            })?;
+            self.shared.open.lock().go_on_as(next);
         }
-        ended
+        self.close();
+        Ok(())
     }
 }
 
@@ -320,11 +326,16 @@ impl Shared {
     }
 
     async fn make_known(&self, partitions: Vec<TopicPartition>) -> Result<(), BusError> {
-        self.open.lock().is_told = true;
+        let producer = {
+            let mut open = self.open.lock();
+            open.is_told = true;
+            open.producer
+        };
         let added = self.state.txns().add_partitions(
             &self.transactional_id,
-            self.producer,
+            producer,
             partitions.clone(),
+            ClientVersion::V2,
         );
         added
             .await
@@ -368,8 +379,9 @@ impl Shared {
     ) -> Result<(), BusError> {
         let who = Committer::outside();
         let groups = self.state.groups();
+        let producer = self.open.lock().producer;
         let committed = groups
-            .commit_offsets_in_transaction(&group, &who, self.producer, offsets)
+            .commit_offsets_in_transaction(&group, &who, producer, offsets)
             .await;
         let results = committed.map_err(|error| group_error(error, &group))?;
         match results.into_iter().find_map(Result::err) {
@@ -389,6 +401,11 @@ impl Shared {
 }
 
 impl Open {
+    fn go_on_as(&mut self, producer: Producer) {
+        self.producer = producer;
+        self.appender.go_on_as(producer);
+    }
+
     /// Partitions in the queue that the coordinator does not know.
     fn unknown(&self) -> Vec<TopicPartition> {
         let mut seen = HashSet::new();

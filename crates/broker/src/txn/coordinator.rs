@@ -30,9 +30,8 @@
 
 use super::config::{TRANSACTIONAL_ID_BYTES_MAX, TxnConfig};
 use super::error::TxnError;
-use super::machine::{
-    AddDecision, EndDecision, InitDecision, Producer, Transit, TxnMachine, TxnOutcome,
-};
+use super::image::{ClientVersion, Producer, TxnOutcome};
+use super::machine::{AddDecision, EndDecision, InitDecision, Transit, TxnMachine};
 use super::markers::{MarkerWriter, ProducerIdSource, ProducerIds};
 use super::shard::{Entry, Shard, ShardState, ShardStatus, storage_error};
 use crate::journal::{Appended, InternalTopic, Journal, partition_for};
@@ -181,11 +180,12 @@ impl TxnCoordinator {
         id: &str,
         producer: Producer,
         partitions: Vec<TopicPartition>,
+        client: ClientVersion,
     ) -> Result<(), TxnError> {
         let shard = self.inner.shard_of(id).await?;
         let (inner, id) = (Arc::clone(&self.inner), id.to_owned());
         let work = detached(&self.inner.runtime, async move {
-            inner.add(&shard, &id, producer, &partitions).await
+            inner.add(&shard, &id, producer, &partitions, client).await
         });
         work.await.unwrap_or(Err(TxnError::NotAvailable))
     }
@@ -204,17 +204,20 @@ impl TxnCoordinator {
     }
 
     /// Ends the open transaction; returns when its records are visible (or
-    /// gone) everywhere. See the module's documentation.
+    /// gone) everywhere, with the instance that its producer goes on as: the
+    /// same, or with version 2 one of a new epoch. See the module's
+    /// documentation.
     pub async fn end(
         &self,
         id: &str,
         producer: Producer,
         outcome: TxnOutcome,
-    ) -> Result<(), TxnError> {
+        client: ClientVersion,
+    ) -> Result<Producer, TxnError> {
         let shard = self.inner.shard_of(id).await?;
         let (inner, id) = (Arc::clone(&self.inner), id.to_owned());
         let work = detached(&self.inner.runtime, async move {
-            inner.end(&shard, &id, producer, outcome).await
+            inner.end(&shard, &id, producer, outcome, client).await
         });
         work.await.unwrap_or(Err(TxnError::NotAvailable))
     }
@@ -232,14 +235,42 @@ enum InitStep {
     Busy(OwnedNotified),
 }
 
-/// What one attempt at another operation leads to.
+/// What one attempt at another operation wants.
+enum Attempt {
+    /// There is nothing to write; the producer stays, or is now, this one.
+    Done(Producer),
+    /// This is to be written.
+    Write(Transit),
+    /// It needs a producer id of its own.
+    NeedsProducerId,
+}
+
+impl From<EndDecision> for Attempt {
+    fn from(decision: EndDecision) -> Self {
+        match decision {
+            EndDecision::Write(transit) => Self::Write(transit),
+            EndDecision::Ended(producer) => Self::Done(producer),
+            EndDecision::NeedsProducerId => Self::NeedsProducerId,
+        }
+    }
+}
+
+/// What one attempt leads to.
 enum Step {
-    /// There is nothing to write.
-    Done,
-    /// Its record is on its way.
-    Written(Transit, Appended),
+    /// It is done, or its record is on its way.
+    Outcome(Outcome),
+    /// It needs a producer id of its own.
+    NeedsProducerId,
     /// An earlier step has to end first.
     Busy(OwnedNotified),
+}
+
+/// What an operation leads to when nothing is in its way.
+enum Outcome {
+    /// There was nothing to write; the producer goes on as this one.
+    Done(Producer),
+    /// Its record is on its way.
+    Written(Transit, Appended),
 }
 
 impl Inner {
@@ -281,21 +312,22 @@ impl Inner {
         expected: Option<Producer>,
         fresh: Option<ProducerId>,
     ) -> Result<InitStep, TxnError> {
-        let mut state = shard.state.lock();
-        let entry = self.entry_or_new(&mut state, id, fresh)?;
-        let change = entry.next_change();
-        match entry
-            .machine
-            .init(expected, fresh, timeout, self.clock.now_ms())
-        {
+        let (change, decision) = {
+            let mut state = shard.state.lock();
+            let entry = self.entry_or_new(&mut state, id, fresh)?;
+            let now_ms = self.clock.now_ms();
+            let decision = entry.machine.init(expected, fresh, timeout, now_ms);
+            (entry.next_change(), decision)
+        };
+        match decision {
             Ok(InitDecision::Answer(producer)) => Ok(InitStep::Done(producer)),
             Ok(InitDecision::NeedsProducerId) => Ok(InitStep::NeedsProducerId),
             Ok(InitDecision::Write(transit)) => {
-                let appended = self.append(shard, entry, id, &transit)?;
+                let appended = self.append(shard, id, &transit)?;
                 Ok(InitStep::Written(transit, appended))
             }
             Ok(InitDecision::AbortFirst(transit)) => {
-                let appended = self.append(shard, entry, id, &transit)?;
+                let appended = self.append(shard, id, &transit)?;
                 let (inner, shard, id) = (Arc::clone(self), Arc::clone(shard), id.to_owned());
                 self.runtime.spawn(async move {
                     let ended = inner.carry_through(&shard, &id, transit, appended).await;
@@ -316,21 +348,23 @@ impl Inner {
         id: &str,
         producer: Producer,
         partitions: &[TopicPartition],
+        client: ClientVersion,
     ) -> Result<(), TxnError> {
-        let attempt = |entry: &mut Entry, now_ms| {
-            let known = entry.machine.image().partitions.len();
-            if known.saturating_add(partitions.len()) > self.config.partitions_max {
+        let partitions_max = self.config.partitions_max;
+        let attempt = |machine: &mut TxnMachine, _, now_ms| {
+            let known = machine.image().partitions.len();
+            if known.saturating_add(partitions.len()) > partitions_max {
                 return Err(TxnError::InvalidRequest);
             }
-            match entry.machine.add_partitions(producer, partitions, now_ms)? {
-                AddDecision::Write(transit) => Ok(Some(transit)),
-                AddDecision::AlreadyThere => Ok(None),
+            match machine.add_partitions(producer, partitions, client, now_ms)? {
+                AddDecision::Write(transit) => Ok(Attempt::Write(transit)),
+                AddDecision::AlreadyThere => Ok(Attempt::Done(producer)),
             }
         };
-        let Some((transit, appended)) = self.write_when_idle(shard, id, attempt).await? else {
-            return Ok(());
-        };
-        self.settle(shard, id, transit, appended).await
+        match self.write_when_idle(shard, id, attempt).await? {
+            Outcome::Done(_) => Ok(()),
+            Outcome::Written(transit, appended) => self.settle(shard, id, transit, appended).await,
+        }
     }
 
     async fn end(
@@ -339,16 +373,37 @@ impl Inner {
         id: &str,
         producer: Producer,
         outcome: TxnOutcome,
-    ) -> Result<(), TxnError> {
-        let attempt =
-            |entry: &mut Entry, now_ms| match entry.machine.end(producer, outcome, now_ms)? {
-                EndDecision::Write(transit) => Ok(Some(transit)),
-                EndDecision::AlreadyEnded => Ok(None),
-            };
-        let Some((transit, appended)) = self.write_when_idle(shard, id, attempt).await? else {
-            return Ok(());
+        client: ClientVersion,
+    ) -> Result<Producer, TxnError> {
+        let attempt = |machine: &mut TxnMachine, fresh, now_ms| {
+            let ended = machine.end(producer, outcome, client, fresh, now_ms)?;
+            Ok(Attempt::from(ended))
         };
-        self.carry_through(shard, id, transit, appended).await
+        match self.write_when_idle(shard, id, attempt).await? {
+            Outcome::Done(producer) => Ok(producer),
+            Outcome::Written(transit, appended) => {
+                let successor = transit.next.successor();
+                self.carry_through(shard, id, transit, appended).await?;
+                Ok(successor)
+            }
+        }
+    }
+
+    /// Aborts an open transaction that has used up its time.
+    pub(super) async fn time_out(
+        self: &Arc<Self>,
+        shard: &Arc<Shard>,
+        id: &str,
+    ) -> Result<(), TxnError> {
+        let attempt = |machine: &mut TxnMachine, fresh, now_ms| {
+            Ok(Attempt::from(machine.time_out(fresh, now_ms)?))
+        };
+        match self.write_when_idle(shard, id, attempt).await? {
+            Outcome::Done(_) => Ok(()),
+            Outcome::Written(transit, appended) => {
+                self.carry_through(shard, id, transit, appended).await
+            }
+        }
     }
 
     /// Tries `attempt` until no earlier step is in its way, and appends what
@@ -357,13 +412,15 @@ impl Inner {
         &self,
         shard: &Arc<Shard>,
         id: &str,
-        attempt: impl Fn(&mut Entry, i64) -> Result<Option<Transit>, TxnError>,
-    ) -> Result<Option<(Transit, Appended)>, TxnError> {
+        attempt: impl Fn(&mut TxnMachine, Option<ProducerId>, i64) -> Result<Attempt, TxnError>,
+    ) -> Result<Outcome, TxnError> {
         let deadline = self.clock.monotonic() + self.config.concurrent_wait_max;
+        let mut fresh = None;
         loop {
-            match self.try_write(shard, id, &attempt)? {
-                Step::Done => return Ok(None),
-                Step::Written(transit, appended) => return Ok(Some((transit, appended))),
+            let attempt = |machine: &mut TxnMachine, now_ms| attempt(machine, fresh, now_ms);
+            match self.try_write(shard, id, attempt)? {
+                Step::Outcome(outcome) => return Ok(outcome),
+                Step::NeedsProducerId => fresh = Some(self.producer_ids.next().await?),
                 Step::Busy(change) => self.wait_for(change, deadline).await?,
             }
         }
@@ -373,16 +430,20 @@ impl Inner {
         &self,
         shard: &Arc<Shard>,
         id: &str,
-        attempt: impl Fn(&mut Entry, i64) -> Result<Option<Transit>, TxnError>,
+        attempt: impl Fn(&mut TxnMachine, i64) -> Result<Attempt, TxnError>,
     ) -> Result<Step, TxnError> {
-        let mut state = shard.state.lock();
-        let entry = state.entry(id)?;
-        let change = entry.next_change();
-        match attempt(entry, self.clock.now_ms()) {
-            Ok(None) => Ok(Step::Done),
-            Ok(Some(transit)) => {
-                let appended = self.append(shard, entry, id, &transit)?;
-                Ok(Step::Written(transit, appended))
+        let (change, attempted) = {
+            let mut state = shard.state.lock();
+            let entry = state.entry(id)?;
+            let attempted = attempt(&mut entry.machine, self.clock.now_ms());
+            (entry.next_change(), attempted)
+        };
+        match attempted {
+            Ok(Attempt::Done(producer)) => Ok(Step::Outcome(Outcome::Done(producer))),
+            Ok(Attempt::NeedsProducerId) => Ok(Step::NeedsProducerId),
+            Ok(Attempt::Write(transit)) => {
+                let appended = self.append(shard, id, &transit)?;
+                Ok(Step::Outcome(Outcome::Written(transit, appended)))
             }
             Err(TxnError::ConcurrentTransactions) => Ok(Step::Busy(change)),
             Err(error) => Err(error),
@@ -395,21 +456,21 @@ impl Inner {
         waited.map_err(|_| TxnError::ConcurrentTransactions)
     }
 
-    /// Appends a transit's record; cancels the transit if that fails.
+    /// Appends a transit's record; cancels the transit if that fails. Not to
+    /// be called under the shard's lock: a slow disk would hold up other ids.
     pub(super) fn append(
         &self,
         shard: &Shard,
-        entry: &mut Entry,
         id: &str,
         transit: &Transit,
     ) -> Result<Appended, TxnError> {
-        let appended = shard.append(
-            &*self.journal,
-            &[(id, Some(&transit.next))],
-            self.clock.now_ms(),
-        );
-        if appended.is_err() {
+        let records = [(id, Some(&transit.next))];
+        let appended = shard.append(&*self.journal, &records, self.clock.now_ms());
+        if appended.is_err()
+            && let Some(entry) = shard.state.lock().ids.get_mut(id)
+        {
             entry.machine.cancel();
+            entry.notify();
         }
         appended
     }
@@ -433,7 +494,7 @@ impl Inner {
             Err(_) => entry.machine.cancel(),
         }
         entry.notify();
-        self.rewrite_if_due(shard, &mut state);
+        self.rewrite_if_due(shard, &state);
         outcome
     }
 

@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
+const V1: ClientVersion = ClientVersion::V1;
+const V2: ClientVersion = ClientVersion::V2;
 const TOPIC: InternalTopic = InternalTopic::TransactionState;
 const PATIENCE: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -90,7 +92,7 @@ impl House {
         self.coordinator_on(Arc::clone(&self.journal)).await
     }
 
-    async fn coordinator_on(&self, journal: Arc<MemoryJournal>) -> TxnCoordinator {
+    async fn coordinator_on(&self, journal: Arc<impl crate::journal::Journal>) -> TxnCoordinator {
         let coordinator = TxnCoordinator::new(TxnServices {
             config: TxnConfig {
                 state_topic_partitions: 4,
@@ -142,7 +144,7 @@ async fn begin(coordinator: &TxnCoordinator, id: &str, partitions: i32) -> Produ
     let producer = coordinator.init_producer(id, TIMEOUT, None).await.unwrap();
     let partitions = (0..partitions).map(partition).collect();
     coordinator
-        .add_partitions(id, producer, partitions)
+        .add_partitions(id, producer, partitions, V1)
         .await
         .unwrap();
     producer
@@ -154,7 +156,7 @@ async fn a_commit_writes_a_marker_into_every_partition_before_it_is_answered() {
     let coordinator = house.coordinator().await;
     let producer = begin(&coordinator, "t", 3).await;
     coordinator
-        .end("t", producer, TxnOutcome::Commit)
+        .end("t", producer, TxnOutcome::Commit, V1)
         .await
         .unwrap();
     let expected: Vec<_> = (0..3).map(|p| (p, TxnOutcome::Commit, 0)).collect();
@@ -162,11 +164,11 @@ async fn a_commit_writes_a_marker_into_every_partition_before_it_is_answered() {
     assert_eq!(state_of(&coordinator, "t").await, TxnState::CompleteCommit);
     // The next transaction begins without a pause.
     coordinator
-        .add_partitions("t", producer, vec![partition(0)])
+        .add_partitions("t", producer, vec![partition(0)], V1)
         .await
         .unwrap();
     coordinator
-        .end("t", producer, TxnOutcome::Abort)
+        .end("t", producer, TxnOutcome::Abort, V1)
         .await
         .unwrap();
     assert_eq!(state_of(&coordinator, "t").await, TxnState::CompleteAbort);
@@ -179,7 +181,7 @@ async fn no_marker_is_written_before_the_decision_is_durable() {
     let producer = begin(&coordinator, "t", 2).await;
     house.journal.set_disk(Disk::Held);
     let ender = coordinator.clone();
-    let work = async move { ender.end("t", producer, TxnOutcome::Commit).await };
+    let work = async move { ender.end("t", producer, TxnOutcome::Commit, V1).await };
     let pending = tokio::spawn(started(work).await);
     for _ in 0..50 {
         tokio::task::yield_now().await;
@@ -196,7 +198,7 @@ async fn a_decision_that_cannot_be_written_leaves_the_transaction_open() {
     let coordinator = house.coordinator().await;
     let producer = begin(&coordinator, "t", 1).await;
     house.journal.set_disk(Disk::Broken);
-    let ended = coordinator.end("t", producer, TxnOutcome::Commit).await;
+    let ended = coordinator.end("t", producer, TxnOutcome::Commit, V1).await;
     assert_eq!(ended, Err(TxnError::Storage));
     assert_eq!(house.partitions.outcomes(), []);
     assert_eq!(state_of(&coordinator, "t").await, TxnState::Ongoing);
@@ -209,7 +211,7 @@ async fn a_commit_goes_on_though_its_client_went_away() {
     let producer = begin(&coordinator, "t", 1).await;
     house.journal.set_disk(Disk::Held);
     let ender = coordinator.clone();
-    let work = async move { ender.end("t", producer, TxnOutcome::Commit).await };
+    let work = async move { ender.end("t", producer, TxnOutcome::Commit, V1).await };
     drop(started(work).await);
     house.journal.set_disk(Disk::Fast);
     wait_for_state(&coordinator, "t", TxnState::CompleteCommit).await;
@@ -222,7 +224,7 @@ async fn a_crash_after_the_decision_is_finished_at_the_next_start() {
     let producer = begin(&before, "t", 2).await;
     house.partitions.open.send_replace(false);
     let ender = before.clone();
-    let work = async move { ender.end("t", producer, TxnOutcome::Commit).await };
+    let work = async move { ender.end("t", producer, TxnOutcome::Commit, V1).await };
     let pending = tokio::spawn(started(work).await);
     wait_for_state(&before, "t", TxnState::PrepareCommit).await;
     let journal = house.journal.after_crash(TOPIC, 0);
@@ -243,7 +245,10 @@ async fn a_crash_that_loses_the_record_of_the_end_writes_the_markers_again() {
     let house = House::new();
     let before = house.coordinator().await;
     let producer = begin(&before, "t", 2).await;
-    before.end("t", producer, TxnOutcome::Abort).await.unwrap();
+    before
+        .end("t", producer, TxnOutcome::Abort, V1)
+        .await
+        .unwrap();
     let after = house
         .coordinator_on(house.journal.after_crash(TOPIC, 1))
         .await;
@@ -289,7 +294,7 @@ async fn a_producer_whose_transaction_timed_out_is_fenced() {
     house.clock.advance_ms(60_000);
     coordinator.inner.abort_timed_out().await;
     wait_for_state(&coordinator, "t", TxnState::CompleteAbort).await;
-    let ended = coordinator.end("t", producer, TxnOutcome::Commit).await;
+    let ended = coordinator.end("t", producer, TxnOutcome::Commit, V1).await;
     assert_eq!(ended, Err(TxnError::Fenced));
 }
 
@@ -303,7 +308,7 @@ async fn a_new_instance_aborts_what_the_old_one_left_open_and_fences_it() {
     assert_eq!((new.id, new.epoch.0), (old.id, 2));
     let expected: Vec<_> = (0..2).map(|p| (p, TxnOutcome::Abort, 1)).collect();
     assert_eq!(house.partitions.outcomes(), expected);
-    let late = coordinator.end("t", old, TxnOutcome::Commit).await;
+    let late = coordinator.end("t", old, TxnOutcome::Commit, V1).await;
     assert_eq!(late, Err(TxnError::Fenced));
 }
 
@@ -314,23 +319,23 @@ async fn a_request_during_a_commit_is_told_to_come_again() {
     let producer = begin(&coordinator, "t", 1).await;
     house.partitions.open.send_replace(false);
     let ender = coordinator.clone();
-    let work = async move { ender.end("t", producer, TxnOutcome::Commit).await };
+    let work = async move { ender.end("t", producer, TxnOutcome::Commit, V1).await };
     let pending = tokio::spawn(started(work).await);
     wait_for_state(&coordinator, "t", TxnState::PrepareCommit).await;
     let added = coordinator
-        .add_partitions("t", producer, vec![partition(0)])
+        .add_partitions("t", producer, vec![partition(0)], V1)
         .await;
     assert_eq!(added, Err(TxnError::ConcurrentTransactions));
     // One that comes shortly before the end is held until then.
     let adder = coordinator.clone();
     let work = async move {
         adder
-            .add_partitions("t", producer, vec![partition(0)])
+            .add_partitions("t", producer, vec![partition(0)], V1)
             .await
     };
     let held = tokio::spawn(started(work).await);
     house.partitions.open.send_replace(true);
-    assert_eq!(pending.await.unwrap(), Ok(()));
+    assert_eq!(pending.await.unwrap(), Ok(producer));
     assert_eq!(held.await.unwrap(), Ok(()));
 }
 
@@ -341,17 +346,17 @@ async fn a_marker_is_tried_until_it_is_written_and_a_deleted_partition_needs_non
     let producer = begin(&coordinator, "t", 1).await;
     *house.partitions.failing.lock() = Some(MarkerError::Retriable("no leader".into()));
     coordinator
-        .end("t", producer, TxnOutcome::Commit)
+        .end("t", producer, TxnOutcome::Commit, V1)
         .await
         .unwrap();
     assert_eq!(house.partitions.outcomes().len(), 1);
     coordinator
-        .add_partitions("t", producer, vec![partition(1)])
+        .add_partitions("t", producer, vec![partition(1)], V1)
         .await
         .unwrap();
     *house.partitions.failing.lock() = Some(MarkerError::PartitionGone);
     coordinator
-        .end("t", producer, TxnOutcome::Commit)
+        .end("t", producer, TxnOutcome::Commit, V1)
         .await
         .unwrap();
     assert_eq!(house.partitions.outcomes().len(), 1);
@@ -387,7 +392,7 @@ async fn timeouts_ids_and_partitions_are_bounded() {
     assert_eq!(fourth, Err(TxnError::TooManyIds));
     let producer = coordinator.init_producer("a", TIMEOUT, None).await.unwrap();
     let six = (0..6).map(partition).collect();
-    let added = coordinator.add_partitions("a", producer, six).await;
+    let added = coordinator.add_partitions("a", producer, six, V1).await;
     assert_eq!(added, Err(TxnError::InvalidRequest));
     assert_eq!(
         coordinator.init_producer("", TIMEOUT, None).await,
@@ -419,12 +424,15 @@ async fn an_id_that_was_never_initialised_cannot_do_anything() {
     let unknown = Err(TxnError::InvalidProducerIdMapping);
     assert_eq!(
         coordinator
-            .add_partitions("t", nobody, vec![partition(0)])
+            .add_partitions("t", nobody, vec![partition(0)], V1)
             .await,
         unknown
     );
     assert_eq!(
-        coordinator.end("t", nobody, TxnOutcome::Commit).await,
+        coordinator
+            .end("t", nobody, TxnOutcome::Commit, V1)
+            .await
+            .map(|_| ()),
         unknown
     );
     assert_eq!(
@@ -453,9 +461,12 @@ async fn a_partition_is_rewritten_to_what_lives_and_nothing_is_lost() {
     let producer = begin(&before, "t", 2).await;
     begin(&before, "open", 3).await;
     for _ in 0..200 {
-        before.end("t", producer, TxnOutcome::Commit).await.unwrap();
         before
-            .add_partitions("t", producer, vec![partition(0)])
+            .end("t", producer, TxnOutcome::Commit, V1)
+            .await
+            .unwrap();
+        before
+            .add_partitions("t", producer, vec![partition(0)], V1)
             .await
             .unwrap();
     }
@@ -468,5 +479,207 @@ async fn a_partition_is_rewritten_to_what_lives_and_nothing_is_lost() {
     for id in ["t", "open"] {
         assert_eq!(after.describe(id).await, before.describe(id).await);
     }
-    after.end("t", producer, TxnOutcome::Abort).await.unwrap();
+    after
+        .end("t", producer, TxnOutcome::Abort, V1)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn with_version_2_the_epoch_goes_on_over_a_crash_at_every_step_of_an_end() {
+    let house = House::new();
+    let before = house.coordinator().await;
+    let first = before.init_producer("t", TIMEOUT, None).await.unwrap();
+    let add = vec![partition(0), partition(1)];
+    before
+        .add_partitions("t", first, add.clone(), V2)
+        .await
+        .unwrap();
+    let ended = before.end("t", first, TxnOutcome::Commit, V2).await;
+    let second = ended.unwrap();
+    assert_eq!((second.id, second.epoch.0), (first.id, 1));
+    let expected: Vec<_> = (0..2).map(|p| (p, TxnOutcome::Commit, 1)).collect();
+    assert_eq!(house.partitions.outcomes(), expected);
+    // Lost are: nothing, the end, the decision, the beginning.
+    for lost in 0..4 {
+        let after = house
+            .coordinator_on(house.journal.after_crash(TOPIC, lost))
+            .await;
+        // What a client does whose answer was lost.
+        let ended = after.end("t", first, TxnOutcome::Commit, V2).await;
+        let expected = match lost {
+            0..=2 => Ok(second),
+            _ => Err(TxnError::InvalidState),
+        };
+        assert_eq!(ended, expected, "{lost} lost");
+        let marked = house.partitions.outcomes();
+        assert!(
+            marked
+                .iter()
+                .all(|(_, o, e)| (*o, *e) == (TxnOutcome::Commit, 1))
+        );
+        if lost < 3 {
+            after
+                .add_partitions("t", second, add.clone(), V2)
+                .await
+                .unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn with_version_2_a_new_producer_id_takes_over_when_the_epochs_are_used_up() {
+    let house = House::new();
+    let coordinator = house.coordinator().await;
+    let mut producer = coordinator.init_producer("t", TIMEOUT, None).await.unwrap();
+    let first = producer;
+    let mut ends = 0;
+    while producer.id == first.id {
+        assert!(ends < 40_000);
+        ends += 1;
+        producer = coordinator
+            .end("t", producer, TxnOutcome::Abort, V2)
+            .await
+            .unwrap();
+    }
+    assert_eq!(
+        ends,
+        i32::from(i16::MAX),
+        "one transaction an epoch, 0 to 32766"
+    );
+    assert_eq!(producer.epoch.0, 0);
+    let after = house.coordinator().await;
+    let last = Producer {
+        id: first.id,
+        epoch: (i16::MAX - 1).into(),
+    };
+    let retried = after.end("t", last, TxnOutcome::Abort, V2).await;
+    assert_eq!(
+        retried,
+        Ok(producer),
+        "a retry over the change and a restart"
+    );
+}
+
+/// A journal whose appends about one id take as long as the test likes.
+struct SlowFor {
+    inner: Arc<MemoryJournal>,
+    id: &'static str,
+    gate: Mutex<std::sync::mpsc::Receiver<()>>,
+    begun: watch::Sender<bool>,
+}
+
+#[async_trait]
+impl crate::journal::Journal for SlowFor {
+    fn partitions(&self, topic: InternalTopic) -> Option<i32> {
+        self.inner.partitions(topic)
+    }
+    async fn ensure(
+        &self,
+        topic: InternalTopic,
+        _: i32,
+    ) -> Result<i32, crate::journal::JournalError> {
+        // All ids in one shard.
+        self.inner.ensure(topic, 1).await
+    }
+    fn append(
+        &self,
+        topic: InternalTopic,
+        partition: i32,
+        batch: bytes::Bytes,
+    ) -> Result<crate::journal::Appended, crate::journal::JournalError> {
+        let is_slow = batch
+            .windows(self.id.len())
+            .any(|window| window == self.id.as_bytes());
+        if is_slow {
+            self.begun.send_replace(true);
+            self.gate.lock().recv().unwrap();
+        }
+        self.inner.append(topic, partition, batch)
+    }
+    fn start_offset(
+        &self,
+        topic: InternalTopic,
+        partition: i32,
+    ) -> Result<i64, crate::journal::JournalError> {
+        self.inner.start_offset(topic, partition)
+    }
+    async fn trim(
+        &self,
+        topic: InternalTopic,
+        partition: i32,
+        before: i64,
+    ) -> Result<(), crate::journal::JournalError> {
+        self.inner.trim(topic, partition, before).await
+    }
+    async fn read(
+        &self,
+        topic: InternalTopic,
+        partition: i32,
+        offset: i64,
+    ) -> Result<crate::journal::JournalChunk, crate::journal::JournalError> {
+        self.inner.read(topic, partition, offset).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_hangs_holds_up_its_own_id_only() {
+    let house = House::new();
+    let (open, gate) = std::sync::mpsc::channel();
+    let journal = Arc::new(SlowFor {
+        inner: Arc::clone(&house.journal),
+        id: "slow-id",
+        gate: Mutex::new(gate),
+        begun: watch::Sender::new(false),
+    });
+    let begun = journal.begun.subscribe();
+    let coordinator = house.coordinator_on(journal).await;
+    let slow = {
+        let coordinator = coordinator.clone();
+        tokio::spawn(async move { coordinator.init_producer("slow-id", TIMEOUT, None).await })
+    };
+    let mut begun = begun;
+    begun.wait_for(|begun| *begun).await.unwrap();
+    let others = async {
+        let producer = begin(&coordinator, "other", 2).await;
+        coordinator
+            .end("other", producer, TxnOutcome::Commit, V2)
+            .await
+            .unwrap();
+        assert_eq!(coordinator.list().await.unwrap().transactions.len(), 2);
+    };
+    tokio::time::timeout(PATIENCE, others)
+        .await
+        .expect("held up by another id");
+    assert!(!slow.is_finished());
+    open.send(()).unwrap();
+    slow.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn ids_that_come_and_change_during_a_rewrite_are_not_lost() {
+    let house = House::new();
+    let before = house.coordinator().await;
+    let mut producers = Vec::new();
+    for id in ["a", "b", "c"] {
+        producers.push((id, before.init_producer(id, TIMEOUT, None).await.unwrap()));
+    }
+    for round in 0..300 {
+        let (id, producer) = &mut producers[round % 3];
+        let add = vec![partition(round as i32 % 5)];
+        before.add_partitions(id, *producer, add, V2).await.unwrap();
+        *producer = before
+            .end(id, *producer, TxnOutcome::Commit, V2)
+            .await
+            .unwrap();
+    }
+    assert!(house.journal.batches(TOPIC) < 600);
+    let after = house.coordinator().await;
+    for (id, producer) in producers {
+        let image = after.describe(id).await.unwrap();
+        assert_eq!(
+            (image.producer_id, image.epoch),
+            (producer.id, producer.epoch)
+        );
+    }
 }

@@ -3,7 +3,7 @@
 use millstream_wire::ErrorCode;
 
 /// Why the transaction coordinator refused. Each maps to one Kafka error
-/// code, for [`TxnError::Fenced`] by version of the request.
+/// code, some by version of the request: see [`Dialect`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TxnError {
     /// The request contradicts itself or breaks a bound.
@@ -45,6 +45,15 @@ pub enum TxnError {
     Storage,
 }
 
+/// Which of Kafka's codes a version of a request knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dialect {
+    /// The code for [`TxnError::Fenced`].
+    pub fenced: FencedAs,
+    /// The code for [`TxnError::PartitionNotInTransaction`].
+    pub outside: OutsideAs,
+}
+
 /// How a request is told that its producer is fenced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FencedAs {
@@ -52,6 +61,15 @@ pub enum FencedAs {
     InvalidProducerEpoch,
     /// `PRODUCER_FENCED`, since KIP-588: fatal for the producer.
     ProducerFenced,
+}
+
+/// How a request is told that a partition is not in the transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutsideAs {
+    /// `INVALID_TXN_STATE`: fatal for the producer.
+    InvalidTxnState,
+    /// `TRANSACTION_ABORTABLE`, since KIP-890: the producer aborts and goes on.
+    TransactionAbortable,
 }
 
 impl FencedAs {
@@ -65,29 +83,57 @@ impl FencedAs {
     }
 }
 
+impl OutsideAs {
+    /// The way of a request whose version `first` brought KIP-890.
+    pub fn by_version(version: i16, first: i16) -> Self {
+        if version >= first {
+            Self::TransactionAbortable
+        } else {
+            Self::InvalidTxnState
+        }
+    }
+}
+
+impl From<FencedAs> for Dialect {
+    /// Of requests that never ask about single partitions.
+    fn from(fenced: FencedAs) -> Self {
+        Self {
+            fenced,
+            outside: OutsideAs::InvalidTxnState,
+        }
+    }
+}
+
 impl TxnError {
-    /// The error's code; being fenced is told by version.
-    pub fn to_code(self, fenced: FencedAs) -> ErrorCode {
-        match (self, fenced) {
-            (Self::Fenced, FencedAs::ProducerFenced) => ErrorCode::ProducerFenced,
-            (Self::Fenced, FencedAs::InvalidProducerEpoch) => ErrorCode::InvalidProducerEpoch,
-            (Self::InvalidRequest, _) => ErrorCode::InvalidRequest,
-            (Self::InvalidTimeout, _) => ErrorCode::InvalidTransactionTimeout,
-            (Self::InvalidProducerIdMapping, _) => ErrorCode::InvalidProducerIdMapping,
-            (Self::ConcurrentTransactions, _) => ErrorCode::ConcurrentTransactions,
-            (Self::InvalidState | Self::PartitionNotInTransaction, _) => ErrorCode::InvalidTxnState,
-            (Self::LoadInProgress, _) => ErrorCode::CoordinatorLoadInProgress,
-            (Self::NotAvailable | Self::TooManyIds, _) => ErrorCode::CoordinatorNotAvailable,
-            (Self::NotCoordinator, _) => ErrorCode::NotCoordinator,
-            (Self::Storage, _) => ErrorCode::UnknownServerError,
+    /// The error's code, as the version of the request knows it.
+    pub fn to_code(self, dialect: impl Into<Dialect>) -> ErrorCode {
+        let dialect = dialect.into();
+        match self {
+            Self::Fenced => match dialect.fenced {
+                FencedAs::ProducerFenced => ErrorCode::ProducerFenced,
+                FencedAs::InvalidProducerEpoch => ErrorCode::InvalidProducerEpoch,
+            },
+            Self::PartitionNotInTransaction => match dialect.outside {
+                OutsideAs::TransactionAbortable => ErrorCode::TransactionAbortable,
+                OutsideAs::InvalidTxnState => ErrorCode::InvalidTxnState,
+            },
+            Self::InvalidRequest => ErrorCode::InvalidRequest,
+            Self::InvalidTimeout => ErrorCode::InvalidTransactionTimeout,
+            Self::InvalidProducerIdMapping => ErrorCode::InvalidProducerIdMapping,
+            Self::ConcurrentTransactions => ErrorCode::ConcurrentTransactions,
+            Self::InvalidState => ErrorCode::InvalidTxnState,
+            Self::LoadInProgress => ErrorCode::CoordinatorLoadInProgress,
+            Self::NotAvailable | Self::TooManyIds => ErrorCode::CoordinatorNotAvailable,
+            Self::NotCoordinator => ErrorCode::NotCoordinator,
+            Self::Storage => ErrorCode::UnknownServerError,
         }
     }
 }
 
 /// The number of a result's error code, 0 when it is well.
-pub fn code_of<T>(result: &Result<T, TxnError>, fenced: FencedAs) -> i16 {
+pub fn code_of<T>(result: &Result<T, TxnError>, dialect: impl Into<Dialect>) -> i16 {
     result
         .as_ref()
         .err()
-        .map_or(0, |error| error.to_code(fenced).code())
+        .map_or(0, |error| error.to_code(dialect).code())
 }

@@ -3,7 +3,7 @@
 
 use super::coordinator::Inner;
 use super::error::TxnError;
-use super::machine::{Transit, TxnOutcome};
+use super::image::TxnOutcome;
 use super::markers::{Marker, MarkerError};
 use super::shard::{Entry, Shard};
 use crate::journal::Appended;
@@ -51,7 +51,12 @@ impl Inner {
     async fn write_marker(&self, partition: &TopicPartition, marker: Marker) -> bool {
         loop {
             match self.markers.write(partition, marker).await {
-                Ok(()) | Err(MarkerError::PartitionGone | MarkerError::Fenced) => return true,
+                Ok(())
+                | Err(
+                    MarkerError::PartitionGone
+                    | MarkerError::Fenced
+                    | MarkerError::CoordinatorFenced,
+                ) => return true,
                 Err(MarkerError::Retriable(reason)) => {
                     tracing::warn!(%partition, reason, "a marker was not written, will try again");
                 }
@@ -64,24 +69,20 @@ impl Inner {
     }
 
     fn write_end(self: &Arc<Self>, shard: &Arc<Shard>, id: &str) -> Result<(), TxnError> {
-        let mut state = shard.state.lock();
-        let entry = state.ids.get_mut(id).ok_or(TxnError::NotCoordinator)?;
-        let transit = entry.machine.finish(self.clock.now_ms())?;
-        let appended = self.append(shard, entry, id, &transit);
-        match appended {
-            Ok(appended) => {
-                // Takes effect before it is durable: see the module
-                // documentation of the coordinator.
-                entry.machine.complete(transit);
-                entry.notify();
-                watch_end(&self.runtime, id.to_owned(), appended);
-                Ok(())
-            }
-            Err(error) => {
-                entry.notify();
-                Err(error)
-            }
+        let transit = {
+            let mut state = shard.state.lock();
+            let entry = state.ids.get_mut(id).ok_or(TxnError::NotCoordinator)?;
+            entry.machine.finish(self.clock.now_ms())?
+        };
+        let appended = self.append(shard, id, &transit)?;
+        watch_end(&self.runtime, id.to_owned(), appended);
+        // Takes effect before it is durable: see the module documentation of
+        // the coordinator.
+        if let Some(entry) = shard.state.lock().ids.get_mut(id) {
+            entry.machine.complete(transit);
+            entry.notify();
         }
+        Ok(())
     }
 
     /// Looks for transactions that have used up their time.
@@ -101,39 +102,20 @@ impl Inner {
             return;
         };
         for shard in shards {
-            for (id, transit, appended) in self.decide_timed_out(shard) {
-                tracing::info!(id, "transaction timed out, aborting it");
+            for id in timed_out(shard, self.clock.now_ms()) {
                 let (inner, shard) = (Arc::clone(self), Arc::clone(shard));
                 self.runtime.spawn(async move {
-                    if let Err(error) = inner.carry_through(&shard, &id, transit, appended).await {
-                        tracing::warn!(%error, id, "a timed-out transaction was not aborted yet");
+                    match inner.time_out(&shard, &id).await {
+                        Ok(()) => tracing::info!(id, "transaction timed out, aborted it"),
+                        // Its client was quicker.
+                        Err(TxnError::InvalidState | TxnError::ConcurrentTransactions) => {}
+                        Err(error) => {
+                            tracing::warn!(%error, id, "a timed-out transaction was not aborted yet");
+                        }
                     }
                 });
             }
         }
-    }
-
-    fn decide_timed_out(&self, shard: &Shard) -> Vec<(String, Transit, Appended)> {
-        let now_ms = self.clock.now_ms();
-        let mut state = shard.state.lock();
-        if state.check_ready().is_err() {
-            return Vec::new();
-        }
-        let mut decided = Vec::new();
-        let late = state
-            .ids
-            .iter_mut()
-            .filter(|(_, e)| e.machine.has_timed_out(now_ms));
-        for (id, entry) in late {
-            let Ok(transit) = entry.machine.time_out(now_ms) else {
-                continue;
-            };
-            match self.append(shard, entry, id, &transit) {
-                Ok(appended) => decided.push((id.clone(), transit, appended)),
-                Err(error) => tracing::warn!(%error, id, "a timed-out transaction stays open"),
-            }
-        }
-        decided
     }
 
     /// Looks for transactional ids that nobody uses any more.
@@ -153,41 +135,59 @@ impl Inner {
             return;
         };
         for shard in shards {
-            for (id, appended) in self.append_forgotten(shard) {
-                let is_durable = appended.durable.await.is_ok();
+            let append = |id: String| {
+                let tombstone = [(id.as_str(), None)];
+                let appended = shard.append(&*self.journal, &tombstone, self.clock.now_ms());
+                (id, appended)
+            };
+            // All of them on their way before the first is waited for.
+            let appended: Vec<_> = self
+                .begin_forgetting(shard)
+                .into_iter()
+                .map(append)
+                .collect();
+            for (id, appended) in appended {
+                let is_durable = match appended {
+                    Ok(appended) => appended.durable.await.is_ok(),
+                    Err(_) => false,
+                };
                 let mut state = shard.state.lock();
                 if is_durable {
                     self.forget(&mut state, &id);
                 } else if let Some(entry) = state.ids.get_mut(&id) {
                     entry.machine.cancel();
+                    entry.notify();
                 }
             }
         }
     }
 
-    fn append_forgotten(&self, shard: &Shard) -> Vec<(String, Appended)> {
-        let now_ms = self.clock.now_ms();
+    fn begin_forgetting(&self, shard: &Shard) -> Vec<String> {
+        let (now_ms, expiration) = (self.clock.now_ms(), self.config.id_expiration);
         let mut state = shard.state.lock();
         if state.check_ready().is_err() {
             return Vec::new();
         }
-        let mut forgotten = Vec::new();
-        let expiration = self.config.id_expiration;
         let idle = state
             .ids
             .iter_mut()
             .filter(|(_, e)| e.machine.has_expired(now_ms, expiration));
-        for (id, entry) in idle {
-            if entry.machine.begin_forgetting().is_err() {
-                continue;
-            }
-            match shard.append(&*self.journal, &[(id, None)], now_ms) {
-                Ok(appended) => forgotten.push((id.clone(), appended)),
-                Err(_) => entry.machine.cancel(),
-            }
-        }
-        forgotten
+        idle.filter_map(|(id, entry)| entry.machine.hold().then(|| id.clone()))
+            .collect()
     }
+}
+
+/// The ids whose open transaction has used up its time.
+fn timed_out(shard: &Shard, now_ms: i64) -> Vec<String> {
+    let state = shard.state.lock();
+    if state.check_ready().is_err() {
+        return Vec::new();
+    }
+    let late = state
+        .ids
+        .iter()
+        .filter(|(_, e)| !e.machine.in_transit() && e.machine.has_timed_out(now_ms));
+    late.map(|(id, _)| id.clone()).collect()
 }
 
 fn marker_of(shard: &Shard, id: &str) -> Option<(Marker, Vec<TopicPartition>)> {
@@ -196,6 +196,7 @@ fn marker_of(shard: &Shard, id: &str) -> Option<(Marker, Vec<TopicPartition>)> {
     let outcome: TxnOutcome = entry.machine.decided()?;
     let marker = Marker {
         producer: entry.machine.producer(),
+        version: entry.machine.image().client_version,
         outcome,
         coordinator_epoch: COORDINATOR_EPOCH,
     };

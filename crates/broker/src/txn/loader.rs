@@ -2,7 +2,8 @@
 
 use super::coordinator::Inner;
 use super::error::TxnError;
-use super::machine::{TxnImage, TxnMachine};
+use super::image::TxnImage;
+use super::machine::TxnMachine;
 use super::records;
 use super::shard::{Entry, Shard, ShardStatus, storage_error};
 use crate::journal::{InternalTopic, JournalError};

@@ -23,124 +23,16 @@
 //!   CompleteAbort: the decision stands once it is durable.
 //!
 //! The rules are those of KIP-98 (transactions), KIP-360 (bumping the epoch
-//! of a living producer) and KIP-588 (who is fenced how).
+//! of a living producer), KIP-588 (who is fenced how) and KIP-890
+//! (`transaction.version` 2). How a transaction ends is in `ending`.
 
 use super::error::TxnError;
+use super::image::{
+    ClientVersion, EPOCH_LAST, NO_EPOCH, NO_PRODUCER, Producer, TxnImage, TxnOutcome, TxnState,
+};
 use millstream_core::ids::{ProducerEpoch, ProducerId, TopicPartition};
 use std::collections::BTreeSet;
 use std::time::Duration;
-
-/// Where a transactional id stands. The numbers are those of
-/// `__transaction_state`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TxnState {
-    /// A producer, no transaction yet.
-    Empty,
-    /// Partitions have been added.
-    Ongoing,
-    /// Decided to commit; markers are being written.
-    PrepareCommit,
-    /// Decided to abort; markers are being written.
-    PrepareAbort,
-    /// Committed.
-    CompleteCommit,
-    /// Aborted.
-    CompleteAbort,
-    /// Being forgotten.
-    Dead,
-}
-
-impl TxnState {
-    /// The number in `__transaction_state`.
-    pub fn code(self) -> i8 {
-        match self {
-            Self::Empty => 0,
-            Self::Ongoing => 1,
-            Self::PrepareCommit => 2,
-            Self::PrepareAbort => 3,
-            Self::CompleteCommit => 4,
-            Self::CompleteAbort => 5,
-            Self::Dead => 6,
-        }
-    }
-
-    /// The state of a number in `__transaction_state`.
-    pub fn from_code(code: i8) -> Option<Self> {
-        let all = [
-            Self::Empty,
-            Self::Ongoing,
-            Self::PrepareCommit,
-            Self::PrepareAbort,
-            Self::CompleteCommit,
-            Self::CompleteAbort,
-            Self::Dead,
-        ];
-        all.into_iter().find(|state| state.code() == code)
-    }
-
-    /// Kafka's name, as in DescribeTransactions.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Empty => "Empty",
-            Self::Ongoing => "Ongoing",
-            Self::PrepareCommit => "PrepareCommit",
-            Self::PrepareAbort => "PrepareAbort",
-            Self::CompleteCommit => "CompleteCommit",
-            Self::CompleteAbort => "CompleteAbort",
-            Self::Dead => "Dead",
-        }
-    }
-}
-
-/// How a transaction ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TxnOutcome {
-    /// Its records become visible.
-    Commit,
-    /// Its records never become visible.
-    Abort,
-}
-
-/// A producer instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Producer {
-    /// Producer id.
-    pub id: ProducerId,
-    /// Fences older instances of the same id.
-    pub epoch: ProducerEpoch,
-}
-
-/// No producer epoch.
-pub const NO_EPOCH: ProducerEpoch = ProducerEpoch(-1);
-/// No producer id.
-pub const NO_PRODUCER: ProducerId = ProducerId(-1);
-/// From here on a new producer id is needed: the last epoch is kept for the
-/// fence of a timeout.
-const EXHAUSTED_EPOCH: i16 = i16::MAX - 1;
-
-/// What is written about a transactional id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TxnImage {
-    /// Current producer id.
-    pub producer_id: ProducerId,
-    /// Current epoch; -1 before the first InitProducerId is written.
-    pub epoch: ProducerEpoch,
-    /// The producer id before the epoch ran out, else -1.
-    pub previous_producer_id: ProducerId,
-    /// The epoch before the last bump that a living producer asked for
-    /// (KIP-360), else -1: recognises a retried InitProducerId.
-    pub previous_epoch: ProducerEpoch,
-    /// The producer's transaction timeout.
-    pub timeout: Duration,
-    /// Where it stands.
-    pub state: TxnState,
-    /// Partitions in the open or ending transaction.
-    pub partitions: BTreeSet<TopicPartition>,
-    /// When the open transaction began, in milliseconds since the epoch.
-    pub started_ms: Option<i64>,
-    /// When this was last written, in milliseconds since the epoch.
-    pub updated_ms: i64,
-}
 
 /// A change that is to be written; see the module's documentation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,8 +69,12 @@ pub enum AddDecision {
 pub enum EndDecision {
     /// Write this decision, then the markers, then [`TxnMachine::finish`].
     Write(Transit),
-    /// It has ended that way already (a retry), or there was nothing to end.
-    AlreadyEnded,
+    /// It has ended that way already (a retry), or there was nothing to end:
+    /// answer with this producer.
+    Ended(Producer),
+    /// This end uses up the epochs of the producer id: ask again with a new
+    /// one.
+    NeedsProducerId,
 }
 
 /// One transactional id.
@@ -195,12 +91,14 @@ impl TxnMachine {
             producer_id,
             epoch: NO_EPOCH,
             previous_producer_id: NO_PRODUCER,
+            next_producer_id: NO_PRODUCER,
             previous_epoch: NO_EPOCH,
             timeout: Duration::ZERO,
             state: TxnState::Empty,
             partitions: BTreeSet::new(),
             started_ms: None,
             updated_ms: now_ms,
+            client_version: ClientVersion::V1,
         })
     }
 
@@ -246,6 +144,12 @@ impl TxnMachine {
         self.in_transit = false;
     }
 
+    /// Holds the id while its image is appended once more, unchanged, or its
+    /// tombstone; ends with [`TxnMachine::cancel`]. Whether it could be held.
+    pub(super) fn hold(&mut self) -> bool {
+        !std::mem::replace(&mut self.in_transit, true)
+    }
+
     /// Ends a transit whose record could not be written.
     pub fn cancel(&mut self) {
         self.in_transit = false;
@@ -276,8 +180,10 @@ impl TxnMachine {
                 if expected.is_some_and(|producer| producer != self.producer()) {
                     return Err(TxnError::Fenced);
                 }
-                let transit = self.fence(now_ms);
-                Ok(InitDecision::AbortFirst(transit))
+                Ok(match self.fence(fresh, now_ms) {
+                    EndDecision::Write(transit) => InitDecision::AbortFirst(transit),
+                    _ => InitDecision::NeedsProducerId,
+                })
             }
             TxnState::Empty | TxnState::CompleteCommit | TxnState::CompleteAbort => {
                 self.begin_instance(expected, fresh, timeout, now_ms)
@@ -287,7 +193,7 @@ impl TxnMachine {
 
     fn is_ours(&self, producer: Producer) -> bool {
         let exhausted_before =
-            producer.id == self.image.previous_producer_id && producer.epoch.0 >= EXHAUSTED_EPOCH;
+            producer.id == self.image.previous_producer_id && producer.epoch >= EPOCH_LAST;
         self.image.epoch == NO_EPOCH || producer.id == self.image.producer_id || exhausted_before
     }
 
@@ -300,7 +206,7 @@ impl TxnMachine {
     ) -> Result<InitDecision, TxnError> {
         let current = self.image.epoch;
         let expected_epoch = expected.map(|producer| producer.epoch);
-        let exhausted = current.0 >= EXHAUSTED_EPOCH;
+        let exhausted = current >= EPOCH_LAST;
         let mut next = self.image.clone();
         next.state = TxnState::Empty;
         next.timeout = timeout;
@@ -311,7 +217,6 @@ impl TxnMachine {
             let Some(fresh) = fresh else {
                 return Ok(InitDecision::NeedsProducerId);
             };
-            next.previous_producer_id = self.image.producer_id;
             next.previous_epoch = if expected.is_some() {
                 current
             } else {
@@ -341,6 +246,7 @@ impl TxnMachine {
         &mut self,
         producer: Producer,
         partitions: &[TopicPartition],
+        client: ClientVersion,
         now_ms: i64,
     ) -> Result<AddDecision, TxnError> {
         self.check_producer(producer)?;
@@ -363,6 +269,7 @@ impl TxnMachine {
         next.state = TxnState::Ongoing;
         next.partitions.extend(partitions.iter().cloned());
         next.updated_ms = now_ms;
+        next.client_version = client;
         Ok(AddDecision::Write(self.begin(next)))
     }
 
@@ -385,63 +292,6 @@ impl TxnMachine {
         }
     }
 
-    /// Decides how the open transaction ends.
-    pub fn end(
-        &mut self,
-        producer: Producer,
-        outcome: TxnOutcome,
-        now_ms: i64,
-    ) -> Result<EndDecision, TxnError> {
-        self.check_producer(producer)?;
-        self.check_idle()?;
-        match (self.image.state, outcome) {
-            (TxnState::Ongoing, _) => Ok(EndDecision::Write(self.decide(outcome, now_ms))),
-            // A transaction that added nothing ends as its owner likes.
-            (TxnState::Empty, _)
-            | (TxnState::CompleteCommit, TxnOutcome::Commit)
-            | (TxnState::CompleteAbort, TxnOutcome::Abort) => Ok(EndDecision::AlreadyEnded),
-            (TxnState::PrepareCommit, TxnOutcome::Commit)
-            | (TxnState::PrepareAbort, TxnOutcome::Abort) => Err(TxnError::ConcurrentTransactions),
-            (TxnState::Dead, _) => Err(TxnError::InvalidProducerIdMapping),
-            _ => Err(TxnError::InvalidState),
-        }
-    }
-
-    /// Whether the open transaction has used up its time.
-    pub fn has_timed_out(&self, now_ms: i64) -> bool {
-        let timeout_ms = i64::try_from(self.image.timeout.as_millis()).unwrap_or(i64::MAX);
-        let started = self
-            .image
-            .started_ms
-            .filter(|_| self.image.state == TxnState::Ongoing);
-        started.is_some_and(|started| started.saturating_add(timeout_ms) <= now_ms)
-    }
-
-    /// Aborts a transaction that has used up its time; its producer is fenced.
-    pub fn time_out(&mut self, now_ms: i64) -> Result<Transit, TxnError> {
-        self.check_idle()?;
-        if !self.has_timed_out(now_ms) {
-            return Err(TxnError::InvalidState);
-        }
-        Ok(self.fence(now_ms))
-    }
-
-    /// The record that says that all markers are written.
-    pub fn finish(&mut self, now_ms: i64) -> Result<Transit, TxnError> {
-        self.check_idle()?;
-        let state = match self.image.state {
-            TxnState::PrepareCommit => TxnState::CompleteCommit,
-            TxnState::PrepareAbort => TxnState::CompleteAbort,
-            _ => return Err(TxnError::InvalidState),
-        };
-        let mut next = self.image.clone();
-        next.state = state;
-        next.partitions.clear();
-        next.started_ms = None;
-        next.updated_ms = now_ms;
-        Ok(self.begin(next))
-    }
-
     /// Whether nobody has used the id for so long that it may be forgotten.
     pub fn has_expired(&self, now_ms: i64, expiration: Duration) -> bool {
         let expiration_ms = i64::try_from(expiration.as_millis()).unwrap_or(i64::MAX);
@@ -452,15 +302,7 @@ impl TxnMachine {
         idle && !self.in_transit && self.image.updated_ms.saturating_add(expiration_ms) <= now_ms
     }
 
-    /// Turns the id dead before its tombstone is written.
-    pub fn begin_forgetting(&mut self) -> Result<Transit, TxnError> {
-        self.check_idle()?;
-        let mut next = self.image.clone();
-        next.state = TxnState::Dead;
-        Ok(self.begin(next))
-    }
-
-    fn check_idle(&self) -> Result<(), TxnError> {
+    pub(super) fn check_idle(&self) -> Result<(), TxnError> {
         if self.in_transit {
             Err(TxnError::ConcurrentTransactions)
         } else {
@@ -468,7 +310,7 @@ impl TxnMachine {
         }
     }
 
-    fn check_producer(&self, producer: Producer) -> Result<(), TxnError> {
+    pub(super) fn check_producer(&self, producer: Producer) -> Result<(), TxnError> {
         if producer.id != self.image.producer_id {
             return Err(TxnError::InvalidProducerIdMapping);
         }
@@ -478,28 +320,9 @@ impl TxnMachine {
         Ok(())
     }
 
-    /// An abort with a bumped epoch: whatever the fenced instance still sends
-    /// is refused by the partitions from the marker on.
-    fn fence(&mut self, now_ms: i64) -> Transit {
-        let mut transit = self.decide(TxnOutcome::Abort, now_ms);
-        if let Some(epoch) = transit.next.epoch.0.checked_add(1) {
-            transit.next.epoch = ProducerEpoch(epoch);
-            transit.next.previous_epoch = NO_EPOCH;
-        }
-        transit
-    }
-
-    fn decide(&mut self, outcome: TxnOutcome, now_ms: i64) -> Transit {
-        let mut next = self.image.clone();
-        next.state = match outcome {
-            TxnOutcome::Commit => TxnState::PrepareCommit,
-            TxnOutcome::Abort => TxnState::PrepareAbort,
-        };
-        next.updated_ms = now_ms;
-        self.begin(next)
-    }
-
-    fn begin(&mut self, next: TxnImage) -> Transit {
+    pub(super) fn begin(&mut self, mut next: TxnImage) -> Transit {
+        debug_assert!(!self.in_transit, "one transit at a time");
+        next.previous_producer_id = self.image.producer_id;
         self.in_transit = true;
         Transit { next }
     }

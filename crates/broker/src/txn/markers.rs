@@ -2,7 +2,7 @@
 //! writes end markers into partitions, and somebody who hands out producer
 //! ids.
 
-use super::machine::{Producer, TxnOutcome};
+use super::image::{ClientVersion, Producer, TxnOutcome};
 use async_trait::async_trait;
 use millstream_core::ids::{ProducerId, TopicPartition};
 use std::ops::Range;
@@ -10,9 +10,12 @@ use std::ops::Range;
 /// An end marker to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Marker {
-    /// Whose transaction ends; the epoch may be above that of its batches
-    /// when its producer is fenced.
+    /// Whose transaction ends; the epoch is above that of its batches when its
+    /// producer is fenced, and always with version 2.
     pub producer: Producer,
+    /// With [`ClientVersion::V2`] a partition refuses the marker unless its
+    /// epoch is above that of the open transaction (KIP-1228).
+    pub version: ClientVersion,
     /// How it ends.
     pub outcome: TxnOutcome,
     /// Epoch of the coordinator.
@@ -29,6 +32,9 @@ pub enum MarkerError {
     /// been written before.
     #[error("the partition has seen a newer epoch")]
     Fenced,
+    /// A newer epoch of the coordinator has been seen there.
+    #[error("the partition has seen a newer coordinator")]
+    CoordinatorFenced,
     /// Worth another try.
     #[error("not available now: {0}")]
     Retriable(String),

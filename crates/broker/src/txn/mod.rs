@@ -3,7 +3,8 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`machine`] | a transactional id as a pure state machine |
+//! | [`image`] | what is known of a transactional id |
+//! | [`machine`], [`ending`] | a transactional id as a pure state machine |
 //! | [`records`] | Kafka's record format |
 //! | [`shard`] | the ids of one partition |
 //! | [`coordinator`], [`views`] | what others call; which writes are awaited, and why |
@@ -12,16 +13,19 @@
 //! | [`loader`] | reading a partition back after a start |
 //! | [`rewrite`] | writing a partition's living records anew |
 //!
-//! Served is `transaction.version` 1: partitions are added by the client
+//! Served are `transaction.version` 1 (partitions are added by the client
 //! before it writes to them, and the epoch is bumped by InitProducerId, by a
-//! timeout and by fencing only. Deliberately absent: version 2 (KIP-890 part
-//! two: EndTxn 5 bumps the epoch, Produce 12 adds partitions by itself), and
-//! two-phase commit (KIP-939). They are not announced.
+//! timeout and by fencing only) and 2 (KIP-890: Produce 12 and TxnOffsetCommit
+//! 5 add partitions, EndTxn 5 bumps the epoch), side by side: the versions of
+//! the requests tell which. Deliberately absent is two-phase commit
+//! (KIP-939); it is not announced.
 
 mod config;
 mod coordinator;
+mod ending;
 mod error;
 mod finish;
+mod image;
 mod loader;
 mod machine;
 mod markers;
@@ -37,10 +41,8 @@ mod machine_tests;
 
 pub use config::{TRANSACTIONAL_ID_BYTES_MAX, TxnConfig};
 pub use coordinator::{ANSWER_WAIT_MAX, TxnCoordinator, TxnServices};
-pub use error::{FencedAs, TxnError, code_of};
-pub use machine::{
-    AddDecision, EndDecision, InitDecision, NO_EPOCH, NO_PRODUCER, Producer, Transit, TxnImage,
-    TxnMachine, TxnOutcome, TxnState,
-};
+pub use error::{Dialect, FencedAs, OutsideAs, TxnError, code_of};
+pub use image::{ClientVersion, NO_EPOCH, NO_PRODUCER, Producer, TxnImage, TxnOutcome, TxnState};
+pub use machine::{AddDecision, EndDecision, InitDecision, Transit, TxnMachine};
 pub use markers::{Marker, MarkerError, MarkerWriter, ProducerIdSource};
 pub use views::{TxnList, TxnListing};

@@ -1,9 +1,9 @@
 //! The records of `__transaction_state`, in Kafka's own format: value
-//! version 0, or 1 (Kafka 4.0 and later) when a producer id has been replaced,
-//! whose predecessor only version 1 can name.
+//! version 1, which Kafka 4.0 and later write once `transaction.version` is
+//! 1 or more (KIP-915, KIP-890). Version 0 is read too.
 
 use super::error::TxnError;
-use super::machine::{NO_EPOCH, NO_PRODUCER, TxnImage, TxnState};
+use super::image::{ClientVersion, NO_EPOCH, TxnImage, TxnState};
 use bytes::Bytes;
 use millstream_core::ids::{PartitionId, ProducerEpoch, ProducerId, TopicPartition};
 use millstream_wire::batch::{BatchBuilder, BatchOptions};
@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 const KEY_VERSION: i16 = 0;
+const VALUE_VERSION: i16 = 1;
 
 /// Why a record could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +58,7 @@ fn encode_image(image: &TxnImage) -> Result<Bytes, EncodeError> {
     let value = TransactionLogValue {
         producer_id: image.producer_id.0,
         previous_producer_id: image.previous_producer_id.0,
+        next_producer_id: image.next_producer_id.0,
         producer_epoch: image.epoch.0,
         transaction_timeout_ms: i32::try_from(image.timeout.as_millis()).unwrap_or(i32::MAX),
         transaction_status: image.state.code(),
@@ -67,14 +69,10 @@ fn encode_image(image: &TxnImage) -> Result<Bytes, EncodeError> {
         },
         transaction_last_update_timestamp_ms: image.updated_ms,
         transaction_start_timestamp_ms: image.started_ms.unwrap_or(-1),
+        client_transaction_version: image.client_version.code(),
         ..TransactionLogValue::default()
     };
-    let version = if image.previous_producer_id == NO_PRODUCER {
-        0
-    } else {
-        1
-    };
-    encode_versioned(&value, version)
+    encode_versioned(&value, VALUE_VERSION)
 }
 
 fn by_topic(partitions: &BTreeSet<TopicPartition>) -> Vec<PartitionsSchema> {
@@ -127,6 +125,7 @@ fn decode_image(value: &Bytes) -> Result<TxnImage, TxnRecordError> {
         producer_id: ProducerId(value.producer_id),
         epoch: ProducerEpoch(value.producer_epoch),
         previous_producer_id: ProducerId(value.previous_producer_id),
+        next_producer_id: ProducerId(value.next_producer_id),
         // Not part of the record: after a restart a bump is no longer
         // recognised as a retry, and its producer is fenced, as in Kafka.
         previous_epoch: NO_EPOCH,
@@ -135,11 +134,13 @@ fn decode_image(value: &Bytes) -> Result<TxnImage, TxnRecordError> {
         partitions,
         started_ms: Some(value.transaction_start_timestamp_ms).filter(|at| *at >= 0),
         updated_ms: value.transaction_last_update_timestamp_ms,
+        client_version: ClientVersion::from_code(value.client_transaction_version),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::image::NO_PRODUCER;
     use super::*;
 
     #[test]
@@ -148,6 +149,7 @@ mod tests {
             producer_id: ProducerId(7),
             epoch: ProducerEpoch(3),
             previous_producer_id: NO_PRODUCER,
+            next_producer_id: NO_PRODUCER,
             previous_epoch: NO_EPOCH,
             timeout: Duration::from_secs(60),
             state: TxnState::Ongoing,
@@ -156,9 +158,12 @@ mod tests {
                 .into(),
             started_ms: Some(10),
             updated_ms: 20,
+            client_version: ClientVersion::V1,
         };
         let replaced = TxnImage {
             previous_producer_id: ProducerId(6),
+            next_producer_id: ProducerId(8),
+            client_version: ClientVersion::V2,
             ..image.clone()
         };
         for image in [image, replaced] {

@@ -1,12 +1,15 @@
 //! The transactional ids of one partition of `__transaction_state`.
 //!
-//! Invariant: a transit's record is appended while the shard is locked, so
-//! the order in the log is the order of the decisions; nothing waits under
-//! the lock.
+//! Invariant: a transit's record is appended after the shard's lock is let go,
+//! or a slow disk that holds up one id's append would hold up all of them.
+//! The order that counts is kept all the same: an id has one transit at a
+//! time, so one record of it is on its way; those of different ids may take
+//! any order in the log.
 
 use super::config::TxnConfig;
 use super::error::TxnError;
-use super::machine::{TxnImage, TxnMachine};
+use super::image::TxnImage;
+use super::machine::TxnMachine;
 use super::records::batch_of;
 use crate::journal::rewrite::Rewrite;
 use crate::journal::{Appended, InternalTopic, Journal, JournalError};

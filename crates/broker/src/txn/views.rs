@@ -2,7 +2,7 @@
 
 use super::coordinator::TxnCoordinator;
 use super::error::TxnError;
-use super::machine::{Producer, TxnImage, TxnState};
+use super::image::{Producer, TxnImage, TxnState};
 
 /// A transactional id in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +13,8 @@ pub struct TxnListing {
     pub producer: Producer,
     /// Where it stands.
     pub state: TxnState,
-    /// When its open transaction began, in milliseconds since the Unix epoch.
+    /// When its open or last transaction began, in milliseconds since the Unix
+    /// epoch.
     pub started_ms: Option<i64>,
 }
 
