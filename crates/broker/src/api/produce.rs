@@ -11,7 +11,7 @@ use super::{Answer, Handler};
 use crate::error::ApiError;
 use crate::state::{BrokerState, RequestContext};
 use crate::topics::{HostedTopic, INTERNAL_TOPICS};
-use crate::txn::{ClientVersion, Dialect, FencedAs, OutsideAs, Producer, TxnError};
+use crate::txn::{ClientVersion, Dialect, FencedAs, OutsideAs, Producer, TxnError, Writing};
 use bytes::Bytes;
 use millstream_core::ids::{Offset, ProducerEpoch, ProducerId, TopicPartition};
 use millstream_log::{AppendOrigin, PartitionLog};
@@ -249,16 +249,19 @@ impl Call<'_> {
             .map_err(refuse(hosted, data.index))?;
         let records = data.records.unwrap_or_default();
         let batch = self.check_batch(hosted, &records)?;
-        if batch.header().is_transactional() {
+        let writing = if batch.header().is_transactional() {
             let partition = TopicPartition::new(&*hosted.topic.name, data.index);
-            self.check_transaction(&batch, partition).await?;
-        }
+            self.check_transaction(&batch, partition).await?
+        } else {
+            None
+        };
         let (count, bytes) = (batch.header().records_count, records.len() as u64);
         drop(batch);
         let info = partition
             .log
             .append_as_leader(records, AppendOrigin::Client, partition.leader_epoch)
             .map_err(ApiError::from)?;
+        drop(writing);
         if !info.duplicate {
             let count = u64::try_from(count).unwrap_or(0);
             hosted.stats.appended(count, bytes);
@@ -334,7 +337,7 @@ impl Call<'_> {
         &self,
         batch: &BatchView,
         partition: TopicPartition,
-    ) -> Result<(), ApiError> {
+    ) -> Result<Option<Writing>, ApiError> {
         let id = self.transactional_id.ok_or_else(|| {
             ApiError::new(
                 ErrorCode::InvalidRequest,
@@ -344,9 +347,12 @@ impl Call<'_> {
         let producer = producer_of(batch.header());
         let checked = if self.version >= VERSION_ADDS_TO_TRANSACTION {
             let outside = Err(TxnError::PartitionNotInTransaction);
-            self.added.get(&producer).copied().unwrap_or(outside)
+            let added = self.added.get(&producer).copied().unwrap_or(outside);
+            added.map(|()| None)
         } else {
-            self.state.txns().verify(id, producer, &partition).await
+            let txns = self.state.txns();
+            let verified = txns.verify_writing(id, producer, &partition).await;
+            verified.map(Some)
         };
         checked.map_err(|error| {
             let code = match error {

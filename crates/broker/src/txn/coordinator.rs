@@ -33,7 +33,7 @@ use super::error::TxnError;
 use super::image::{ClientVersion, Producer, TxnOutcome};
 use super::machine::{AddDecision, EndDecision, InitDecision, Transit, TxnMachine};
 use super::markers::{MarkerWriter, ProducerIdSource, ProducerIds};
-use super::shard::{Entry, Shard, ShardState, ShardStatus, storage_error};
+use super::shard::{Entry, Shard, ShardState, ShardStatus, Writing, storage_error};
 use crate::journal::{Appended, InternalTopic, Journal, partition_for};
 use crate::task::detached;
 use millstream_core::env::Clock;
@@ -201,6 +201,21 @@ impl TxnCoordinator {
         let shard = self.inner.shard_of(id).await?;
         let mut state = shard.state.lock();
         state.entry(id)?.machine.verify(producer, partition)
+    }
+
+    /// The same, for a batch that is appended next: no marker is written
+    /// before the answer is dropped (KIP-890's verification guard).
+    pub async fn verify_writing(
+        &self,
+        id: &str,
+        producer: Producer,
+        partition: &TopicPartition,
+    ) -> Result<Writing, TxnError> {
+        let shard = self.inner.shard_of(id).await?;
+        let mut state = shard.state.lock();
+        let entry = state.entry(id)?;
+        entry.machine.verify(producer, partition)?;
+        Ok(entry.writers.enter())
     }
 
     /// Ends the open transaction; returns when its records are visible (or

@@ -683,3 +683,28 @@ async fn ids_that_come_and_change_during_a_rewrite_are_not_lost() {
         );
     }
 }
+
+#[tokio::test]
+async fn no_marker_gets_between_the_check_of_a_batch_and_its_append() {
+    let house = House::new();
+    let coordinator = house.coordinator().await;
+    let producer = begin(&coordinator, "t", 1).await;
+    let at = partition(0);
+    let writing = coordinator.verify_writing("t", producer, &at).await;
+    let writing = writing.unwrap();
+    let ender = coordinator.clone();
+    let work = async move { ender.end("t", producer, TxnOutcome::Abort, V1).await };
+    let pending = tokio::spawn(started(work).await);
+    wait_for_state(&coordinator, "t", TxnState::PrepareAbort).await;
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(house.partitions.outcomes(), []);
+    let late = coordinator
+        .verify_writing("t", producer, &partition(0))
+        .await;
+    assert_eq!(late.err(), Some(TxnError::ConcurrentTransactions));
+    drop(writing);
+    pending.await.unwrap().unwrap();
+    assert_eq!(house.partitions.outcomes().len(), 1);
+}

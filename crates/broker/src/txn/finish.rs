@@ -5,7 +5,7 @@ use super::coordinator::Inner;
 use super::error::TxnError;
 use super::image::TxnOutcome;
 use super::markers::{Marker, MarkerError};
-use super::shard::{Entry, Shard};
+use super::shard::{Entry, Shard, Writers};
 use crate::journal::Appended;
 use futures::future::join_all;
 use millstream_core::ids::TopicPartition;
@@ -21,9 +21,10 @@ impl Inner {
     /// the record of its end. Tries until it is done or the broker stops; a
     /// restart takes it up again.
     pub(super) async fn finish(self: &Arc<Self>, shard: &Arc<Shard>, id: &str) {
-        let Some((marker, partitions)) = marker_of(shard, id) else {
+        let Some((marker, partitions, writers)) = marker_of(shard, id) else {
             return;
         };
+        writers.all_gone().await;
         let writes = partitions
             .iter()
             .map(|partition| self.write_marker(partition, marker));
@@ -190,7 +191,7 @@ fn timed_out(shard: &Shard, now_ms: i64) -> Vec<String> {
     late.map(|(id, _)| id.clone()).collect()
 }
 
-fn marker_of(shard: &Shard, id: &str) -> Option<(Marker, Vec<TopicPartition>)> {
+fn marker_of(shard: &Shard, id: &str) -> Option<(Marker, Vec<TopicPartition>, Arc<Writers>)> {
     let state = shard.state.lock();
     let entry: &Entry = state.ids.get(id)?;
     let outcome: TxnOutcome = entry.machine.decided()?;
@@ -203,6 +204,7 @@ fn marker_of(shard: &Shard, id: &str) -> Option<(Marker, Vec<TopicPartition>)> {
     Some((
         marker,
         entry.machine.image().partitions.iter().cloned().collect(),
+        Arc::clone(&entry.writers),
     ))
 }
 

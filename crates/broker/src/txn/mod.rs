@@ -45,4 +45,5 @@ pub use error::{Dialect, FencedAs, OutsideAs, TxnError, code_of};
 pub use image::{ClientVersion, NO_EPOCH, NO_PRODUCER, Producer, TxnImage, TxnOutcome, TxnState};
 pub use machine::{AddDecision, EndDecision, InitDecision, Transit, TxnMachine};
 pub use markers::{Marker, MarkerError, MarkerWriter, ProducerIdSource};
+pub use shard::Writing;
 pub use views::{TxnList, TxnListing};

@@ -16,6 +16,7 @@ use crate::journal::{Appended, InternalTopic, Journal, JournalError};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
@@ -34,13 +35,55 @@ pub(super) enum ShardStatus {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) machine: TxnMachine,
+    pub(super) writers: Arc<Writers>,
     changed: Arc<Notify>,
+}
+
+/// Batches that have been found to belong to the open transaction and are
+/// being appended. A marker that got in between would leave them behind it, in
+/// a transaction that nobody ends. (With version 2 the marker's epoch refuses
+/// them, with version 1 it is their own.)
+#[derive(Debug, Default)]
+pub(super) struct Writers {
+    count: AtomicUsize,
+    gone: Notify,
+}
+
+impl Writers {
+    pub(super) fn enter(self: &Arc<Self>) -> Writing {
+        self.count.fetch_add(1, Ordering::SeqCst);
+        Writing(Arc::clone(self))
+    }
+
+    /// Ends when all that have entered have gone.
+    pub(super) async fn all_gone(&self) {
+        loop {
+            let gone = self.gone.notified();
+            if self.count.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            gone.await;
+        }
+    }
+}
+
+/// Holds the markers of a transaction back. To be dropped as soon as the batch
+/// has its place in the log; never to be held over a wait.
+#[derive(Debug)]
+pub struct Writing(Arc<Writers>);
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, Ordering::SeqCst);
+        self.0.gone.notify_waiters();
+    }
 }
 
 impl Entry {
     pub(super) fn new(machine: TxnMachine) -> Self {
         Self {
             machine,
+            writers: Arc::default(),
             changed: Arc::default(),
         }
     }
