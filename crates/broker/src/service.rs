@@ -15,6 +15,7 @@ use millstream_cluster::image::ConfigMap;
 use millstream_cluster::{ClusterError, Command, MetadataService};
 use millstream_core::env::{Clock, Fs, Rand};
 use millstream_core::ids::BrokerId;
+use millstream_log::manager::OPEN_FILES_MAX_DEFAULT;
 use millstream_log::{Durability, LogConfig, LogError, LogManager, LogManagerOptions, OpenError};
 use std::io;
 use std::net::SocketAddr;
@@ -39,6 +40,8 @@ pub struct BrokerOptions {
     pub rack: Option<String>,
     /// When a record counts as committed.
     pub durability: Durability,
+    /// Files of segments that are kept open.
+    pub open_files_max: usize,
     /// Bounds of the network side.
     pub limits: ConnectionLimits,
     /// Broker settings by Kafka's names.
@@ -55,6 +58,7 @@ impl BrokerOptions {
             advertised: Advertised::default(),
             rack: None,
             durability: Durability::Fsync,
+            open_files_max: OPEN_FILES_MAX_DEFAULT,
             limits: ConnectionLimits::default(),
             configs: ConfigMap::new(),
         }
@@ -167,6 +171,7 @@ async fn open_logs(
             durability: options.durability,
             ..LogConfig::default()
         },
+        open_files_max: options.open_files_max,
         fs: Arc::clone(&deps.fs),
         clock: Arc::clone(&deps.clock),
         ..LogManagerOptions::new(&options.data_dir, cluster_id, options.node_id.0)

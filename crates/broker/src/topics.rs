@@ -14,9 +14,9 @@ use crate::state::BrokerState;
 use crate::stats::TopicStats;
 use millstream_cluster::configs::{TopicSettings, check_topic_configs};
 use millstream_cluster::image::ConfigMap;
-use millstream_cluster::{Command, MetadataImage, NewTopic, Reply, Topic};
+use millstream_cluster::{ClusterError, Command, MetadataImage, NewTopic, Reply, Topic};
 use millstream_core::ids::{BrokerId, LeaderEpoch, PartitionId, TopicId, TopicPartition};
-use millstream_log::{Durability, LogConfig, LogError, LogManager, OpenError, PartitionLog};
+use millstream_log::{Durability, LogError, LogManager, NewPartition, OpenError, PartitionLog};
 use millstream_wire::ErrorCode;
 use parking_lot::RwLock;
 use std::collections::HashMap;
@@ -47,6 +47,16 @@ impl TopicRequest {
             ..Self::default()
         }
     }
+}
+
+/// Partitions to add to a topic.
+pub(crate) struct MorePartitions {
+    /// The topic's name.
+    pub(crate) topic: String,
+    /// How many it should have afterwards.
+    pub(crate) count: i32,
+    /// Replicas of each new one.
+    pub(crate) assignments: Option<Vec<Vec<BrokerId>>>,
 }
 
 /// A partition that this node leads.
@@ -121,13 +131,6 @@ pub(crate) struct Hosting {
 struct Topics {
     by_name: HashMap<Arc<str>, Arc<HostedTopic>>,
     names: HashMap<TopicId, Arc<str>>,
-}
-
-/// A log to open, or to give new settings.
-struct ToOpen {
-    topic_partition: TopicPartition,
-    topic_id: TopicId,
-    config: LogConfig,
 }
 
 impl Hosting {
@@ -205,10 +208,7 @@ impl Hosting {
             })
             .cloned()
             .collect();
-        let mut result = Ok(());
-        for topic in changed {
-            result = result.and(self.host(state, &image, topic).await);
-        }
+        let result = self.host(state, &image, changed).await;
         *applied = Some(image);
         result
     }
@@ -228,14 +228,15 @@ impl Hosting {
             }
             gone
         };
+        let mut partitions = Vec::new();
         for hosted in gone {
-            state.stats().forget_topic(&hosted.topic.name);
             let name = &*hosted.topic.name;
+            state.stats().forget_topic(name);
             // Those that could not be opened too.
             let all = 0..hosted.topic.partition_count();
-            self.delete_logs(all.map(|p| TopicPartition::new(name, p)).collect())
-                .await;
+            partitions.extend(all.map(|p| TopicPartition::new(name, p)));
         }
+        self.delete_logs(partitions).await;
     }
 
     async fn delete_logs(&self, partitions: Vec<TopicPartition>) {
@@ -244,8 +245,9 @@ impl Hosting {
         }
         let logs = Arc::clone(&self.logs);
         let deleted = tokio::task::spawn_blocking(move || {
-            for topic_partition in partitions {
-                match logs.delete(&topic_partition) {
+            let outcomes = logs.delete_all(partitions.clone());
+            for (topic_partition, outcome) in partitions.into_iter().zip(outcomes) {
+                match outcome {
                     Ok(()) => tracing::debug!(%topic_partition, "log removed"),
                     Err(LogError::Unknown(_)) => {}
                     // The metadata says it is gone; the next start tries again.
@@ -258,76 +260,95 @@ impl Hosting {
         }
     }
 
-    /// Opens a topic's logs and puts its settings in force.
+    /// Opens the logs of topics and puts their settings in force; the first
+    /// error of any of them is returned.
     async fn host(
         &self,
         state: &BrokerState,
         image: &MetadataImage,
-        topic: Arc<Topic>,
+        topics: Vec<Arc<Topic>>,
     ) -> Result<(), OpenError> {
-        let settings = state.configs(image).topic_settings(&topic);
-        let config = settings.log_config(self.durability);
-        let here = |p: &millstream_cluster::Partition| p.replicas.contains(&self.node_id);
-        let wanted: Vec<Option<ToOpen>> = (0..)
-            .zip(topic.partitions.iter())
-            .map(|(index, partition)| {
-                here(partition).then(|| ToOpen {
+        if topics.is_empty() {
+            return Ok(());
+        }
+        let settings: Vec<TopicSettings> = topics
+            .iter()
+            .map(|topic| state.configs(image).topic_settings(topic))
+            .collect();
+        // In the order in which `collect` below takes them.
+        let mut wanted = Vec::new();
+        for (topic, settings) in topics.iter().zip(&settings) {
+            let config = settings.log_config(self.durability);
+            for (index, _) in self.held(topic).filter(|(_, held)| *held) {
+                wanted.push(NewPartition {
                     topic_partition: TopicPartition::new(&*topic.name, index),
                     topic_id: topic.id,
                     config: config.clone(),
-                })
-            })
-            .collect();
+                });
+            }
+        }
         let manager = Arc::clone(&self.logs);
         let opened = tokio::task::spawn_blocking(move || open_all(&manager, wanted)).await;
-        let (logs, result) = opened.unwrap_or_else(|error| {
+        let (opened, result) = opened.unwrap_or_else(|error| {
             tracing::error!(%error, "opening logs ended badly");
             (Vec::new(), Ok(()))
         });
-        let hosted = Arc::new(HostedTopic {
-            settings,
-            stats: state.stats().topic(&topic.name),
-            node_id: self.node_id,
-            logs,
-            topic,
-        });
-        let mut topics = self.topics.write();
-        topics
-            .names
-            .insert(hosted.topic.id, Arc::clone(&hosted.topic.name));
-        topics
-            .by_name
-            .insert(Arc::clone(&hosted.topic.name), hosted);
+        let mut opened = opened.into_iter();
+        for (topic, settings) in topics.into_iter().zip(settings) {
+            let logs = self
+                .held(&topic)
+                .map(|(_, held)| if held { opened.next().flatten() } else { None })
+                .collect();
+            let hosted = Arc::new(HostedTopic {
+                settings,
+                stats: state.stats().topic(&topic.name),
+                node_id: self.node_id,
+                logs,
+                topic,
+            });
+            let mut topics = self.topics.write();
+            topics
+                .names
+                .insert(hosted.topic.id, Arc::clone(&hosted.topic.name));
+            topics
+                .by_name
+                .insert(Arc::clone(&hosted.topic.name), hosted);
+        }
         result
+    }
+
+    /// Whether all logs that this node should have of a topic are open, or it
+    /// is gone.
+    fn is_whole(&self, topic: &Topic) -> bool {
+        self.get_by_id(topic.id).is_none_or(|hosted| {
+            let mut logs = self.held(&hosted.topic).zip(&hosted.logs);
+            logs.all(|((_, held), log)| !held || log.is_some())
+        })
+    }
+
+    /// The partitions by number, and whether this node holds a copy.
+    fn held<'a>(&'a self, topic: &'a Topic) -> impl Iterator<Item = (i32, bool)> + 'a {
+        let partitions = (0..).zip(topic.partitions.iter());
+        partitions.map(|(index, partition)| (index, partition.replicas.contains(&self.node_id)))
     }
 }
 
 type Opened = (Vec<Option<Arc<PartitionLog>>>, Result<(), OpenError>);
 
 /// Opens what can be opened; the first error is returned beside it.
-fn open_all(manager: &LogManager, wanted: Vec<Option<ToOpen>>) -> Opened {
+fn open_all(manager: &LogManager, wanted: Vec<NewPartition>) -> Opened {
     let mut result = Ok(());
-    let logs = wanted
+    let logs = manager
+        .create_all(wanted)
         .into_iter()
-        .map(|wanted| {
-            let ToOpen {
-                topic_partition,
-                topic_id,
-                config,
-            } = wanted?;
-            if let Some(log) = manager.get(&topic_partition) {
-                log.update_config(config);
-                return Some(log);
-            }
-            match manager.create(&topic_partition, topic_id, config) {
-                Ok(log) => Some(log),
-                Err(error) => {
-                    tracing::error!(%topic_partition, %error, "cannot open the log");
-                    if result.is_ok() {
-                        result = Err(error);
-                    }
-                    None
+        .map(|opened| match opened {
+            Ok(log) => Some(log),
+            Err(error) => {
+                tracing::error!(%error, "cannot open a log");
+                if result.is_ok() {
+                    result = Err(error);
                 }
+                None
             }
         })
         .collect();
@@ -359,11 +380,18 @@ impl BrokerState {
 
     /// Creates a topic; it can be written to when this returns.
     pub async fn create_topic(&self, request: TopicRequest) -> Result<Arc<Topic>, ApiError> {
-        let command = self.new_topic(request)?;
-        match self.alter(command).await? {
-            Reply::Topic(topic) => Ok(topic),
-            other => Err(unexpected(&other)),
-        }
+        only(self.create_topics(vec![request]).await)
+    }
+
+    /// [`Self::create_topic`] of several, which share their writes to the
+    /// disk. The outcomes are in order.
+    pub(crate) async fn create_topics(
+        &self,
+        requests: Vec<TopicRequest>,
+    ) -> Vec<Result<Arc<Topic>, ApiError>> {
+        let commands = requests.into_iter().map(|request| self.new_topic(request));
+        let replies = self.alter_each(commands.collect()).await;
+        replies.into_iter().map(topic_of).collect()
     }
 
     /// What [`Self::create_topic`] would create.
@@ -398,44 +426,54 @@ impl BrokerState {
         name: &str,
         id: Option<TopicId>,
     ) -> Result<Arc<Topic>, ApiError> {
-        refuse_internal(name, "deleted")?;
-        match self
-            .alter(Command::DeleteTopic {
-                name: name.to_owned(),
-                id,
-            })
-            .await?
-        {
-            Reply::Topic(topic) => {
-                if let Err(error) = self.groups().topic_deleted(name).await {
-                    tracing::warn!(topic = name, %error, "its committed offsets stay until they expire");
-                }
-                Ok(topic)
-            }
-            other => Err(unexpected(&other)),
-        }
+        only(self.delete_topics(vec![(name.to_owned(), id)]).await)
     }
 
-    /// Adds partitions to a topic.
+    /// [`Self::delete_topic`] of several, which share their writes to the
+    /// disk. The outcomes are in order.
+    pub(crate) async fn delete_topics(
+        &self,
+        topics: Vec<(String, Option<TopicId>)>,
+    ) -> Vec<Result<Arc<Topic>, ApiError>> {
+        let commands = topics.into_iter().map(|(name, id)| {
+            refuse_internal(&name, "deleted")?;
+            Ok(Command::DeleteTopic { name, id })
+        });
+        let replies = self.alter_each(commands.collect()).await;
+        let outcomes: Vec<_> = replies.into_iter().map(topic_of).collect();
+        for topic in outcomes.iter().flatten() {
+            if let Err(error) = self.groups().topic_deleted(&topic.name).await {
+                tracing::warn!(topic = %topic.name, %error, "its committed offsets stay until they expire");
+            }
+        }
+        outcomes
+    }
+
+    /// Adds partitions to topics, which share their writes to the disk. The
+    /// outcomes are in order.
     pub(crate) async fn add_partitions(
         &self,
-        topic: String,
-        count: i32,
-        assignments: Option<Vec<Vec<BrokerId>>>,
+        topics: Vec<MorePartitions>,
         validate_only: bool,
-    ) -> Result<(), ApiError> {
-        refuse_internal(&topic, "given more partitions")?;
-        let command = Command::CreatePartitions {
-            topic,
-            count,
-            assignments,
-        };
+    ) -> Vec<Result<(), ApiError>> {
+        let commands = topics.into_iter().map(|more| {
+            refuse_internal(&more.topic, "given more partitions")?;
+            Ok(Command::CreatePartitions {
+                topic: more.topic,
+                count: more.count,
+                assignments: more.assignments,
+            })
+        });
         if validate_only {
-            self.image().preview(command)?;
-        } else {
-            self.alter(command).await?;
+            let image = self.image();
+            let preview = |command: Result<Command, ApiError>| {
+                image.preview(command?)?;
+                Ok(())
+            };
+            return commands.map(preview).collect();
         }
-        Ok(())
+        let replies = self.alter_each(commands.collect()).await;
+        replies.into_iter().map(|reply| reply.map(drop)).collect()
     }
 
     /// Proposes a change and returns when this node has caught up with it.
@@ -446,6 +484,46 @@ impl BrokerState {
             .await
             .map_err(|error| ApiError::new(ErrorCode::KafkaStorageError, error.to_string()))?;
         Ok(reply)
+    }
+
+    /// [`Self::alter`] of several in order, each by itself; one that was
+    /// refused before is passed on.
+    async fn alter_each(
+        &self,
+        commands: Vec<Result<Command, ApiError>>,
+    ) -> Vec<Result<Reply, ApiError>> {
+        let mut refused: Vec<Option<ApiError>> = Vec::with_capacity(commands.len());
+        let mut proposed = Vec::with_capacity(commands.len());
+        for command in commands {
+            match command {
+                Ok(command) => {
+                    refused.push(None);
+                    proposed.push(command);
+                }
+                Err(error) => refused.push(Some(error)),
+            }
+        }
+        let mut replies = self.metadata.propose_each(proposed).await.into_iter();
+        let caught_up = self
+            .hosting
+            .catch_up(self)
+            .await
+            .map_err(|error| ApiError::new(ErrorCode::KafkaStorageError, error.to_string()));
+        let outcomes = refused.into_iter().map(|refused| match refused {
+            Some(error) => Err(error),
+            None => {
+                let reply = replies.next().unwrap_or_else(|| {
+                    Err(ClusterError::Stopped("the metadata gave no reply".into()))
+                })?;
+                match (&caught_up, &reply) {
+                    (Err(error), Reply::Topic(topic)) if !self.hosting.is_whole(topic) => {
+                        Err(error.clone())
+                    }
+                    _ => Ok(reply),
+                }
+            }
+        });
+        outcomes.collect()
     }
 
     /// The settings of one of the coordinators' topics, if it is one.
@@ -489,6 +567,20 @@ pub(crate) fn refuse_internal(name: &str, what: &str) -> Result<(), ApiError> {
         return Err(ApiError::new(ErrorCode::InvalidRequest, message));
     }
     Ok(())
+}
+
+fn topic_of(reply: Result<Reply, ApiError>) -> Result<Arc<Topic>, ApiError> {
+    match reply? {
+        Reply::Topic(topic) => Ok(topic),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// The outcome of a list of one.
+fn only<T>(mut outcomes: Vec<Result<T, ApiError>>) -> Result<T, ApiError> {
+    outcomes
+        .pop()
+        .unwrap_or_else(|| Err(ApiError::new(ErrorCode::UnknownServerError, "no outcome")))
 }
 
 fn unexpected(reply: &Reply) -> ApiError {

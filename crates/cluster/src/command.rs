@@ -11,6 +11,9 @@ use std::sync::Arc;
 /// Producer ids handed out at a time (KIP-730).
 pub const PRODUCER_ID_BLOCK: i64 = 1000;
 
+/// Commands of one [`Command::Each`].
+pub const COMMANDS_MAX: usize = 1000;
+
 /// One change. All that is random or read from a clock is inside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
@@ -34,6 +37,9 @@ pub enum Command {
         /// New at every start.
         incarnation: uuid::Uuid,
     },
+    /// Several in order, each by itself: one that is refused leaves the
+    /// others. At most [`COMMANDS_MAX`], none of them this one.
+    Each(Vec<Command>),
     /// Creates a topic.
     CreateTopic(NewTopic),
     /// Deletes a topic.
@@ -183,6 +189,8 @@ pub enum Reply {
     Done,
     /// The topic as it is now, or as it was when it was deleted.
     Topic(Arc<Topic>),
+    /// Of each command.
+    Each(Vec<Result<Reply, Refusal>>),
     /// `count` ids from `first`.
     ProducerIds {
         /// The first.

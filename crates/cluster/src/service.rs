@@ -1,6 +1,6 @@
 //! The metadata service: Options, handle and errors.
 
-use crate::command::{Command, Refusal, Reply};
+use crate::command::{COMMANDS_MAX, Command, Refusal, Reply};
 use crate::image::MetadataImage;
 use crate::raft::{LogStore, NoPeers, NodeId, StateMachine, TypeConfig};
 use millstream_core::env::{Fs, FsFile, Rand};
@@ -141,6 +141,36 @@ impl MetadataService {
                 Err(ClusterError::NotLeader(forward.leader_id))
             }
             Err(error) => Err(ClusterError::Stopped(error.to_string())),
+        }
+    }
+
+    /// Makes changes in order, each by itself: one that is refused leaves the
+    /// others. They share their writes to the disk.
+    pub async fn propose_each(&self, commands: Vec<Command>) -> Vec<Result<Reply, ClusterError>> {
+        let mut replies = Vec::with_capacity(commands.len());
+        let mut commands = commands.into_iter();
+        loop {
+            let mut round: Vec<Command> = commands.by_ref().take(COMMANDS_MAX).collect();
+            let count = round.len();
+            match count {
+                0 => return replies,
+                1 => {
+                    if let Some(command) = round.pop() {
+                        replies.push(self.propose(command).await);
+                    }
+                }
+                _ => match self.propose(Command::Each(round)).await {
+                    Ok(Reply::Each(each)) => {
+                        replies.extend(each.into_iter().map(|reply| Ok(reply?)));
+                    }
+                    Ok(reply) => replies.push(Ok(reply)),
+                    Err(error) => {
+                        let error = error.to_string();
+                        let failed = || Err(ClusterError::Stopped(error.clone()));
+                        replies.extend(std::iter::repeat_with(failed).take(count));
+                    }
+                },
+            }
         }
     }
 

@@ -82,13 +82,17 @@ impl OffsetCheckpoint {
         }
     }
 
-    /// Makes sure that the file does not have a partition.
-    pub(crate) fn remove(&self, topic_partition: &TopicPartition) -> io::Result<()> {
-        self.forget(topic_partition);
-        if !self.stale.lock().contains(topic_partition) {
-            return Ok(());
+    /// Makes sure that the file does not have these partitions.
+    pub(crate) fn remove<'a>(
+        &self,
+        partitions: impl Iterator<Item = &'a TopicPartition>,
+    ) -> io::Result<()> {
+        let mut is_stale = false;
+        for topic_partition in partitions {
+            self.forget(topic_partition);
+            is_stale |= self.stale.lock().contains(topic_partition);
         }
-        self.store([])
+        if is_stale { self.store([]) } else { Ok(()) }
     }
 }
 
@@ -109,14 +113,14 @@ pub(crate) fn read_entries(
     fs: &dyn Fs,
     path: &Path,
 ) -> Result<Vec<(usize, Vec<String>)>, OpenError> {
-    if !fs.exists(path) {
-        return Ok(Vec::new());
-    }
-    let bytes = fs.read_to_vec(path).map_err(|source| OpenError::Io {
+    let bytes = fs.read_if_there(path).map_err(|source| OpenError::Io {
         doing: "read",
         path: path.to_owned(),
         source,
     })?;
+    let Some(bytes) = bytes else {
+        return Ok(Vec::new());
+    };
     let text = String::from_utf8(bytes).map_err(|_| malformed(path, 0, "not UTF-8"))?;
     let mut lines = text
         .lines()

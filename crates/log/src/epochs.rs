@@ -10,7 +10,6 @@ use crate::error::OpenError;
 use crate::names;
 use millstream_core::env::Fs;
 use millstream_core::ids::{LeaderEpoch, Offset};
-use std::io;
 use std::path::Path;
 
 /// Epochs in ascending order of both epoch and start offset.
@@ -53,10 +52,6 @@ impl LeaderEpochs {
                 .iter()
                 .map(|(epoch, start)| format!("{epoch} {start}")),
         )
-    }
-
-    pub(crate) fn store(fs: &dyn Fs, folder: &Path, content: &str) -> io::Result<()> {
-        fs.replace(&folder.join(names::EPOCHS), content.as_bytes())
     }
 
     pub(crate) fn latest(&self) -> Option<LeaderEpoch> {
@@ -184,7 +179,8 @@ mod tests {
         let mut e = epochs(&[(0, 0), (7, 123)]);
         let content = e.take_dirty().unwrap();
         assert_eq!(content, "0\n2\n0 0\n7 123\n");
-        LeaderEpochs::store(fs.as_ref(), dir.path(), &content).unwrap();
+        let path = dir.path().join(names::EPOCHS);
+        fs.replace(&path, content.as_bytes()).unwrap();
         assert_eq!(LeaderEpochs::load(fs.as_ref(), dir.path()).unwrap(), e);
     }
 }

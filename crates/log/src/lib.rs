@@ -25,7 +25,9 @@
 //! | [`config`] | [`LogConfig`], [`Durability`] |
 //! | [`durability`] | the shared flusher: who syncs what when (the seam for a journal) |
 //! | [`error`] | one error enum per operation |
-//! | `segment`, `index` | one segment's files |
+//! | `segment`, `index`, `files` | one segment's files; which of them are open |
+//! | `buffers` | memory for large reads, used again |
+//! | `together` | many things made durable at once |
 //! | `producers` | producer state, its snapshot files, the last stable offset |
 //! | `epochs`, `checkpoint` | the text files |
 //!
@@ -59,16 +61,19 @@ pub mod error;
 pub mod manager;
 pub mod partition;
 
+mod buffers;
 mod checkpoint;
 mod epochs;
+mod files;
 mod index;
 mod names;
 mod producers;
 mod segment;
+mod together;
 
 pub use config::{CleanupPolicy, Durability, LogConfig, TimestampType};
 pub use error::{AppendError, LogError, LogFailure, OpenError, ReadError};
-pub use manager::{LogCounts, LogManager, LogManagerOptions, LogMetrics};
+pub use manager::{LogCounts, LogManager, LogManagerOptions, LogMetrics, NewPartition};
 pub use partition::{
     AbortedTransaction, AppendInfo, AppendOrigin, FetchRequest, FetchedBatches, PartitionLog,
     ProducerSummary, Progress, TimestampedOffset, UpTo,
@@ -82,3 +87,6 @@ mod crash_tests;
 
 #[cfg(test)]
 mod model_tests;
+
+#[cfg(test)]
+mod scale_tests;

@@ -3,22 +3,25 @@
 //! Only the partition's writer appends; readers see what `size` has
 //! published. Positions fit 31 bits, as the index files need.
 
+use crate::buffers;
 use crate::error::ReadError;
+use crate::files::{Files, SegmentFile};
 use crate::index::{IndexFile, OffsetEntry, TimeEntry};
 use crate::names;
 use crate::partition::AbortedTransaction;
 use bytes::Bytes;
-use millstream_core::env::{Fs, FsFile};
 use millstream_core::ids::Offset;
 use millstream_wire::batch::{BatchError, BatchHeader, BatchView, HEADER_BYTES};
 use parking_lot::Mutex;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes read at once while walking headers.
-const SCAN_BYTES: usize = 16 * 1024;
+/// Bytes read at once while walking headers: few at first and after a large
+/// batch, more where headers follow each other closely.
+const SCAN_BYTES_MIN: usize = 1024;
+const SCAN_BYTES_MAX: usize = 16 * 1024;
 /// Bytes read beyond what was asked, for the batches between an index entry
 /// and the offset.
 const SEEK_SLACK_BYTES: usize = 8 * 1024;
@@ -42,9 +45,7 @@ struct Times {
 
 pub(crate) struct Segment {
     base_offset: i64,
-    fs: Arc<dyn Fs>,
-    path: PathBuf,
-    log: Arc<dyn FsFile>,
+    log: Arc<SegmentFile>,
     size: AtomicU64,
     pub(crate) offsets: IndexFile<OffsetEntry>,
     pub(crate) timestamps: IndexFile<TimeEntry>,
@@ -58,40 +59,35 @@ pub(crate) type Located = (u64, BatchHeader);
 impl Segment {
     /// Creates the files, empty. Their names are durable after a sync of the
     /// folder.
-    pub(crate) fn create(fs: &Arc<dyn Fs>, folder: &Path, base_offset: i64) -> io::Result<Self> {
-        let path = names::file(folder, base_offset, names::LOG);
-        let log = fs.open(&path, true)?;
-        if log.size()? > 0 {
+    pub(crate) fn create(files: &Arc<Files>, folder: &Path, base_offset: i64) -> io::Result<Self> {
+        let path = |extension| names::file(folder, base_offset, extension);
+        let log = files.file(path(names::LOG));
+        // Closed again at once: the first append opens it.
+        if files.fs.open(log.path(), true)?.size()? > 0 {
             log.set_size(0)?;
         }
-        let index = |extension| names::file(folder, base_offset, extension);
         Ok(Self {
             base_offset,
             log,
-            path,
             size: AtomicU64::new(0),
-            offsets: IndexFile::create(Arc::clone(fs), index(names::OFFSET_INDEX))?,
-            timestamps: IndexFile::create(Arc::clone(fs), index(names::TIME_INDEX))?,
-            aborted: IndexFile::create(Arc::clone(fs), index(names::TXN_INDEX))?,
-            fs: Arc::clone(fs),
+            offsets: IndexFile::create(files, path(names::OFFSET_INDEX))?,
+            timestamps: IndexFile::create(files, path(names::TIME_INDEX))?,
+            aborted: IndexFile::create(files, path(names::TXN_INDEX))?,
             times: Mutex::default(),
         })
     }
 
-    /// Opens a segment as it lies; the indexes are opened on first use.
-    pub(crate) fn open(fs: &Arc<dyn Fs>, folder: &Path, base_offset: i64) -> io::Result<Self> {
-        let path = names::file(folder, base_offset, names::LOG);
-        let log = fs.open(&path, false)?;
-        let index = |extension| names::file(folder, base_offset, extension);
+    /// A segment as it lies; its files are opened on first use.
+    pub(crate) fn open(files: &Arc<Files>, folder: &Path, base_offset: i64) -> io::Result<Self> {
+        let path = |extension| names::file(folder, base_offset, extension);
+        let log = files.file(path(names::LOG));
         Ok(Self {
             base_offset,
             size: AtomicU64::new(log.size()?),
             log,
-            path,
-            offsets: IndexFile::existing(Arc::clone(fs), index(names::OFFSET_INDEX)),
-            timestamps: IndexFile::existing(Arc::clone(fs), index(names::TIME_INDEX)),
-            aborted: IndexFile::existing(Arc::clone(fs), index(names::TXN_INDEX)),
-            fs: Arc::clone(fs),
+            offsets: IndexFile::existing(files, path(names::OFFSET_INDEX)),
+            timestamps: IndexFile::existing(files, path(names::TIME_INDEX)),
+            aborted: IndexFile::existing(files, path(names::TXN_INDEX)),
             times: Mutex::default(),
         })
     }
@@ -101,7 +97,12 @@ impl Segment {
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        self.log.path()
+    }
+
+    /// The file of the batches.
+    pub(crate) fn log(&self) -> &Arc<SegmentFile> {
+        &self.log
     }
 
     /// Bytes of batches.
@@ -114,11 +115,31 @@ impl Segment {
         self.log.sync_data()
     }
 
-    /// Makes the indexes durable.
-    pub(crate) fn sync_indexes(&self) -> io::Result<()> {
-        self.offsets.sync()?;
-        self.timestamps.sync()?;
-        self.aborted.sync()
+    /// Writes what the indexes hold in memory. Gives the files to sync, after
+    /// which [`Segment::indexes_synced`] is due.
+    pub(crate) fn write_indexes(&self) -> io::Result<Vec<Arc<SegmentFile>>> {
+        let mut files = Vec::new();
+        if self.offsets.write_out()? {
+            files.push(Arc::clone(self.offsets.file()));
+        }
+        if self.timestamps.write_out()? {
+            files.push(Arc::clone(self.timestamps.file()));
+        }
+        if self.aborted.write_out()? {
+            files.push(Arc::clone(self.aborted.file()));
+        }
+        Ok(files)
+    }
+
+    pub(crate) fn indexes_synced(&self) {
+        self.offsets.synced();
+        self.timestamps.synced();
+        self.aborted.synced();
+    }
+
+    /// Closes the files, as far as nothing in them waits for a sync.
+    pub(crate) fn close_files(&self) {
+        self.files().iter().for_each(|file| file.close());
     }
 
     /// Writes whole batches at the end. On an error the file is cut back;
@@ -255,7 +276,8 @@ impl Segment {
             position,
             end: self.size(),
             chunk: Vec::new(),
-            chunk_start: 0,
+            chunk_start: position,
+            chunk_bytes: SCAN_BYTES_MIN,
         }
     }
 
@@ -266,11 +288,8 @@ impl Segment {
     }
 
     pub(crate) fn bytes_at(&self, position: u64, size: usize) -> Result<Bytes, ReadError> {
-        let mut bytes = vec![0; size];
-        self.log
-            .read_exact_at(&mut bytes, position)
-            .map_err(|e| self.io(e))?;
-        Ok(bytes.into())
+        buffers::filled(size, |bytes| self.log.read_exact_at(bytes, position))
+            .map_err(|e| self.io(e))
     }
 
     /// Where to begin looking for `offset`.
@@ -431,9 +450,11 @@ impl Segment {
     /// [`Segment::unlink`] follow.
     pub(crate) fn mark_deleted(&self) -> io::Result<()> {
         // The log goes first: an index without a log is ignored on open.
-        for path in self.paths() {
-            if self.fs.exists(path) {
-                self.fs.rename(path, &names::deleted(path))?;
+        for file in self.files() {
+            file.retire();
+            if file.fs().exists(file.path()) {
+                file.fs()
+                    .rename(file.path(), &names::deleted(file.path()))?;
             }
         }
         Ok(())
@@ -441,34 +462,34 @@ impl Segment {
 
     /// Removes files marked before. Open handles stay readable.
     pub(crate) fn unlink(&self) -> io::Result<()> {
-        for path in self.paths() {
-            let path = names::deleted(path);
-            if self.fs.exists(&path) {
-                self.fs.remove_file(&path)?;
+        for file in self.files() {
+            let path = names::deleted(file.path());
+            if file.fs().exists(&path) {
+                file.fs().remove_file(&path)?;
             }
         }
         Ok(())
     }
 
-    fn paths(&self) -> [&Path; 4] {
+    fn files(&self) -> [&Arc<SegmentFile>; 4] {
         [
-            &self.path,
-            self.offsets.path(),
-            self.timestamps.path(),
-            self.aborted.path(),
+            &self.log,
+            self.offsets.file(),
+            self.timestamps.file(),
+            self.aborted.file(),
         ]
     }
 
     pub(crate) fn io(&self, source: io::Error) -> ReadError {
         ReadError::Io {
-            path: self.path.clone(),
+            path: self.path().to_owned(),
             source,
         }
     }
 
     fn corrupt(&self, position: u64, what: &BatchError) -> ReadError {
         ReadError::Corrupt {
-            path: self.path.clone(),
+            path: self.path().to_owned(),
             position,
             what: what.to_string(),
         }
@@ -565,6 +586,8 @@ pub(crate) struct Headers<'a> {
     end: u64,
     chunk: Vec<u8>,
     chunk_start: u64,
+    /// Size of the next chunk.
+    chunk_bytes: usize,
 }
 
 impl Headers<'_> {
@@ -579,7 +602,13 @@ impl Headers<'_> {
         }
         let chunk_end = self.chunk_start + self.chunk.len() as u64;
         if self.position < self.chunk_start || self.position + HEADER_BYTES as u64 > chunk_end {
-            let size = SCAN_BYTES.min(usize::try_from(available).unwrap_or(SCAN_BYTES));
+            if self.position > chunk_end + SCAN_BYTES_MAX as u64 {
+                self.chunk_bytes = SCAN_BYTES_MIN;
+            }
+            let size = self
+                .chunk_bytes
+                .min(usize::try_from(available).unwrap_or(SCAN_BYTES_MIN));
+            self.chunk_bytes = (2 * self.chunk_bytes).min(SCAN_BYTES_MAX);
             self.chunk.resize(size, 0);
             self.chunk_start = self.position;
             self.segment

@@ -46,6 +46,7 @@ impl Disk {
             node_id: 1,
             default_config: self.config.clone(),
             flush_threads: 0,
+            open_files_max: 8,
             boot_id: Some(format!("boot-{}", self.boot)),
             fs: self.fs.shared(),
             clock: self.clock.clone(),

@@ -22,6 +22,7 @@ use millstream_console::guard::Guard;
 use millstream_console::reads::LiveReads;
 use millstream_console::routes::{App, router};
 use millstream_console::sql::SqlPort;
+use millstream_core::env::open_files::raise_open_files_limit;
 use millstream_core::env::{Clock, Fs, Rand, RealFs, SystemClock, SystemRand};
 use millstream_core::ids::BrokerId;
 use millstream_core::ports::{Bus, BusError, TopicSpec};
@@ -58,6 +59,10 @@ pub struct Server {
     clock: Arc<dyn Clock>,
     _lock: File,
 }
+
+/// Files of segments that are kept open at most: more would only cost the
+/// kernel memory.
+const SEGMENT_FILES_MAX: usize = 16_384;
 
 /// What all parts are made with.
 struct Parts {
@@ -247,6 +252,7 @@ impl Parts {
                 Durability::Fsync => millstream_log::Durability::Fsync,
                 Durability::Replicated => millstream_log::Durability::PageCache,
             },
+            open_files_max: open_files_max()?,
             limits: ConnectionLimits {
                 requests_bytes_max: usize::try_from(self.config.kafka.request_memory.0)?,
                 ..ConnectionLimits::default()
@@ -466,6 +472,14 @@ fn start_logging(config: &Config) -> Result<()> {
 }
 
 /// Creates the folder, or checks that it is ours.
+/// Files of segments that are kept open: half of what this process may open,
+/// the rest is for connections.
+fn open_files_max() -> Result<usize> {
+    let limit = raise_open_files_limit().context("too few open files")?;
+    let half = usize::try_from(limit / 2).unwrap_or(usize::MAX);
+    Ok(half.min(SEGMENT_FILES_MAX))
+}
+
 fn prepare_data_dir(dir: &Path) -> Result<PathBuf> {
     if dir.exists() {
         check_is_data_dir(dir)?;

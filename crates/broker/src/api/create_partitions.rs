@@ -1,15 +1,14 @@
 //! CreatePartitions (37).
 
 use super::{Answer, Handler};
-use crate::error::ApiError;
-use crate::state::{BrokerState, RequestContext};
+use crate::state::RequestContext;
+use crate::topics::MorePartitions;
 use millstream_core::ids::BrokerId;
 use millstream_wire::messages::create_partitions::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic,
     CreatePartitionsTopicResult,
 };
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 /// CreatePartitions.
 pub(super) struct CreatePartitions;
@@ -22,40 +21,41 @@ impl Handler for CreatePartitions {
         context: RequestContext,
         request: CreatePartitionsRequest,
     ) -> Answer<CreatePartitionsResponse> {
-        let mut results = Vec::with_capacity(request.topics.len());
-        for topic in request.topics {
-            let name = topic.name.clone();
-            let done = create(&context.state, topic, request.validate_only).await;
+        let names: Vec<String> = request.topics.iter().map(|t| t.name.clone()).collect();
+        let more = request.topics.into_iter().map(more).collect();
+        let done = context
+            .state
+            .add_partitions(more, request.validate_only)
+            .await;
+        let results = names.into_iter().zip(done).map(|(name, done)| {
             let (error_code, error_message) = match done {
                 Ok(()) => (0, None),
                 Err(error) => (error.code.into(), Some(error.message)),
             };
-            results.push(CreatePartitionsTopicResult {
+            CreatePartitionsTopicResult {
                 name,
                 error_code,
                 error_message,
-            });
-        }
+            }
+        });
         CreatePartitionsResponse {
-            results,
+            results: results.collect(),
             ..Default::default()
         }
         .into()
     }
 }
 
-async fn create(
-    state: &Arc<BrokerState>,
-    topic: CreatePartitionsTopic,
-    validate_only: bool,
-) -> Result<(), ApiError> {
+fn more(topic: CreatePartitionsTopic) -> MorePartitions {
     let assignments = topic.assignments.map(|assignments| {
         assignments
             .into_iter()
             .map(|a| a.broker_ids.into_iter().map(BrokerId).collect())
             .collect()
     });
-    state
-        .add_partitions(topic.name, topic.count, assignments, validate_only)
-        .await
+    MorePartitions {
+        topic: topic.name,
+        count: topic.count,
+        assignments,
+    }
 }

@@ -14,7 +14,6 @@ use millstream_wire::messages::create_topics::{
 };
 use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 /// CreateTopics.
 pub(super) struct CreateTopics;
@@ -32,26 +31,43 @@ impl Handler for CreateTopics {
         for topic in &request.topics {
             *named.entry(&topic.name).or_default() += 1;
         }
-        let mut results = Vec::with_capacity(request.topics.len());
+        // One outcome for each name, in the order of the request.
+        let mut outcomes: Vec<(&CreatableTopic, Option<ApiError>)> = Vec::new();
+        let mut requests = Vec::new();
         let mut answered = std::collections::HashSet::new();
         for topic in &request.topics {
-            if named
-                .get(topic.name.as_str())
-                .is_some_and(|count| *count > 1)
-            {
+            let count = named.get(topic.name.as_str()).copied();
+            if count.is_some_and(|count| count > 1) {
                 if answered.insert(&topic.name) {
                     let twice = ApiError::new(
                         ErrorCode::InvalidRequest,
                         "the request names this topic more than once",
                     );
-                    results.push(failed(topic, twice));
+                    outcomes.push((topic, Some(twice)));
                 }
                 continue;
             }
-            results.push(match create(state, topic, request.validate_only).await {
+            let requested = requested(topic);
+            outcomes.push((topic, requested.as_ref().err().cloned()));
+            requests.extend(requested);
+        }
+        let created = if request.validate_only {
+            let validate = |request| state.validate_topic(request);
+            requests.into_iter().map(validate).collect()
+        } else {
+            state.create_topics(requests).await
+        };
+        let mut created = created.into_iter();
+        let mut results = Vec::with_capacity(outcomes.len());
+        for (topic, refused) in outcomes {
+            let outcome = match refused {
+                Some(error) => Some(Err(error)),
+                None => created.next(),
+            };
+            results.extend(outcome.map(|outcome| match outcome {
                 Ok(created) => described(state, &created),
                 Err(error) => failed(topic, error),
-            });
+            }));
         }
         CreateTopicsResponse {
             topics: results,
@@ -61,11 +77,7 @@ impl Handler for CreateTopics {
     }
 }
 
-async fn create(
-    state: &Arc<BrokerState>,
-    topic: &CreatableTopic,
-    validate_only: bool,
-) -> Result<Arc<Topic>, ApiError> {
+fn requested(topic: &CreatableTopic) -> Result<TopicRequest, ApiError> {
     let mut configs = BTreeMap::new();
     for config in &topic.configs {
         let value = config.value.clone().ok_or_else(|| {
@@ -76,19 +88,14 @@ async fn create(
         })?;
         configs.insert(config.name.clone(), value);
     }
-    let request = TopicRequest {
+    Ok(TopicRequest {
         name: topic.name.clone(),
         partitions: given(topic.num_partitions),
         replication_factor: given(topic.replication_factor),
         assignments: assignments(topic)?,
         configs,
         internal: false,
-    };
-    if validate_only {
-        state.validate_topic(request)
-    } else {
-        state.create_topic(request).await
-    }
+    })
 }
 
 /// -1 leaves it to the broker's defaults (KIP-464).

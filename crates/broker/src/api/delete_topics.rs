@@ -3,6 +3,7 @@
 use super::{Answer, Handler};
 use crate::error::ApiError;
 use crate::state::{BrokerState, RequestContext};
+use millstream_cluster::Topic;
 use millstream_core::ids::TopicId;
 use millstream_wire::ErrorCode;
 use millstream_wire::messages::delete_topics::{
@@ -29,9 +30,27 @@ impl Handler for DeleteTopics {
                 name: Some(name),
                 topic_id: TopicId::nil(),
             });
-        let mut responses = Vec::new();
-        for asked in by_name.chain(request.topics) {
-            responses.push(delete(&context.state, asked).await);
+        let asked: Vec<DeleteTopicState> = by_name.chain(request.topics).collect();
+        let named: Vec<Result<String, ApiError>> = asked
+            .iter()
+            .map(|asked| name_of(&context.state, asked))
+            .collect();
+        let found = asked.iter().zip(&named).filter_map(|(asked, name)| {
+            let id = (!asked.topic_id.is_nil()).then_some(asked.topic_id);
+            Some((name.clone().ok()?, id))
+        });
+        let mut deleted = context
+            .state
+            .delete_topics(found.collect())
+            .await
+            .into_iter();
+        let mut responses = Vec::with_capacity(asked.len());
+        for (asked, name) in asked.into_iter().zip(named) {
+            let outcome = match name {
+                Ok(_) => deleted.next(),
+                Err(error) => Some(Err(error)),
+            };
+            responses.extend(outcome.map(|outcome| result(asked, outcome)));
         }
         DeleteTopicsResponse {
             responses,
@@ -41,8 +60,8 @@ impl Handler for DeleteTopics {
     }
 }
 
-async fn delete(state: &Arc<BrokerState>, asked: DeleteTopicState) -> DeletableTopicResult {
-    let named = match (&asked.name, asked.topic_id.is_nil()) {
+fn name_of(state: &BrokerState, asked: &DeleteTopicState) -> Result<String, ApiError> {
+    match (&asked.name, asked.topic_id.is_nil()) {
         (Some(name), true) => Ok(name.clone()),
         (None, false) => state
             .image()
@@ -53,12 +72,10 @@ async fn delete(state: &Arc<BrokerState>, asked: DeleteTopicState) -> DeletableT
             ErrorCode::InvalidRequest,
             "name a topic either by name or by id",
         )),
-    };
-    let id = (!asked.topic_id.is_nil()).then_some(asked.topic_id);
-    let deleted = match named {
-        Ok(name) => state.delete_topic(&name, id).await,
-        Err(error) => Err(error),
-    };
+    }
+}
+
+fn result(asked: DeleteTopicState, deleted: Result<Arc<Topic>, ApiError>) -> DeletableTopicResult {
     match deleted {
         Ok(topic) => DeletableTopicResult {
             name: Some(topic.name.to_string()),

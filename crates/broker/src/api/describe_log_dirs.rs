@@ -6,7 +6,7 @@ use millstream_wire::messages::describe_log_dirs::{
     DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse,
     DescribeLogDirsResult, DescribeLogDirsTopic,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 
 /// DescribeLogDirs.
@@ -14,27 +14,29 @@ pub(super) struct DescribeLogDirs;
 
 impl Handler for DescribeLogDirs {
     type Request = DescribeLogDirsRequest;
-    const VERSIONS: RangeInclusive<i16> = 1..=4;
+    const VERSIONS: RangeInclusive<i16> = 1..=5;
 
     async fn handle(
         context: RequestContext,
         request: DescribeLogDirsRequest,
     ) -> Answer<DescribeLogDirsResponse> {
         // Null means all.
-        let asked: Option<HashMap<String, Vec<i32>>> = request.topics.map(|topics| {
+        let asked: Option<HashMap<String, HashSet<i32>>> = request.topics.map(|topics| {
             topics
                 .into_iter()
-                .map(|t| (t.topic, t.partitions))
+                .map(|t| (t.topic, t.partitions.into_iter().collect()))
                 .collect()
         });
+        let state = &context.state;
+        // Those that were asked for, not a search through all.
+        let hosted: Vec<_> = match &asked {
+            Some(asked) => asked.keys().filter_map(|name| state.hosted(name)).collect(),
+            None => state.hosted_all(),
+        };
         let mut topics = Vec::new();
-        for hosted in context.state.hosted_all() {
+        for hosted in hosted {
             let name = &*hosted.topic.name;
-            let wanted = asked.as_ref().map(|asked| asked.get(name));
-            if matches!(wanted, Some(None)) {
-                continue;
-            }
-            let wanted = wanted.flatten();
+            let wanted = asked.as_ref().and_then(|asked| asked.get(name));
             let partitions: Vec<_> = hosted
                 .logs()
                 .filter(|(id, _)| wanted.is_none_or(|wanted| wanted.contains(&id.0)))
@@ -52,11 +54,14 @@ impl Handler for DescribeLogDirs {
                 });
             }
         }
-        // Total and usable bytes stay at -1, unknown: the seam to the disk
-        // does not ask for them.
+        // KIP-827; -1 is not known.
+        let space = state.logs().space();
+        let bytes = |bytes: Option<u64>| bytes.map_or(-1, |n| i64::try_from(n).unwrap_or(i64::MAX));
         let results = vec![DescribeLogDirsResult {
-            log_dir: context.state.data_dir().display().to_string(),
+            log_dir: state.data_dir().display().to_string(),
             topics,
+            total_bytes: bytes(space.map(|space| space.total_bytes)),
+            usable_bytes: bytes(space.map(|space| space.usable_bytes)),
             ..Default::default()
         }];
         DescribeLogDirsResponse {

@@ -7,7 +7,8 @@ mod catalog;
 mod topics;
 
 use crate::command::{
-    Command, ConfigChange, ConfigOp, ConfigResource, PRODUCER_ID_BLOCK, Refusal, Reply,
+    COMMANDS_MAX, Command, ConfigChange, ConfigOp, ConfigResource, PRODUCER_ID_BLOCK, Refusal,
+    Reply,
 };
 use crate::image::{Broker, ConfigMap, MetadataImage, Topic};
 use millstream_core::ids::{BrokerId, LeaderEpoch, ProducerId};
@@ -43,6 +44,18 @@ pub(crate) fn apply(image: &mut MetadataImage, command: Command) -> Result<Reply
                 incarnation,
             },
         ),
+        Command::Each(commands) => {
+            if commands.len() > COMMANDS_MAX {
+                return Err(Refusal::LimitReached(format!(
+                    "{COMMANDS_MAX} changes in one"
+                )));
+            }
+            let replies = commands.into_iter().map(|command| match command {
+                Command::Each(_) => Err(Refusal::LimitReached("one list of changes".into())),
+                command => apply(image, command),
+            });
+            Ok(Reply::Each(replies.collect()))
+        }
         Command::CreateTopic(topic) => topics::create(image, topic),
         Command::DeleteTopic { name, id } => topics::delete(image, &name, id),
         Command::CreatePartitions {

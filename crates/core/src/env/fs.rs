@@ -31,8 +31,26 @@ pub trait Fs: Send + Sync + 'static {
     fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>>;
     /// Whether a file or folder is there.
     fn exists(&self, path: &Path) -> bool;
+    /// Size of a file in bytes, without keeping it open.
+    fn file_size(&self, path: &Path) -> io::Result<u64> {
+        self.open(path, false)?.size()
+    }
+    /// Room in the file system that holds `path`. `Unsupported` where nobody
+    /// knows.
+    fn space(&self, _path: &Path) -> io::Result<Space> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Makes the names in a folder durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// The whole of a file; `None` when it is not there.
+    fn read_if_there(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+        match self.read_to_vec(path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
 
     /// The whole of a file.
     fn read_to_vec(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -59,6 +77,15 @@ pub trait Fs: Send + Sync + 'static {
             None => Ok(()),
         }
     }
+}
+
+/// Room in a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Its size in bytes.
+    pub total_bytes: u64,
+    /// Bytes that this process may still write.
+    pub usable_bytes: u64,
 }
 
 /// An open file.
@@ -148,6 +175,18 @@ impl Fs for RealFs {
 
     fn exists(&self, path: &Path) -> bool {
         path.exists()
+    }
+
+    fn file_size(&self, path: &Path) -> io::Result<u64> {
+        Ok(std::fs::metadata(path)?.len())
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        let stat = rustix::fs::statvfs(path)?;
+        Ok(Space {
+            total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+            usable_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+        })
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {

@@ -6,12 +6,17 @@
 
 pub mod clock;
 #[cfg(any(test, feature = "testing"))]
+pub mod counting_fs;
+#[cfg(any(test, feature = "testing"))]
 pub mod crash_fs;
 pub mod fs;
+pub mod open_files;
 pub mod rand;
 
 pub use clock::{Clock, SystemClock};
 #[cfg(any(test, feature = "testing"))]
+pub use counting_fs::{CountingFs, FsCounts};
+#[cfg(any(test, feature = "testing"))]
 pub use crash_fs::{CrashFs, Keep, SyncCall, SyncKind};
-pub use fs::{Fs, FsFile, RealFs};
+pub use fs::{Fs, FsFile, RealFs, Space};
 pub use rand::{Rand, SystemRand};

@@ -10,7 +10,7 @@ mod entry;
 
 pub(crate) use entry::{IndexEntry, OffsetEntry, TimeEntry};
 
-use millstream_core::env::{Fs, FsFile};
+use crate::files::{Files, SegmentFile};
 use parking_lot::Mutex;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,20 +21,17 @@ const PENDING_ENTRIES_MAX: usize = 512;
 /// Newest entries kept in memory for readers at the tail.
 const RECENT_ENTRIES_MAX: usize = 2 * PENDING_ENTRIES_MAX;
 
-/// One index file. It is open only while it is used: an idle partition holds
-/// no file but its log.
+/// One index file.
 pub(crate) struct IndexFile<E> {
-    path: PathBuf,
+    file: Arc<SegmentFile>,
     inner: Mutex<Inner<E>>,
 }
 
 struct Inner<E> {
-    fs: Arc<dyn Fs>,
-    path: PathBuf,
-    file: Option<Arc<dyn FsFile>>,
+    file: Arc<SegmentFile>,
     /// Whether the counts below are known.
     loaded: bool,
-    /// Whether the file was changed since its last sync.
+    /// Whether it may have changes of an earlier process.
     unsynced: bool,
     /// Entries in the file.
     written: usize,
@@ -46,11 +43,10 @@ struct Inner<E> {
 
 impl<E: IndexEntry> IndexFile<E> {
     /// An index that exists already, or is empty when it does not.
-    pub(crate) fn existing(fs: Arc<dyn Fs>, path: PathBuf) -> Self {
+    pub(crate) fn existing(files: &Arc<Files>, path: PathBuf) -> Self {
+        let file = files.file(path);
         let inner = Inner {
-            fs,
-            path: path.clone(),
-            file: None,
+            file: Arc::clone(&file),
             loaded: false,
             // Whoever wrote it may have died before a sync.
             unsynced: true,
@@ -59,38 +55,43 @@ impl<E: IndexEntry> IndexFile<E> {
             total: 0,
         };
         Self {
-            path,
+            file,
             inner: Mutex::new(inner),
         }
     }
 
     /// Creates the file, empty.
-    pub(crate) fn create(fs: Arc<dyn Fs>, path: PathBuf) -> io::Result<Self> {
-        let file = fs.open(&path, true)?;
-        let stale = file.size()? > 0;
-        if stale {
-            file.set_size(0)?;
+    pub(crate) fn create(files: &Arc<Files>, path: PathBuf) -> io::Result<Self> {
+        // Closed again at once: nothing is in it for a while.
+        let file = files.fs.open(&path, true)?;
+        let index = Self::existing(files, path);
+        if file.size()? > 0 {
+            index.file.set_size(0)?;
         }
-        let index = Self::existing(fs, path);
         {
             let mut inner = index.inner.lock();
             inner.loaded = true;
-            inner.unsynced = stale;
+            inner.unsynced = false;
         }
         Ok(index)
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
+    }
+
+    /// The file itself.
+    pub(crate) fn file(&self) -> &Arc<SegmentFile> {
+        &self.file
     }
 
     /// Whether the file is there and holds whole entries.
     pub(crate) fn is_whole(&self) -> io::Result<bool> {
-        let mut inner = self.inner.lock();
-        if !inner.fs.exists(&self.path) {
-            return Ok(false);
+        match self.inner.lock().load() {
+            Ok(size) => Ok(size % E::BYTES as u64 == 0),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e),
         }
-        Ok(inner.load()? % E::BYTES as u64 == 0)
     }
 
     /// Adds an entry at the end.
@@ -103,7 +104,7 @@ impl<E: IndexEntry> IndexFile<E> {
         if inner.total - inner.written >= PENDING_ENTRIES_MAX
             && let Err(error) = inner.write_pending()
         {
-            tracing::warn!(path = %self.path.display(), %error, "cannot write index entries");
+            tracing::warn!(path = %self.path().display(), %error, "cannot write index entries");
         }
         Ok(())
     }
@@ -155,30 +156,21 @@ impl<E: IndexEntry> IndexFile<E> {
         inner.total = keep;
         if keep < inner.written {
             inner.written = keep;
-            inner.unsynced = true;
-            inner.file()?.set_size((keep * E::BYTES) as u64)?;
+            inner.file.set_size((keep * E::BYTES) as u64)?;
         }
         Ok(())
     }
 
-    /// Writes what waits in memory.
-    #[cfg(test)]
-    pub(crate) fn write_out(&self) -> io::Result<()> {
-        self.loaded()?.write_pending()
+    /// Writes what waits in memory. True when the file is to be synced.
+    pub(crate) fn write_out(&self) -> io::Result<bool> {
+        let mut inner = self.loaded()?;
+        inner.write_pending()?;
+        Ok(inner.unsynced || self.file.has_unsynced())
     }
 
-    /// Writes what waits in memory, makes the file durable and closes it.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        let file = {
-            let mut inner = self.loaded()?;
-            inner.write_pending()?;
-            let unsynced = std::mem::take(&mut inner.unsynced);
-            let file = unsynced.then(|| inner.file()).transpose()?;
-            inner.file = None;
-            file
-        };
-        // A failure stops the log, so that the flag is not needed again.
-        file.map_or(Ok(()), |file| file.sync_data())
+    /// Notes that the file was synced since [`IndexFile::write_out`].
+    pub(crate) fn synced(&self) {
+        self.inner.lock().unsynced = false;
     }
 
     /// Drops what is kept for readers at the tail; for an index that will not
@@ -187,14 +179,17 @@ impl<E: IndexEntry> IndexFile<E> {
         let mut inner = self.loaded()?;
         inner.write_pending()?;
         inner.recent = Vec::new();
-        inner.file = None;
         Ok(())
     }
 
     fn loaded(&self) -> io::Result<parking_lot::MutexGuard<'_, Inner<E>>> {
         let mut inner = self.inner.lock();
         if !inner.loaded {
-            inner.load()?;
+            match inner.load() {
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::NotFound => inner.loaded = true,
+                Err(e) => return Err(e),
+            }
         }
         Ok(inner)
     }
@@ -203,25 +198,15 @@ impl<E: IndexEntry> IndexFile<E> {
 impl<E: IndexEntry> Inner<E> {
     /// Takes the number of entries from the file's size, which it returns.
     fn load(&mut self) -> io::Result<u64> {
-        let size = self.file()?.size()?;
+        let size = self.file.size()?;
         if !self.loaded {
             // A torn last entry is ignored, then overwritten.
             let whole = usize::try_from(size).map_err(io::Error::other)? / E::BYTES;
             self.written = whole;
             self.total = whole;
             self.loaded = true;
-            self.file = None;
         }
         Ok(size)
-    }
-
-    fn file(&mut self) -> io::Result<Arc<dyn FsFile>> {
-        if let Some(file) = &self.file {
-            return Ok(Arc::clone(file));
-        }
-        let file = self.fs.open(&self.path, true)?;
-        self.file = Some(Arc::clone(&file));
-        Ok(file)
     }
 
     fn write_pending(&mut self) -> io::Result<()> {
@@ -233,8 +218,7 @@ impl<E: IndexEntry> Inner<E> {
                 entry.encode(&mut bytes);
             }
             let position = (self.written * E::BYTES) as u64;
-            self.unsynced = true;
-            self.file()?.write_all_at(&bytes, position)?;
+            self.file.write_all_at(&bytes, position)?;
             self.written = self.total;
         }
         if self.recent.len() > RECENT_ENTRIES_MAX {
@@ -254,7 +238,7 @@ impl<E: IndexEntry> Inner<E> {
         }
         let mut bytes = [0; entry::ENTRY_BYTES_MAX];
         let bytes = bytes.get_mut(..E::BYTES).unwrap_or_default();
-        self.file()?.read_exact_at(bytes, (i * E::BYTES) as u64)?;
+        self.file.read_exact_at(bytes, (i * E::BYTES) as u64)?;
         Ok(E::decode(bytes))
     }
 
@@ -286,9 +270,13 @@ mod tests {
     use super::*;
     use millstream_core::env::RealFs;
 
+    fn files() -> Arc<Files> {
+        Files::new(RealFs::shared(), 16)
+    }
+
     fn index(entries: i32) -> (tempfile::TempDir, IndexFile<OffsetEntry>) {
         let dir = tempfile::tempdir().unwrap();
-        let index = IndexFile::create(RealFs::shared(), dir.path().join("0.index")).unwrap();
+        let index = IndexFile::create(&files(), dir.path().join("0.index")).unwrap();
         for i in 0..entries {
             index
                 .push(OffsetEntry {
@@ -304,8 +292,7 @@ mod tests {
     fn floor_is_the_same_in_memory_and_in_the_file() {
         let (dir, index) = index(3000);
         index.write_out().unwrap();
-        let reopened =
-            IndexFile::<OffsetEntry>::existing(RealFs::shared(), dir.path().join("0.index"));
+        let reopened = IndexFile::<OffsetEntry>::existing(&files(), dir.path().join("0.index"));
         for offset in [0, 9, 10, 15_555, 29_989, 29_990, 40_000] {
             let floor =
                 |i: &IndexFile<OffsetEntry>| i.floor(|e| e.relative_offset <= offset).unwrap();
@@ -334,7 +321,7 @@ mod tests {
         index.write_out().unwrap();
         let path = dir.path().join("0.index");
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 101 * 8);
-        let reopened = IndexFile::<OffsetEntry>::existing(RealFs::shared(), path);
+        let reopened = IndexFile::<OffsetEntry>::existing(&files(), path);
         assert_eq!(reopened.last().unwrap().unwrap().relative_offset, 7777);
     }
 
@@ -349,7 +336,7 @@ mod tests {
             .unwrap()
             .set_len(13)
             .unwrap();
-        let reopened = IndexFile::<OffsetEntry>::existing(RealFs::shared(), path.clone());
+        let reopened = IndexFile::<OffsetEntry>::existing(&files(), path.clone());
         assert!(!reopened.is_whole().unwrap());
         reopened
             .push(OffsetEntry {

@@ -4,6 +4,7 @@ use crate::checkpoint::malformed;
 use crate::error::OpenError;
 use crate::names;
 use crate::partition::recovery::Stop;
+use crate::together::Aside;
 use millstream_core::env::{Fs, FsFile};
 use millstream_core::ids::TopicId;
 use std::io;
@@ -53,6 +54,13 @@ impl FolderLock {
             return Err(OpenError::Locked(data_dir.to_owned()));
         }
         Ok(Self { file })
+    }
+
+    /// The same file once more, for a `syncfs` that is told of errors by
+    /// itself.
+    pub(super) fn reopen(fs: &dyn Fs, data_dir: &Path) -> Result<Arc<dyn FsFile>, OpenError> {
+        let path = data_dir.join(names::LOCK);
+        fs.open(&path, true).map_err(io("open", &path))
     }
 
     /// A file that stays open as long as the folder, for `syncfs`: opened
@@ -142,18 +150,19 @@ pub(super) fn machine_boot_id() -> Option<String> {
     Some(id.trim().to_owned())
 }
 
-pub(super) fn write_topic_id(fs: &dyn Fs, folder: &Path, id: TopicId) -> Result<(), OpenError> {
+/// Writes `partition.metadata` aside.
+pub(super) fn write_topic_id(fs: &dyn Fs, folder: &Path, id: TopicId) -> Result<Aside, OpenError> {
     let path = folder.join(names::PARTITION_METADATA);
     let content = format!("version: 0\ntopic_id: {}\n", encode_id(id));
-    fs.replace(&path, content.as_bytes())
-        .map_err(io("write", &path))
+    Aside::write(fs, path.clone(), content.as_bytes()).map_err(io("write", &path))
 }
 
 /// The topic id in a partition's folder; `None` for a folder that was never
 /// finished: no id and no batches.
 pub(super) fn read_topic_id(fs: &dyn Fs, folder: &Path) -> Result<Option<TopicId>, OpenError> {
     let path = folder.join(names::PARTITION_METADATA);
-    if !fs.exists(&path) {
+    let content = fs.read_if_there(&path).map_err(io("read", &path))?;
+    let Some(content) = content else {
         let paths = fs.list(folder).map_err(io("list", folder))?;
         if paths
             .iter()
@@ -162,8 +171,7 @@ pub(super) fn read_topic_id(fs: &dyn Fs, folder: &Path) -> Result<Option<TopicId
             return Err(malformed(&path, 0, "the file is missing beside a log"));
         }
         return Ok(None);
-    }
-    let content = fs.read_to_vec(&path).map_err(io("read", &path))?;
+    };
     let content = String::from_utf8_lossy(&content);
     let id = content
         .lines()

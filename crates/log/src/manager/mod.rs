@@ -2,14 +2,18 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `mod.rs` | open, create, get, delete, shut down |
+//! | `mod.rs` | open, get, shut down |
+//! | `creation.rs` | creating and deleting partitions, many in one go |
 //! | `folder.rs` | lock, `meta.properties`, clean-shutdown mark, `partition.metadata` |
 //! | `upkeep.rs` | checkpoints, retention, expiry of producers, in the background |
 //! | `metrics.rs` | counters |
 
+mod creation;
 mod folder;
 mod metrics;
 mod upkeep;
+
+pub use creation::NewPartition;
 
 pub use metrics::{LogCounts, LogMetrics};
 
@@ -17,22 +21,25 @@ use crate::checkpoint::OffsetCheckpoint;
 use crate::config::LogConfig;
 use crate::durability::Flusher;
 use crate::error::{LogError, OpenError};
+use crate::files::Files;
 use crate::names;
+use crate::partition::checkpoint::checkpoint_all;
 use crate::partition::recovery::{self, OpenPartition, Stop};
 use crate::partition::{PartitionLog, Shared};
+use crate::together::Together;
 use folder::FolderLock;
-use millstream_core::env::{Clock, Fs, RealFs, SystemClock};
-use millstream_core::ids::{Offset, TopicId, TopicPartition};
+use millstream_core::env::{Clock, Fs, RealFs, Space, SystemClock};
+use millstream_core::ids::{Offset, TopicPartition};
 use millstream_core::limits::PARTITIONS_MAX;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Threads that open partitions at start.
+/// Threads that open, create and remove partitions.
 const OPEN_THREADS: usize = 4;
-/// Threads that close partitions at the end.
-const CLOSE_THREADS: usize = 16;
+/// Logs that are closed in one go at the end, sharing their syncs.
+const CLOSE_MAX: usize = 1024;
 
 /// How to open a data folder.
 pub struct LogManagerOptions {
@@ -46,6 +53,9 @@ pub struct LogManagerOptions {
     pub default_config: LogConfig,
     /// Threads that sync; 0 leaves it to [`PartitionLog::flush`] (tests).
     pub flush_threads: usize,
+    /// Files of segments that are kept open; more are open only while all of
+    /// them are in use.
+    pub open_files_max: usize,
     /// Tells a killed process from a restarted machine, see
     /// [`crate::partition::recovery`]; `None` is not known.
     pub boot_id: Option<String>,
@@ -55,6 +65,8 @@ pub struct LogManagerOptions {
     pub clock: Arc<dyn Clock>,
 }
 
+/// Default of [`LogManagerOptions::open_files_max`].
+pub const OPEN_FILES_MAX_DEFAULT: usize = 4096;
 /// Default of [`LogManagerOptions::flush_threads`], by the measurement in
 /// `docs/decisions/0001-group-commit.md`.
 pub const FLUSH_THREADS_DEFAULT: usize = 16;
@@ -68,6 +80,7 @@ impl LogManagerOptions {
             node_id,
             default_config: LogConfig::default(),
             flush_threads: FLUSH_THREADS_DEFAULT,
+            open_files_max: OPEN_FILES_MAX_DEFAULT,
             boot_id: folder::machine_boot_id(),
             fs: RealFs::shared(),
             clock: SystemClock::shared(),
@@ -104,6 +117,9 @@ impl LogManager {
             flusher: Flusher::start(options.flush_threads, lock.file_system())
                 .map_err(folder::io("start threads for", data_dir))?,
             metrics: LogMetrics::default(),
+            files: Files::new(Arc::clone(fs), options.open_files_max),
+            together: Together::new(Arc::clone(fs), FolderLock::reopen(fs.as_ref(), data_dir)?),
+            touched: Mutex::default(),
             fs: options.fs,
             clock: options.clock,
         });
@@ -138,18 +154,8 @@ impl LogManager {
         if folders.len() > PARTITIONS_MAX {
             return Err(OpenError::TooManyPartitions(folders.len()));
         }
-        let work = Mutex::new(folders.into_iter());
-        std::thread::scope(|scope| {
-            for _ in 0..OPEN_THREADS {
-                scope.spawn(|| {
-                    loop {
-                        let Some((topic_partition, path)) = work.lock().next() else {
-                            return;
-                        };
-                        self.open_folder(topic_partition, path, stop);
-                    }
-                });
-            }
+        spread(folders, |(topic_partition, path)| {
+            self.open_folder(topic_partition, path, stop);
         });
         Ok(())
     }
@@ -211,112 +217,14 @@ impl LogManager {
         self.shared.metrics.counts()
     }
 
+    /// Room in the file system of the folder; `None` where nobody knows.
+    pub fn space(&self) -> Option<Space> {
+        self.shared.fs.space(&self.data_dir).ok()
+    }
+
     /// The folder.
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
-    }
-
-    /// The partition's log with these settings; creates it, durably, when it
-    /// is not there.
-    pub fn create(
-        &self,
-        topic_partition: &TopicPartition,
-        topic_id: TopicId,
-        config: LogConfig,
-    ) -> Result<Arc<PartitionLog>, OpenError> {
-        let _turn = self.changing.lock();
-        if let Some(log) = self.get(topic_partition) {
-            if log.topic_id() != topic_id {
-                return Err(OpenError::TopicIdMismatch {
-                    path: log.folder().to_owned(),
-                    found: log.topic_id(),
-                    expected: topic_id,
-                });
-            }
-            log.update_config(config);
-            return Ok(log);
-        }
-        if let Some(reason) = self.offline.read().get(topic_partition) {
-            return Err(OpenError::Offline {
-                topic_partition: topic_partition.clone(),
-                reason: Arc::clone(reason),
-            });
-        }
-        let count = self.logs.read().len();
-        if count >= PARTITIONS_MAX {
-            return Err(OpenError::TooManyPartitions(count + 1));
-        }
-        self.create_folder(topic_partition, topic_id, config)
-    }
-
-    fn create_folder(
-        &self,
-        topic_partition: &TopicPartition,
-        topic_id: TopicId,
-        config: LogConfig,
-    ) -> Result<Arc<PartitionLog>, OpenError> {
-        let fs = self.shared.fs.as_ref();
-        let path = self.data_dir.join(topic_partition.to_string());
-        // The files may still have an older topic of this name, and the new one
-        // must not begin with its offsets.
-        let forget = |checkpoint: &OffsetCheckpoint| checkpoint.remove(topic_partition);
-        forget(&self.shared.recovery_points).map_err(folder::io("update", &self.data_dir))?;
-        forget(&self.shared.log_starts).map_err(folder::io("update", &self.data_dir))?;
-        fs.create_dir_all(&path)
-            .map_err(folder::io("create", &path))?;
-        folder::write_topic_id(fs, &path, topic_id)?;
-        let log = recovery::open(
-            Arc::clone(&self.shared),
-            OpenPartition {
-                topic_partition: topic_partition.clone(),
-                topic_id,
-                folder: path.clone(),
-                config,
-                stop: Stop::Killed,
-            },
-        )?;
-        // The segment's name becomes durable with the first flush; without it
-        // the next open begins anew, with nothing promised.
-        fs.sync_dir(&self.data_dir)
-            .map_err(folder::io("sync", &self.data_dir))?;
-        self.logs
-            .write()
-            .insert(topic_partition.clone(), Arc::clone(&log));
-        Ok(log)
-    }
-
-    /// Deletes a partition, open or offline, with all its records. Appends
-    /// and waits on its log end with a failure.
-    pub fn delete(&self, topic_partition: &TopicPartition) -> Result<(), LogError> {
-        let _turn = self.changing.lock();
-        let log = self.logs.write().remove(topic_partition);
-        let offline = self.offline.write().remove(topic_partition);
-        if log.is_none() && offline.is_none() {
-            return Err(LogError::Unknown(topic_partition.clone()));
-        }
-        if let Some(log) = &log {
-            log.close_deleted();
-        }
-        let path = self.data_dir.join(topic_partition.to_string());
-        let fs = self.shared.fs.as_ref();
-        let io = |doing| {
-            let path = path.clone();
-            move |source| LogError::Io {
-                doing,
-                path,
-                source,
-            }
-        };
-        self.shared.recovery_points.forget(topic_partition);
-        self.shared.log_starts.forget(topic_partition);
-        let id = uuid::Uuid::new_v4().simple();
-        let doomed = self
-            .data_dir
-            .join(format!("{topic_partition}.{id}{}", names::DELETE_FOLDER));
-        fs.rename(&path, &doomed).map_err(io("rename"))?;
-        fs.sync_dir(&self.data_dir)
-            .map_err(io("sync the folder of"))?;
-        fs.remove_dir_all(&doomed).map_err(io("remove"))
     }
 
     /// Begins retention, checkpoints and expiry in the background. Call it
@@ -325,31 +233,31 @@ impl LogManager {
         upkeep::start(self).map_err(folder::io("start threads for", &self.data_dir))
     }
 
-    /// Closes all logs, several at a time: each waits for the disk. Returns
-    /// the recovery points, and an error if there was one.
+    /// Closes all logs. Returns the recovery points, and an error if there was
+    /// one.
     fn close_all(&self) -> (Vec<(TopicPartition, Offset)>, Option<LogError>) {
-        let logs = Mutex::new(self.all().into_iter());
-        let closed = Mutex::new((Vec::new(), None));
-        std::thread::scope(|scope| {
-            for _ in 0..CLOSE_THREADS {
-                scope.spawn(|| {
-                    loop {
-                        let Some(log) = logs.lock().next() else {
-                            return;
-                        };
-                        let outcome = log.close();
-                        let mut closed = closed.lock();
-                        match outcome {
-                            Ok(()) => closed
-                                .0
-                                .push((log.topic_partition().clone(), log.recovery_point())),
-                            Err(error) => closed.1 = Some(error),
-                        }
-                    }
-                });
+        let mut points = Vec::new();
+        let mut failed = None;
+        for logs in self.all().chunks(CLOSE_MAX) {
+            let mut ready = Vec::with_capacity(logs.len());
+            for log in logs {
+                match log.finish_times() {
+                    Ok(()) => ready.push(Arc::clone(log)),
+                    Err(error) => failed = Some(error),
+                }
             }
-        });
-        closed.into_inner()
+            for (log, outcome) in ready.iter().zip(checkpoint_all(&ready)) {
+                match outcome {
+                    Ok(point) => points.push((log.topic_partition().clone(), point)),
+                    Err(error) => failed = Some(error),
+                }
+            }
+            for log in logs {
+                log.end();
+                log.close_files();
+            }
+        }
+        (points, failed)
     }
 
     /// Makes all durable, closes all logs and marks the folder as cleanly
@@ -377,6 +285,28 @@ impl LogManager {
         folder::put_clean_mark(self.shared.fs.as_ref(), &self.data_dir)
             .map_err(io("mark the clean shutdown of"))
     }
+}
+
+/// Works through `items` on a few threads.
+fn spread<T: Send>(items: Vec<T>, work: impl Fn(T) + Sync) {
+    let threads = OPEN_THREADS.min(items.len());
+    let items = Mutex::new(items.into_iter());
+    let run = || {
+        loop {
+            // Not in the loop's head, which would hold the lock meanwhile.
+            let next = items.lock().next();
+            match next {
+                Some(item) => work(item),
+                None => return,
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(run);
+        }
+        run();
+    });
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::*;
 use crate::config::Durability;
 use crate::partition::UpTo;
 use crate::testing::*;
+use millstream_core::ids::TopicId;
 
 fn options(dir: &Path) -> LogManagerOptions {
     LogManagerOptions {

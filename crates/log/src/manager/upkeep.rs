@@ -2,22 +2,36 @@
 //! scan; retention; forgetting silent producers.
 
 use super::LogManager;
+use crate::buffers;
 use crate::error::LogError;
-use crate::partition::PartitionLog;
+use crate::partition::checkpoint::checkpoint_all;
+use crate::partition::{PartitionLog, retain};
 use parking_lot::{Condvar, Mutex};
+use std::convert::Infallible;
 use std::io;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How often logs are looked at.
+/// How often the logs in use are looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// Bytes after which a partition gets a checkpoint: what recovery has to read
 /// of it at most, give or take a tick.
 pub(super) const CHECKPOINT_BYTES: u64 = 16 << 20;
-/// Ticks between two looks at retention and expiry
-/// (`log.retention.check.interval.ms` is 300,000 in Kafka; looking is cheap).
+/// Bytes after which those partitions that have most of them get one: what
+/// recovery has to read of all together at most, give or take a tick.
+const CHECKPOINT_BYTES_ALL: u64 = 256 << 20;
+/// A partition with anything to read gets one after this time, so that a few
+/// records a day do not add up.
+const CHECKPOINT_AGE: Duration = Duration::from_secs(300);
+/// Logs of one round of checkpoints, which hold off deletions meanwhile.
+const CHECKPOINT_LOGS_MAX: usize = 1024;
+/// Ticks between two looks at retention and expiry, and at files that nobody
+/// uses (`log.retention.check.interval.ms` is 300,000 in Kafka; looking is
+/// cheap).
 const RETENTION_TICKS: u64 = 30;
+/// Logs whose segments are deleted in one go.
+const RETENTION_LOGS_MAX: usize = 256;
 
 #[derive(Default)]
 pub(super) struct Upkeep {
@@ -63,9 +77,11 @@ fn run(manager: &Weak<LogManager>, stopping: &(Mutex<bool>, Condvar)) {
         let Some(manager) = manager.upgrade() else {
             return;
         };
-        manager.checkpoint_logs(CHECKPOINT_BYTES);
+        manager.checkpoint_due();
         if tick % RETENTION_TICKS == 0 {
             manager.enforce_retention();
+            manager.shared.files.close_idle();
+            buffers::shrink();
         }
     }
 }
@@ -74,23 +90,65 @@ impl LogManager {
     /// Moves the recovery point of every log that has grown by `bytes_min`
     /// since the last time. Errors are logged; the log that has one stops.
     pub fn checkpoint_logs(&self, bytes_min: u64) {
-        let _turn = self.changing.lock();
-        let mut points = Vec::new();
-        for log in self.all() {
-            if log.bytes_since_checkpoint() < bytes_min || log.failure().is_some() {
-                continue;
-            }
-            match log.checkpoint() {
-                Ok(point) => points.push((log.topic_partition().clone(), point)),
-                Err(error) => report(&log, &error),
-            }
-        }
-        if points.is_empty() {
+        let mut touched = self.touched();
+        touched.retain(|t| t.bytes >= bytes_min);
+        self.checkpoint(&touched);
+    }
+
+    /// Moves the recovery points that are due. Looks only at logs that were
+    /// appended to since their last one.
+    pub(super) fn checkpoint_due(&self) {
+        let touched = self.touched();
+        if touched.is_empty() {
             return;
         }
-        if let Err(error) = self.shared.recovery_points.store(points) {
-            // Recovery would read more; nothing is lost.
-            tracing::warn!(%error, "cannot write the recovery points");
+        let now = self.shared.clock.monotonic();
+        let due = due(touched, now);
+        self.checkpoint(&due);
+        if self.shared.files.is_over() {
+            // Only a sync lets files be closed that were written without one.
+            self.checkpoint(&self.touched());
+        }
+    }
+
+    /// The logs with bytes beyond their recovery point.
+    fn touched(&self) -> Vec<Growing> {
+        // An append lists its log with the log's lock held.
+        let mut listed = std::mem::take(&mut *self.shared.touched.lock());
+        let mut growing = Vec::with_capacity(listed.len());
+        listed.retain(|log| {
+            let Some(log) = log.upgrade() else {
+                return false;
+            };
+            let touched = log.touched_or_unlisted();
+            if let Some((bytes, since)) = touched {
+                growing.push(Growing { log, bytes, since });
+            }
+            touched.is_some()
+        });
+        self.shared.touched.lock().append(&mut listed);
+        growing
+    }
+
+    fn checkpoint(&self, logs: &[Growing]) {
+        for round in logs.chunks(CHECKPOINT_LOGS_MAX) {
+            let _turn = self.changing.lock();
+            let logs: Vec<_> = round.iter().map(|g| Arc::clone(&g.log)).collect();
+            let mut points = Vec::with_capacity(logs.len());
+            for (log, outcome) in logs.iter().zip(checkpoint_all(&logs)) {
+                match outcome {
+                    Ok(point) => points.push((log.topic_partition().clone(), point)),
+                    Err(_) if log.is_ended() => {}
+                    Err(error) => report(log, &error),
+                }
+            }
+            if points.is_empty() {
+                continue;
+            }
+            if let Err(error) = self.shared.recovery_points.store(points) {
+                // Recovery would read more; nothing is lost.
+                tracing::warn!(%error, "cannot write the recovery points");
+            }
         }
     }
 
@@ -98,22 +156,93 @@ impl LogManager {
     /// producers.
     pub fn enforce_retention(&self) {
         let now_ms = self.shared.clock.now_ms();
-        for log in self.all() {
-            if log.failure().is_some() {
-                continue;
-            }
-            log.expire_producers(now_ms);
-            match log.enforce_retention(now_ms) {
-                Ok(0) => {}
-                Ok(segments) => {
-                    tracing::info!(partition = %log.topic_partition(), segments, "deleted old segments");
+        let logs = self.all();
+        for round in logs.chunks(RETENTION_LOGS_MAX) {
+            let mut deletions = Vec::new();
+            for log in round.iter().filter(|log| log.failure().is_none()) {
+                log.expire_producers(now_ms);
+                match log.plan_retention(now_ms) {
+                    Ok(planned) => deletions.extend(planned),
+                    Err(error) => report(log, &error),
                 }
-                Err(error) => report(&log, &error),
+            }
+            let done = retain::delete_all(deletions, |log, outcome| {
+                match outcome {
+                    Ok(()) => {
+                        tracing::info!(partition = %log.topic_partition(), "deleted old segments");
+                    }
+                    Err(error) => report(log, &error),
+                }
+                Ok::<(), Infallible>(())
+            });
+            match done {
+                Ok(()) => {}
             }
         }
     }
 }
 
+/// A log with bytes that a crash now would have to scan.
+struct Growing {
+    log: Arc<PartitionLog>,
+    bytes: u64,
+    since: Duration,
+}
+
+/// Those that get a checkpoint now.
+fn due(mut touched: Vec<Growing>, now: Duration) -> Vec<Growing> {
+    let mut all: u64 = touched.iter().map(|t| t.bytes).sum();
+    let is_too_much = all > CHECKPOINT_BYTES_ALL;
+    touched.sort_unstable_by_key(|t| std::cmp::Reverse(t.bytes));
+    touched.retain(|t| {
+        // Down to half, so that it is not due again at once.
+        let is_one_of_many = is_too_much && all > CHECKPOINT_BYTES_ALL / 2;
+        let is_due = t.bytes >= CHECKPOINT_BYTES
+            || is_one_of_many
+            || now.saturating_sub(t.since) >= CHECKPOINT_AGE;
+        if is_due {
+            all -= t.bytes;
+        }
+        is_due
+    });
+    touched
+}
+
 fn report(log: &PartitionLog, error: &LogError) {
     tracing::error!(partition = %log.topic_partition(), %error, "upkeep failed");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LogConfig;
+    use crate::testing::Disk;
+
+    fn growing(bytes: &[u64], age_s: u64) -> Vec<Growing> {
+        let (_manager, log) = Disk::new(LogConfig::default()).open();
+        let one = |bytes: &u64| Growing {
+            log: Arc::clone(&log),
+            bytes: *bytes,
+            since: Duration::from_secs(1000 - age_s),
+        };
+        bytes.iter().map(one).collect()
+    }
+
+    fn due_of(bytes: &[u64], age_s: u64) -> Vec<u64> {
+        let due = due(growing(bytes, age_s), Duration::from_secs(1000));
+        due.iter().map(|growing| growing.bytes).collect()
+    }
+
+    #[test]
+    fn what_a_crash_has_to_read_is_bounded_for_each_and_for_all() {
+        const MB: u64 = 1 << 20;
+        assert_eq!(due_of(&[1, 15 * MB], 10), []);
+        assert_eq!(due_of(&[1, 16 * MB], 10), [16 * MB]);
+        assert_eq!(due_of(&[1, 2], 300), [2, 1]);
+        let many = due_of(&[MB; 300], 10);
+        assert_eq!(many.len(), 300 - 128, "down to half of what is allowed");
+        let mut uneven = vec![1; 1000];
+        uneven.extend([15 * MB; 20]);
+        assert!(due_of(&uneven, 10).iter().all(|bytes| *bytes == 15 * MB));
+    }
 }

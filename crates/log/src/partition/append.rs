@@ -126,7 +126,7 @@ impl PartitionLog {
             .try_for_each(|transaction| segment.aborted.push(transaction))
             .and_then(|()| segment.publish(headers, append.config.index_interval_bytes));
         writer.log_end_offset = end;
-        writer.bytes_since_checkpoint += bytes as u64;
+        self.touch(writer, bytes as u64);
         if let Err(source) = indexed {
             // Only the opening of an index can fail here. The batch is in the
             // file and the indexes behind it; a restart rebuilds them.
@@ -171,7 +171,7 @@ impl PartitionLog {
             source,
         };
         active.seal().map_err(io)?;
-        let next = Segment::create(&self.shared.fs, &self.folder, base_offset.0).map_err(io)?;
+        let next = Segment::create(&self.shared.files, &self.folder, base_offset.0).map_err(io)?;
         let next = Arc::new(next);
         self.segments.write().push(Arc::clone(&next));
         writer.sealed_unsynced.push(Arc::clone(&active));

@@ -1,18 +1,15 @@
-//! Sync, the high watermark, the partition's checkpoint, and what happens when
-//! a sync fails.
+//! Sync, the high watermark, and what happens when a sync fails.
 //!
 //! Order, which the crash tests hold us to: the batches of closed segments,
 //! the batches of the active one, the names in the folder; only then the high
-//! watermark moves. A checkpoint adds: indexes, leader epochs, the producer
-//! snapshot; only then the recovery point moves.
+//! watermark moves.
 
 use super::{PartitionLog, Writer};
 use crate::config::Durability;
 use crate::durability::{Completion, FlushState, FlushTarget};
-use crate::epochs::LeaderEpochs;
-use crate::error::{LogError, LogFailure};
+use crate::error::LogFailure;
+use crate::files::SegmentFile;
 use crate::names;
-use crate::producers;
 use crate::segment::Segment;
 use millstream_core::ids::Offset;
 use std::io;
@@ -20,13 +17,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What one flush makes durable.
-struct FlushWork {
+pub(super) struct FlushWork {
     end: Offset,
     sealed: Vec<Arc<Segment>>,
     active: Arc<Segment>,
+    /// Of the active segment's file, when the sync began.
+    active_changes: u64,
     names_changed: u64,
     names_synced: u64,
     truncations: u64,
+}
+
+impl FlushWork {
+    /// The files of the batches, oldest first.
+    pub(super) fn files(&self) -> impl Iterator<Item = Arc<SegmentFile>> {
+        let segments = self.sealed.iter().chain([&self.active]);
+        segments.map(|segment| Arc::clone(segment.log()))
+    }
 }
 
 impl FlushTarget for PartitionLog {
@@ -77,7 +84,7 @@ impl PartitionLog {
 
     /// What a sync that begins now has to cover; `None` when all is durable.
     /// It stays noted as unsynced until then: another sync may begin first.
-    fn unsynced(&self, writer: &mut Writer) -> Result<Option<FlushWork>, LogFailure> {
+    pub(super) fn unsynced(&self, writer: &mut Writer) -> Result<Option<FlushWork>, LogFailure> {
         if let Some(failure) = &writer.failure {
             return Err(failure.clone());
         }
@@ -87,10 +94,12 @@ impl PartitionLog {
             self.commit(writer, end);
             return Ok(None);
         }
+        let active = self.active();
         Ok(Some(FlushWork {
             end: writer.log_end_offset,
             sealed: writer.sealed_unsynced.clone(),
-            active: self.active(),
+            active_changes: active.log().changes(),
+            active,
             names_changed: writer.names_changed,
             names_synced: writer.names_synced,
             truncations: writer.truncations,
@@ -98,7 +107,11 @@ impl PartitionLog {
     }
 
     /// Notes the outcome of a sync.
-    fn synced(&self, work: &FlushWork, synced: Result<(), String>) -> Result<Offset, LogFailure> {
+    pub(super) fn synced(
+        &self,
+        work: &FlushWork,
+        synced: Result<(), String>,
+    ) -> Result<Offset, LogFailure> {
         let mut writer = self.writer.lock();
         if let Err(what) = synced {
             return Err(self.fail_locked(&mut writer, what));
@@ -109,6 +122,11 @@ impl PartitionLog {
             return Err(failure.clone());
         }
         if work.truncations == writer.truncations {
+            work.active.log().note_synced(work.active_changes);
+            for sealed in &work.sealed {
+                // Nothing was written since it was sealed.
+                sealed.log().note_synced(sealed.log().changes());
+            }
             writer
                 .sealed_unsynced
                 .retain(|s| !work.sealed.iter().any(|done| Arc::ptr_eq(s, done)));
@@ -151,92 +169,6 @@ impl PartitionLog {
         self.publish(writer, high_watermark);
     }
 
-    /// Moves the recovery point to the log end: after it, a crash needs no
-    /// scan of what is there now. The manager writes the point to its file.
-    pub fn checkpoint(&self) -> Result<Offset, LogError> {
-        // Not `flushing`: appends do not wait for the files below.
-        let _changing = self.changing.lock();
-        let (point, bytes, snapshots, sealed, epochs) = {
-            let mut writer = self.writer.lock();
-            if let Some(failure) = &writer.failure {
-                return Err(failure.clone().into());
-            }
-            let point = writer.log_end_offset;
-            if point == writer.recovery_point && writer.sealed_unindexed.is_empty() {
-                return Ok(point);
-            }
-            let mut snapshots = std::mem::take(&mut writer.snapshots);
-            snapshots.retain(|(offset, _)| *offset < point);
-            snapshots.push((point, producers::encode(&writer.producers)));
-            (
-                point,
-                writer.bytes_since_checkpoint,
-                snapshots,
-                std::mem::take(&mut writer.sealed_unindexed),
-                writer.epochs.take_dirty(),
-            )
-        };
-        self.flush()?;
-        self.checkpoint_files(&snapshots, &sealed, epochs.as_deref())
-            .map_err(|(path, source)| {
-                let what = format!("cannot write {}: {source}", path.display());
-                self.fail(what)
-            })?;
-        {
-            let mut writer = self.writer.lock();
-            writer.recovery_point = point;
-            writer.bytes_since_checkpoint -= bytes;
-        }
-        self.remove_old_snapshots(point);
-        Ok(point)
-    }
-
-    fn checkpoint_files(
-        &self,
-        snapshots: &[(Offset, Vec<u8>)],
-        sealed: &[Arc<Segment>],
-        epochs: Option<&str>,
-    ) -> Result<(), (PathBuf, io::Error)> {
-        for segment in sealed.iter().chain([&self.active()]) {
-            segment
-                .sync_indexes()
-                .map_err(|e| (segment.path().to_owned(), e))?;
-        }
-        let fs = self.shared.fs.as_ref();
-        if let Some(content) = epochs {
-            LeaderEpochs::store(fs, &self.folder, content)
-                .map_err(|e| (self.folder.join(names::EPOCHS), e))?;
-        }
-        for (offset, content) in snapshots {
-            let path = names::file(&self.folder, offset.0, names::SNAPSHOT);
-            fs.replace(&path, content).map_err(|e| (path, e))?;
-        }
-        Ok(())
-    }
-
-    /// Keeps the snapshots at segments' base offsets, which truncation needs,
-    /// and the newest two.
-    fn remove_old_snapshots(&self, newest: Offset) {
-        let Ok(mut snapshots) = list_snapshots(self.shared.fs.as_ref(), &self.folder) else {
-            return;
-        };
-        snapshots.retain(|(offset, _)| *offset < newest.0);
-        snapshots.pop();
-        let bases: Vec<i64> = self
-            .segments
-            .read()
-            .iter()
-            .map(|s| s.base_offset())
-            .collect();
-        for (offset, path) in snapshots {
-            if bases.binary_search(&offset).is_err()
-                && let Err(error) = self.shared.fs.remove_file(&path)
-            {
-                tracing::warn!(path = %path.display(), %error, "cannot remove an old snapshot");
-            }
-        }
-    }
-
     /// Bytes that a crash now would have to scan.
     pub fn bytes_since_checkpoint(&self) -> u64 {
         self.writer.lock().bytes_since_checkpoint
@@ -254,25 +186,6 @@ impl PartitionLog {
         self.writer.lock().producers.expire(before_ms);
     }
 
-    /// Makes all durable and ends the log: every later append is refused.
-    pub fn close(&self) -> Result<(), LogError> {
-        self.active()
-            .finish_times()
-            .map_err(|source| LogError::Io {
-                doing: "write",
-                path: self.folder.clone(),
-                source,
-            })?;
-        let point = self.checkpoint();
-        let mut writer = self.writer.lock();
-        if writer.failure.is_none() {
-            writer.failure = Some(self.failure_of("the log was closed"));
-        }
-        let high_watermark = self.high_watermark();
-        self.publish(&mut writer, high_watermark);
-        point.map(|_| ())
-    }
-
     /// Ends the log because its topic was deleted.
     pub(crate) fn close_deleted(&self) {
         let _changing = self.changing.lock();
@@ -280,6 +193,7 @@ impl PartitionLog {
         let mut writer = self.writer.lock();
         if writer.failure.is_none() {
             writer.failure = Some(self.failure_of("the topic was deleted"));
+            writer.ended = true;
         }
         let high_watermark = self.high_watermark();
         self.publish(&mut writer, high_watermark);
@@ -316,8 +230,12 @@ pub(super) fn list_snapshots(
     fs: &dyn millstream_core::env::Fs,
     folder: &Path,
 ) -> io::Result<Vec<(i64, PathBuf)>> {
-    let mut snapshots: Vec<(i64, PathBuf)> = fs
-        .list(folder)?
+    fs.list(folder).map(snapshots_of)
+}
+
+/// The snapshot files of a folder's paths, by offset.
+pub(super) fn snapshots_of(paths: Vec<PathBuf>) -> Vec<(i64, PathBuf)> {
+    let mut snapshots: Vec<(i64, PathBuf)> = paths
         .into_iter()
         .filter_map(|path| match names::parse(&path)? {
             (offset, names::SNAPSHOT) => Some((offset, path)),
@@ -325,5 +243,5 @@ pub(super) fn list_snapshots(
         })
         .collect();
     snapshots.sort_unstable();
-    Ok(snapshots)
+    snapshots
 }

@@ -5,7 +5,8 @@
 //! | `mod.rs` | the type, its offsets, its settings |
 //! | `append.rs` | validation and append |
 //! | `read.rs` | reads, searches by time and epoch |
-//! | `flush.rs` | sync, high watermark, checkpoint, failure |
+//! | `flush.rs` | sync, high watermark, failure |
+//! | `checkpoint.rs` | moving the recovery point |
 //! | `wait.rs` | waiting for progress |
 //! | `retain.rs` | retention, deletion of records, truncation |
 //! | `recovery.rs` | opening, after a clean and an unclean stop |
@@ -17,10 +18,11 @@
 //! `segments` only; an append takes `writer` and `segments`.
 
 mod append;
+pub(crate) mod checkpoint;
 mod flush;
 mod read;
 pub mod recovery;
-mod retain;
+pub(crate) mod retain;
 mod types;
 mod validate;
 mod wait;
@@ -35,18 +37,27 @@ use crate::config::LogConfig;
 use crate::durability::{FlushState, Flusher};
 use crate::epochs::LeaderEpochs;
 use crate::error::LogFailure;
+use crate::files::Files;
 use crate::producers::ProducerState;
 use crate::segment::Segment;
+use crate::together::Together;
 use millstream_core::env::{Clock, Fs};
 use millstream_core::ids::{LeaderEpoch, Offset, TopicId, TopicPartition};
 use parking_lot::{Mutex, RwLock};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// What all logs of a data folder share.
 pub(crate) struct Shared {
     pub(crate) fs: Arc<dyn Fs>,
+    /// The files of all segments, over the same `fs`.
+    pub(crate) files: Arc<Files>,
+    pub(crate) together: Together,
+    /// The logs that a crash now would have to scan, so that looking after
+    /// them costs nothing for the others.
+    pub(crate) touched: Mutex<Vec<Weak<PartitionLog>>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) flusher: Arc<Flusher>,
     pub(crate) log_starts: OffsetCheckpoint,
@@ -87,6 +98,10 @@ struct Writer {
     recovery_point: Offset,
     /// Bytes appended since the recovery point was last moved.
     bytes_since_checkpoint: u64,
+    /// When the first of those was appended, by [`Clock::monotonic`].
+    touched_at: Duration,
+    /// Whether the log is in [`Shared::touched`].
+    is_listed: bool,
     /// Sealed since the last sync, oldest first.
     sealed_unsynced: Vec<Arc<Segment>>,
     /// Sealed since the last checkpoint: their indexes are not durable.
@@ -102,6 +117,8 @@ struct Writer {
     /// log after it.
     truncations: u64,
     failure: Option<LogFailure>,
+    /// Whether the failure is only that it was closed or deleted.
+    ended: bool,
 }
 
 impl PartitionLog {
@@ -232,6 +249,42 @@ impl PartitionLog {
             debug_assert!(p.high_watermark <= p.log_end_offset);
         });
         self.wakers.wake();
+    }
+
+    /// Notes bytes that a crash would have to scan; `writer` is locked by the
+    /// caller.
+    fn touch(&self, writer: &mut Writer, bytes: u64) {
+        if writer.bytes_since_checkpoint == 0 {
+            writer.touched_at = self.shared.clock.monotonic();
+        }
+        writer.bytes_since_checkpoint += bytes;
+        if !writer.is_listed {
+            writer.is_listed = true;
+            self.shared.touched.lock().push(self.me.clone());
+        }
+    }
+
+    /// The bytes beyond the recovery point and since when there are any. When
+    /// there are none, the caller is to take the log off [`Shared::touched`].
+    pub(crate) fn touched_or_unlisted(&self) -> Option<(u64, Duration)> {
+        let mut writer = self.writer.lock();
+        if writer.bytes_since_checkpoint == 0 || writer.failure.is_some() {
+            writer.is_listed = false;
+            return None;
+        }
+        Some((writer.bytes_since_checkpoint, writer.touched_at))
+    }
+
+    /// Whether its topic was deleted or the log was closed.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.writer.lock().ended
+    }
+
+    /// Closes files that nothing waits for; they are opened when next used.
+    pub(crate) fn close_files(&self) {
+        for segment in self.segments.read().iter() {
+            segment.close_files();
+        }
     }
 
     fn request_flush(&self) {

@@ -7,7 +7,11 @@ use crate::error::ReadError;
 use crate::segment::Segment;
 use bytes::Bytes;
 use millstream_core::ids::{LeaderEpoch, Offset};
+use std::io;
 use std::sync::Arc;
+
+/// Looks at the list of segments for one read.
+const READ_ATTEMPTS_MAX: usize = 4;
 
 impl PartitionLog {
     /// Reads whole batches from one segment. Empty when there is nothing
@@ -28,11 +32,12 @@ impl PartitionLog {
             UpTo::LastStable => progress.last_stable_offset,
             UpTo::LogEnd => progress.log_end_offset,
         };
-        let (batches, next_offset) = self.read_below(&request, bound)?;
+        let read = self.unless_removed(|| self.read_below(&request, bound));
         // Retention may have taken the segment in the meantime.
-        if batches.is_empty() && request.offset < self.log_start_offset() {
+        if request.offset < self.log_start_offset() {
             return Err(outside());
         }
+        let (batches, next_offset) = read?;
         let aborted = if request.up_to == UpTo::LastStable && !batches.is_empty() {
             self.aborted_transactions(request.offset, next_offset)?
         } else {
@@ -79,9 +84,36 @@ impl PartitionLog {
         }
     }
 
+    /// Reads again when a segment was removed under the reader: files are
+    /// open only while they are used, and what took its place is in the list
+    /// by then.
+    fn unless_removed<T>(
+        &self,
+        mut read: impl FnMut() -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match read() {
+                Err(ReadError::Io { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound && attempts < READ_ATTEMPTS_MAX => {
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
     /// The aborted transactions with records in `from..to`, sorted by first
     /// offset.
     pub fn aborted_transactions(
+        &self,
+        from: Offset,
+        to: Offset,
+    ) -> Result<Vec<AbortedTransaction>, ReadError> {
+        self.unless_removed(|| self.aborted_between(from, to))
+    }
+
+    fn aborted_between(
         &self,
         from: Offset,
         to: Offset,
@@ -120,6 +152,14 @@ impl PartitionLog {
         timestamp_ms: i64,
         up_to: UpTo,
     ) -> Result<Option<TimestampedOffset>, ReadError> {
+        self.unless_removed(|| self.first_at_or_after(timestamp_ms, up_to))
+    }
+
+    fn first_at_or_after(
+        &self,
+        timestamp_ms: i64,
+        up_to: UpTo,
+    ) -> Result<Option<TimestampedOffset>, ReadError> {
         let progress = self.progress();
         let bound = match up_to {
             UpTo::HighWatermark => progress.high_watermark,
@@ -148,6 +188,10 @@ impl PartitionLog {
     /// The record with the largest timestamp, the first one of several
     /// (ListOffsets -3, KIP-734).
     pub fn max_timestamp(&self) -> Result<Option<TimestampedOffset>, ReadError> {
+        self.unless_removed(|| self.newest_timestamp())
+    }
+
+    fn newest_timestamp(&self) -> Result<Option<TimestampedOffset>, ReadError> {
         let progress = self.progress();
         let bound = progress.high_watermark.0;
         let mut best: Option<(i64, Arc<Segment>)> = None;

@@ -35,6 +35,7 @@ use super::{PartitionLog, Progress, Shared, Writer, validate};
 use crate::config::LogConfig;
 use crate::epochs::LeaderEpochs;
 use crate::error::{OpenError, ReadError};
+use crate::files::Files;
 use crate::names;
 use crate::producers::{self, ProducerAppend, ProducerState};
 use crate::segment::Segment;
@@ -44,6 +45,7 @@ use millstream_wire::batch::BatchHeader;
 use parking_lot::{Mutex, RwLock};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 mod scan;
 
@@ -75,26 +77,36 @@ pub(crate) fn open(
     let config = partition.config.bounded();
     let folder = partition.folder;
     let fs = &shared.fs;
+    let paths = fs.list(&folder).map_err(|source| OpenError::Io {
+        doing: "list",
+        path: folder.clone(),
+        source,
+    })?;
     let checkpointed_start = shared.log_starts.get(&partition.topic_partition);
     let recovery_point = shared.recovery_points.get(&partition.topic_partition);
     let mut segments = open_segments(
-        fs,
+        &shared.files,
         &folder,
+        &paths,
         checkpointed_start.unwrap_or_default(),
         recovery_point.unwrap_or_default(),
     )?;
     if segments.is_empty() {
         let start = checkpointed_start.unwrap_or_default();
-        let created = Segment::create(fs, &folder, start.0).map_err(|source| OpenError::Io {
-            doing: "create a segment in",
-            path: folder.clone(),
-            source,
-        })?;
+        let created =
+            Segment::create(&shared.files, &folder, start.0).map_err(|source| OpenError::Io {
+                doing: "create a segment in",
+                path: folder.clone(),
+                source,
+            })?;
         segments.push(Arc::new(created));
     }
     let first = segments.first().map_or(0, |s| s.base_offset());
     let log_start = checkpointed_start.unwrap_or_default().max(Offset(first));
-    let mut epochs = LeaderEpochs::load(fs.as_ref(), &folder)?;
+    let mut epochs = match paths.iter().any(|path| path.ends_with(names::EPOCHS)) {
+        true => LeaderEpochs::load(fs.as_ref(), &folder)?,
+        false => LeaderEpochs::default(),
+    };
 
     let scanned = scan::find_end(
         fs,
@@ -120,7 +132,7 @@ pub(crate) fn open(
         snapshots,
     } = replay(
         fs.as_ref(),
-        &folder,
+        super::flush::snapshots_of(paths),
         &segments,
         scanned.recovery_point,
         end,
@@ -143,7 +155,9 @@ pub(crate) fn open(
         log_end_offset: end,
         durable_offset: end,
         recovery_point: scanned.recovery_point.min(end),
-        bytes_since_checkpoint: scanned.bytes,
+        bytes_since_checkpoint: 0,
+        touched_at: Duration::ZERO,
+        is_listed: false,
         sealed_unsynced: Vec::new(),
         sealed_unindexed: scanned.unindexed,
         snapshots,
@@ -153,8 +167,11 @@ pub(crate) fn open(
         names_synced: 0,
         truncations: 0,
         failure: None,
+        ended: false,
     };
-    Ok(Arc::new_cyclic(|me| PartitionLog {
+    // A log that nobody uses holds no file.
+    segments.iter().for_each(|s| s.close_files());
+    let log = Arc::new_cyclic(|me| PartitionLog {
         me: me.clone(),
         shared,
         topic_partition: partition.topic_partition,
@@ -168,7 +185,11 @@ pub(crate) fn open(
         flush_state: crate::durability::FlushState::default(),
         progress: tokio::sync::watch::Sender::new(progress),
         wakers: super::wait::Wakers::default(),
-    }))
+    });
+    if scanned.bytes > 0 {
+        log.touch(&mut log.writer.lock(), scanned.bytes);
+    }
+    Ok(log)
 }
 
 fn is_empty(segments: &[Arc<Segment>]) -> bool {
@@ -178,8 +199,9 @@ fn is_empty(segments: &[Arc<Segment>]) -> bool {
 /// Opens all segments in order, and removes what a deletion or a replacement
 /// left behind.
 fn open_segments(
-    fs: &Arc<dyn Fs>,
+    files: &Arc<Files>,
     folder: &Path,
+    paths: &[PathBuf],
     log_start: Offset,
     recovery_point: Offset,
 ) -> Result<Vec<Arc<Segment>>, OpenError> {
@@ -191,9 +213,9 @@ fn open_segments(
             source,
         }
     };
-    let paths = fs.list(folder).map_err(io("list", folder))?;
+    let fs = &files.fs;
     let mut bases: Vec<i64> = Vec::new();
-    for path in &paths {
+    for path in paths {
         let extension = path.extension().and_then(|e| e.to_str());
         if matches!(extension, Some(names::DELETED | names::TMP)) {
             fs.remove_file(path).map_err(io("remove", path))?;
@@ -202,7 +224,7 @@ fn open_segments(
         }
     }
     bases.sort_unstable();
-    for path in &paths {
+    for path in paths {
         if let Some((base, extension)) = names::parse(path)
             && matches!(
                 extension,
@@ -220,11 +242,11 @@ fn open_segments(
         .partition_point(|base| *base <= log_start.0)
         .saturating_sub(1);
     let kept = bases.get(kept).copied().unwrap_or(0);
-    let state_is_known =
-        recovery_point.0 >= kept || fs.exists(&names::file(folder, kept, names::SNAPSHOT));
+    let snapshot = names::file(folder, kept, names::SNAPSHOT);
+    let state_is_known = recovery_point.0 >= kept || paths.contains(&snapshot);
     let mut segments = Vec::with_capacity(bases.len());
     for (i, base) in bases.iter().enumerate() {
-        let segment = Segment::open(fs, folder, *base).map_err(io("open", folder))?;
+        let segment = Segment::open(files, folder, *base).map_err(io("open", folder))?;
         if *base < kept && state_is_known {
             segment
                 .mark_deleted()
@@ -232,15 +254,18 @@ fn open_segments(
             segment.unlink().map_err(io("delete", segment.path()))?;
             continue;
         }
-        let has_indexes = segment
-            .offsets
-            .is_whole()
-            .map_err(io("open", segment.path()))?
+        // Those of the last one are looked at when its end is searched.
+        let is_sealed = i + 1 < bases.len();
+        let has_indexes = is_sealed
+            && segment
+                .offsets
+                .is_whole()
+                .map_err(io("open", segment.path()))?
             && segment
                 .timestamps
                 .is_whole()
                 .map_err(io("open", segment.path()))?;
-        if !has_indexes && i + 1 < bases.len() {
+        if is_sealed && !has_indexes {
             tracing::warn!(segment = %segment.path().display(), "rebuilding missing indexes");
             segment
                 .rebuild_indexes(4096)
@@ -265,13 +290,13 @@ pub(super) struct Replayed {
 /// index.
 pub(super) fn replay(
     fs: &dyn Fs,
-    folder: &Path,
+    snapshots: Vec<(i64, PathBuf)>,
     segments: &[Arc<Segment>],
     recovery_point: Offset,
     end: Offset,
     epochs: &mut LeaderEpochs,
 ) -> Result<Replayed, ReadError> {
-    let (mut producers, from) = load_snapshot(fs, folder, recovery_point.min(end))?;
+    let (mut producers, from) = load_snapshot(fs, snapshots, recovery_point.min(end))?;
     let mut snapshots = Vec::new();
     let first = segments
         .partition_point(|s| s.base_offset() <= from.0)
@@ -344,15 +369,14 @@ fn replay_batch(
 /// The newest usable snapshot; newer ones are removed.
 fn load_snapshot(
     fs: &dyn Fs,
-    folder: &Path,
+    snapshots: Vec<(i64, PathBuf)>,
     recovery_point: Offset,
 ) -> Result<(ProducerState, Offset), ReadError> {
-    let io = |source| ReadError::Io {
-        path: folder.to_owned(),
-        source,
-    };
-    let snapshots = super::flush::list_snapshots(fs, folder).map_err(io)?;
     for (offset, path) in snapshots.into_iter().rev() {
+        let io = |source| ReadError::Io {
+            path: path.clone(),
+            source,
+        };
         if offset > recovery_point.0 {
             // Of a checkpoint that was not finished, or of a log that was
             // truncated since: later it would look like one of this log.

@@ -5,14 +5,16 @@
 //! folder is synced; the files are removed. So a crash never leaves a hole
 //! above the log start, and a later open removes what is below it.
 
-use super::{PartitionLog, Writer, recovery};
+use super::{PartitionLog, Shared, Writer, recovery};
 use crate::error::LogError;
 use crate::names;
 use crate::producers;
 use crate::segment::Segment;
+use crate::together::{Aside, Unsynced};
 use millstream_core::ids::Offset;
+use parking_lot::MutexGuard;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 impl PartitionLog {
@@ -21,7 +23,18 @@ impl PartitionLog {
     /// one (which is closed first when all of it has expired), and nothing at
     /// or above the high watermark.
     pub fn enforce_retention(&self, now_ms: i64) -> Result<usize, LogError> {
-        let _changing = self.changing.lock();
+        let mut count = 0;
+        if let Some(deletion) = self.plan_retention(now_ms)? {
+            count = deletion.segments();
+            delete_all(vec![deletion], |_, outcome| outcome)?;
+        }
+        Ok(count)
+    }
+
+    /// What [`PartitionLog::enforce_retention`] is to delete; `None` when
+    /// there is nothing.
+    pub(crate) fn plan_retention(&self, now_ms: i64) -> Result<Option<Deletion<'_>>, LogError> {
+        let changing = self.changing.lock();
         let doomed = {
             let mut writer = self.writer.lock();
             if let Some(failure) = &writer.failure {
@@ -30,9 +43,7 @@ impl PartitionLog {
             self.roll_expired(&mut writer, now_ms)?;
             self.expired_segments(now_ms)?
         };
-        let count = doomed.len();
-        self.delete_oldest(doomed)?;
-        Ok(count)
+        self.plan_deletion(changing, doomed, Offset(0))
     }
 
     fn roll_expired(&self, writer: &mut Writer, now_ms: i64) -> Result<(), LogError> {
@@ -89,44 +100,43 @@ impl PartitionLog {
         Ok(doomed)
     }
 
-    /// `changing` is held by the caller, so that no checkpoint meets a
-    /// segment whose files are gone.
-    fn delete_oldest(&self, doomed: Vec<Arc<Segment>>) -> Result<(), LogError> {
-        let Some(last) = doomed.last() else {
-            return Ok(());
-        };
-        let start = {
+    /// Makes ready to delete the oldest segments and to move the log start to
+    /// where the rest begins, or further.
+    fn plan_deletion<'a>(
+        &'a self,
+        changing: MutexGuard<'a, ()>,
+        doomed: Vec<Arc<Segment>>,
+        start: Offset,
+    ) -> Result<Option<Deletion<'a>>, LogError> {
+        let rest = doomed.last().map(|last| {
             let segments = self.segments.read();
             let after = segments.partition_point(|s| s.base_offset() <= last.base_offset());
-            segments.get(after).map_or(0, |s| s.base_offset())
-        };
+            Offset(segments.get(after).map_or(0, |s| s.base_offset()))
+        });
+        let start = start.max(rest.unwrap_or_default());
+        if doomed.is_empty() && start <= self.log_start_offset() {
+            return Ok(None);
+        }
         // What the doomed batches say of their producers must outlive them,
         // or a producer whose last batch goes would be refused after a crash.
-        let snapshot = {
+        let snapshot = rest.and_then(|rest| {
             let writer = self.writer.lock();
-            writer
-                .snapshots
-                .iter()
-                .find(|(offset, _)| offset.0 == start)
-                .cloned()
-        };
-        if let Some((offset, content)) = snapshot {
-            self.store_snapshot(offset, &content)?;
-        }
-        self.raise_log_start(Offset(start))?;
-        {
-            let mut writer = self.writer.lock();
-            let gone = |s: &Arc<Segment>| s.base_offset() < start;
-            writer.sealed_unsynced.retain(|s| !gone(s));
-            writer.sealed_unindexed.retain(|s| !gone(s));
-            writer.snapshots.retain(|(offset, _)| offset.0 >= start);
-            self.segments.write().retain(|s| !gone(s));
-        }
-        remove_segments(self, &doomed).map_err(|source| LogError::Io {
-            doing: "delete a segment in",
-            path: self.folder.clone(),
-            source,
-        })
+            let mut snapshots = writer.snapshots.iter();
+            snapshots.find(|(offset, _)| *offset == rest).cloned()
+        });
+        let snapshot = snapshot.map(|(offset, content)| {
+            let path = names::file(&self.folder, offset.0, names::SNAPSHOT);
+            Aside::write(self.shared.fs.as_ref(), path, &content)
+                .map_err(self.io("write a snapshot of"))
+        });
+        Ok(Some(Deletion {
+            log: self,
+            _changing: changing,
+            start,
+            rest: rest.unwrap_or_default(),
+            doomed,
+            snapshot: snapshot.transpose()?,
+        }))
     }
 
     /// Makes the records below `before` unreadable, durably (DeleteRecords),
@@ -141,36 +151,29 @@ impl PartitionLog {
                 high_watermark: progress.high_watermark,
             });
         }
-        let _changing = self.changing.lock();
+        let changing = self.changing.lock();
         if let Some(failure) = self.failure() {
             return Err(failure.into());
         }
-        self.raise_log_start(before)?;
+        let start = before.max(self.log_start_offset());
         let doomed: Vec<Arc<Segment>> = {
             let segments = self.segments.read();
-            let start = self.log_start_offset().0;
             let below = segments
                 .windows(2)
-                .take_while(|pair| matches!(pair, [_, next] if next.base_offset() <= start));
+                .take_while(|pair| matches!(pair, [_, next] if next.base_offset() <= start.0));
             below.filter_map(|pair| pair.first().cloned()).collect()
         };
-        self.delete_oldest(doomed)?;
+        if let Some(deletion) = self.plan_deletion(changing, doomed, start)? {
+            delete_all(vec![deletion], |_, outcome| outcome)?;
+        }
         Ok(self.log_start_offset())
     }
 
-    /// Moves the log start up, in the checkpoint first.
-    fn raise_log_start(&self, start: Offset) -> Result<(), LogError> {
+    /// Moves the log start up; it is in the checkpoint already.
+    fn raise_log_start(&self, start: Offset) {
         if start <= self.log_start_offset() {
-            return Ok(());
+            return;
         }
-        self.shared
-            .log_starts
-            .store([(self.topic_partition.clone(), start)])
-            .map_err(|source| LogError::Io {
-                doing: "write",
-                path: Path::new(names::LOG_STARTS).to_owned(),
-                source,
-            })?;
         let mut writer = self.writer.lock();
         writer.epochs.truncate_from_start(start);
         self.progress.send_modify(|p| {
@@ -179,7 +182,6 @@ impl PartitionLog {
         });
         let high_watermark = self.high_watermark();
         self.publish(&mut writer, high_watermark);
-        Ok(())
     }
 
     /// Cuts the log so that it ends at `end` or, where that lies within a
@@ -269,7 +271,7 @@ impl PartitionLog {
 
     /// An empty log that begins at `start`.
     fn restart_at(&self, writer: &mut Writer, start: Offset) -> Result<(), LogError> {
-        let created = Segment::create(&self.shared.fs, &self.folder, start.0)
+        let created = Segment::create(&self.shared.files, &self.folder, start.0)
             .map_err(self.io("create a segment in"))?;
         // In one step, so that readers never find a log without segments.
         let doomed = std::mem::replace(&mut *self.segments.write(), vec![Arc::new(created)]);
@@ -307,7 +309,8 @@ impl PartitionLog {
     fn replay_to(&self, writer: &mut Writer, end: Offset) -> Result<(), LogError> {
         let fs = self.shared.fs.as_ref();
         let segments = self.segments.read().clone();
-        let replayed = recovery::replay(fs, &self.folder, &segments, end, end, &mut writer.epochs)?;
+        let snapshots = super::flush::list_snapshots(fs, &self.folder).map_err(self.io("list"))?;
+        let replayed = recovery::replay(fs, snapshots, &segments, end, end, &mut writer.epochs)?;
         writer.producers = replayed.producers;
         Ok(())
     }
@@ -328,6 +331,131 @@ impl PartitionLog {
             source,
         }
     }
+}
+
+/// Segments that are about to go. Holds off checkpoints, which would meet
+/// files that are gone, and other deletions.
+pub(crate) struct Deletion<'a> {
+    log: &'a PartitionLog,
+    _changing: MutexGuard<'a, ()>,
+    start: Offset,
+    /// Where the segments that stay begin.
+    rest: Offset,
+    doomed: Vec<Arc<Segment>>,
+    /// Of the producers, where the rest begins.
+    snapshot: Option<Aside>,
+}
+
+impl Deletion<'_> {
+    pub(crate) fn segments(&self) -> usize {
+        self.doomed.len()
+    }
+
+    /// Takes the segments out of the log and their names away.
+    fn take_out(&self) -> Result<(), LogError> {
+        self.log.raise_log_start(self.start);
+        {
+            let mut writer = self.log.writer.lock();
+            let gone = |s: &Arc<Segment>| s.base_offset() < self.rest.0;
+            writer.sealed_unsynced.retain(|s| !gone(s));
+            writer.sealed_unindexed.retain(|s| !gone(s));
+            writer.snapshots.retain(|(offset, _)| *offset >= self.rest);
+            self.log.segments.write().retain(|s| !gone(s));
+        }
+        let io = self.log.io("delete a segment in");
+        self.doomed
+            .iter()
+            .try_for_each(|s| s.mark_deleted().map_err(&io))
+    }
+
+    fn unlink(&self) -> Result<(), LogError> {
+        let io = self.log.io("delete a segment in");
+        self.doomed.iter().try_for_each(|s| s.unlink().map_err(&io))
+    }
+}
+
+/// Carries deletions out, of many logs in one go: the log starts are written
+/// once, and the folders synced together. Each outcome is told `done`, whose
+/// error ends it all.
+pub(crate) fn delete_all<E>(
+    deletions: Vec<Deletion<'_>>,
+    done: impl Fn(&PartitionLog, Result<(), LogError>) -> Result<(), E>,
+) -> Result<(), E> {
+    let Some(shared) = deletions.first().map(|d| Arc::clone(&d.log.shared)) else {
+        return Ok(());
+    };
+    let mut deletions = deletions;
+    if let Err((path, error)) = put_snapshots(&shared, &mut deletions) {
+        return deletions
+            .iter()
+            .try_for_each(|d| done(d.log, Err(io_error("write", &path, &error))));
+    }
+    let raised = deletions
+        .iter()
+        .filter(|d| d.start > d.log.log_start_offset())
+        .map(|d| (d.log.topic_partition.clone(), d.start));
+    let raised: Vec<_> = raised.collect();
+    if !raised.is_empty()
+        && let Err(error) = shared.log_starts.store(raised)
+    {
+        let path = Path::new(names::LOG_STARTS);
+        return deletions
+            .iter()
+            .try_for_each(|d| done(d.log, Err(io_error("write", path, &error))));
+    }
+    let mut taken = Vec::with_capacity(deletions.len());
+    for deletion in deletions {
+        match deletion.take_out() {
+            Ok(()) => taken.push(deletion),
+            Err(error) => done(deletion.log, Err(error))?,
+        }
+    }
+    taken.retain(|d| !d.doomed.is_empty());
+    let folders: Vec<Unsynced> = taken
+        .iter()
+        .map(|d| Unsynced::Folder(d.log.folder.clone()))
+        .collect();
+    let synced = shared.together.sync(&folders);
+    for deletion in taken {
+        let outcome = match &synced {
+            Ok(()) => deletion.unlink(),
+            Err((path, error)) => Err(io_error("sync", path, error)),
+        };
+        done(deletion.log, outcome)?;
+    }
+    Ok(())
+}
+
+/// One error told of several logs.
+fn io_error(doing: &'static str, path: &Path, error: &io::Error) -> LogError {
+    LogError::Io {
+        doing,
+        path: path.to_owned(),
+        source: io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
+/// Makes the snapshots durable, names included.
+fn put_snapshots(
+    shared: &Shared,
+    deletions: &mut [Deletion<'_>],
+) -> Result<(), (PathBuf, io::Error)> {
+    let written: Vec<Unsynced> = deletions
+        .iter()
+        .filter_map(|d| d.snapshot.as_ref().map(Aside::unsynced))
+        .collect();
+    shared.together.sync(&written)?;
+    let mut folders = Vec::with_capacity(written.len());
+    for deletion in deletions {
+        if let Some(snapshot) = deletion.snapshot.take() {
+            let folder = &deletion.log.folder;
+            snapshot
+                .put(shared.fs.as_ref())
+                .map_err(|error| (folder.clone(), error))?;
+            folders.push(Unsynced::Folder(folder.clone()));
+        }
+    }
+    shared.together.sync(&folders)
 }
 
 fn remove_segments(log: &PartitionLog, doomed: &[Arc<Segment>]) -> io::Result<()> {

@@ -56,6 +56,12 @@ pub(super) fn find_end(
     let start = position_of(segments, first, recovery_point)
         .map_err(|e| read_error(folder, e))?
         .ok_or_else(|| missing(segments, first, recovery_point))?;
+    let untouched =
+        first + 1 == segments.len() && segments.last().is_some_and(|s| s.size() == start);
+    if untouched {
+        return untouched_end(segments, recovery_point, interval_bytes)
+            .map_err(|e| read_error(folder, e));
+    }
     let (tear, bytes) =
         verify(segments, first, start, recovery_point).map_err(|e| read_error(folder, e))?;
     let mut names_changed = false;
@@ -84,6 +90,25 @@ pub(super) fn find_end(
         recovery_point,
         bytes,
         unindexed: scanned,
+    })
+}
+
+/// Nothing was appended since the recovery point: there is nothing to verify,
+/// to cut or to sync. The indexes are cut back all the same, because those of
+/// a lost append may have reached the disk.
+fn untouched_end(
+    segments: &[Arc<Segment>],
+    recovery_point: Offset,
+    interval_bytes: u32,
+) -> Result<Scanned, ReadError> {
+    if let Some(active) = segments.last() {
+        reindex(active, recovery_point, interval_bytes)?;
+    }
+    Ok(Scanned {
+        end: recovery_point,
+        recovery_point,
+        bytes: 0,
+        unindexed: Vec::new(),
     })
 }
 
