@@ -5,7 +5,7 @@
 use bytes::{Bytes, BytesMut};
 use millstream_broker::{Broker, BrokerDeps, BrokerHandle, BrokerOptions};
 use millstream_cluster::{MetadataOptions, MetadataService};
-use millstream_core::env::{RealFs, SystemClock, SystemRand};
+use millstream_core::env::{Fs, RealFs, SystemClock, SystemRand};
 use millstream_wire::Request;
 use millstream_wire::frame::{decode_response, encode_request, split_frame};
 use std::path::{Path, PathBuf};
@@ -33,7 +33,11 @@ impl TestBroker {
     }
 
     pub async fn with(options: BrokerOptions) -> Self {
-        let (fs, rand) = (RealFs::shared(), SystemRand::shared());
+        Self::with_fs(options, RealFs::shared()).await
+    }
+
+    pub async fn with_fs(options: BrokerOptions, fs: Arc<dyn Fs>) -> Self {
+        let rand = SystemRand::shared();
         let metadata_dir: PathBuf = options
             .data_dir
             .join(millstream_cluster::service::METADATA_DIR);

@@ -384,3 +384,22 @@ fn a_change_to_one_topic_shares_all_others() {
         image.topic("a").unwrap()
     ));
 }
+
+#[test]
+fn of_several_changes_one_that_is_refused_leaves_the_others() {
+    let mut image = with_brokers(&[1]);
+    let make = |name: &str| Command::CreateTopic(new_topic(name, 2));
+    let nested = Command::Each(vec![make("nested")]);
+    let each = Command::Each(vec![make("a"), make("a"), nested, make("b")]);
+    let Ok(Reply::Each(replies)) = apply(&mut image, each) else {
+        panic!()
+    };
+    assert!(matches!(replies[0], Ok(Reply::Topic(_))));
+    assert_eq!(replies[1], Err(Refusal::TopicExists("a".into())));
+    assert!(matches!(replies[2], Err(Refusal::LimitReached(_))));
+    assert!(matches!(replies[3], Ok(Reply::Topic(_))));
+    assert_eq!(image.topics().len(), 2);
+    let too_many = Command::Each(vec![make("c"); COMMANDS_MAX + 1]);
+    assert!(apply(&mut image, too_many).is_err());
+    assert_eq!(image.topics().len(), 2);
+}
