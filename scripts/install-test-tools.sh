@@ -6,6 +6,7 @@ declare -A packages=(
   [fc-list]=fontconfig
   [curl]=curl
   [jq]=jq
+  [kcat]=kcat
 )
 wanted=()
 for tool in "${!packages[@]}"; do

@@ -7,6 +7,7 @@ hint() {
     node | npm) echo "install Node.js 20 or newer: https://nodejs.org" ;;
     cc | make) echo "install a C compiler and make (Debian: apt-get install build-essential)" ;;
     python3) echo "install Python 3.11 or newer" ;;
+    go) echo "install Go 1.26 or newer: https://go.dev" ;;
     java | mvn) echo "install a JDK 17 or newer and Maven" ;;
     *) echo "install it" ;;
   esac

@@ -30,7 +30,7 @@ rust_lint() {
 wanted() { [[ $# -eq 0 || -z ${ONLY:-} || " $ONLY " == *" $1 "* ]]; }
 ONLY="${*:-}"
 
-scripts/need.sh cargo cc make node npm python3 java mvn || exit 1
+scripts/need.sh cargo cc make node npm python3 java mvn go || exit 1
 
 wanted tools && suite "tools: what the tests need" scripts/install-test-tools.sh
 wanted web && suite "web: types, lint, unit tests, build" bash -c 'make --no-print-directory web/node_modules/.installed && cd web && npm run --silent check && cd .. && make --no-print-directory web'
@@ -39,7 +39,7 @@ wanted lint && suite "rust: format and clippy" rust_lint
 # dependencies once more, with other features.
 wanted build && suite "rust: the binary and all tests, built" cargo test --locked --quiet --workspace --no-run
 wanted rust && suite "rust: unit, property, crash and integration tests" cargo test --locked --quiet --workspace --no-fail-fast
-wanted clients && suite "clients: Java and Python on the broker" tests/clients/run.sh
+wanted clients && suite "clients: Java, Go, Python and others, new and old" tests/clients/run.sh
 wanted tools-kafka && suite "kafka tools on our files" tests/kafka-tools/run.sh
 wanted bus && suite "bus: the librdkafka implementation" tests/bus/run.sh
 wanted flights && suite "flights: 336,776 real records, with and without kill -9" tests/flights/run.sh

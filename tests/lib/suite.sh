@@ -50,3 +50,25 @@ with_server() {
   if [ "${SERVER:-millstream}" = kafka ] && [ -z "${BOOTSTRAP:-}" ]; then kafka_jars; fi
   python3 "$repo/tests/lib/servers.py" run -- "$@"
 }
+
+# Where another version of a Python package than the one in tests/.venv is:
+# its folder goes first on PYTHONPATH.
+package_dir() { printf '%s/tests/.venv/versions/%s\n' "$repo" "$1"; }
+
+# Installs a package and what it needs into its folder, each with its version.
+python_package() { # name==version ...
+  local folder
+  folder=$(package_dir "$1")
+  if [ "$(cat "$folder/.installed" 2>/dev/null)" != "$*" ]; then
+    say "installing $* for Python"
+    rm -rf "$folder"
+    "$repo/tests/.venv/bin/pip" install --progress-bar off -q --only-binary :all: --no-deps --target "$folder" "$@"
+    printf '%s\n' "$*" >"$folder/.installed"
+  fi
+}
+
+# Runs a folder of Python tests and leaves their results in another.
+python_suite() { # tests results arguments...
+  mkdir -p "$2"
+  "$repo/tests/.venv/bin/python" -m pytest "$1" --junitxml="$2/results.xml" "${@:3}"
+}
