@@ -351,6 +351,15 @@ async fn log_append_time_is_written_into_the_batch_and_told() {
 }
 
 async fn list(client: &mut Client, timestamp: i64, isolation: i8) -> ListOffsetsPartitionResponse {
+    list_by(client, timestamp, isolation, 11).await
+}
+
+async fn list_by(
+    client: &mut Client,
+    timestamp: i64,
+    isolation: i8,
+    version: i16,
+) -> ListOffsetsPartitionResponse {
     let request = ListOffsetsRequest {
         replica_id: -1,
         isolation_level: isolation,
@@ -364,7 +373,7 @@ async fn list(client: &mut Client, timestamp: i64, isolation: i8) -> ListOffsets
         }],
         ..Default::default()
     };
-    client.call(&request, 11).await.topics[0].partitions[0].clone()
+    client.call(&request, version).await.topics[0].partitions[0].clone()
 }
 
 #[tokio::test]
@@ -386,6 +395,25 @@ async fn offsets_are_listed_by_end_by_time_and_by_largest_time() {
     assert_eq!(offset_of(&mut client, 9_999).await, (-1, -1, -1));
     let odd = list(&mut client, -9, 0).await;
     assert_eq!(code(odd.error_code), ErrorCode::UnsupportedVersion);
+    broker.stop().await;
+}
+
+/// kafka-python 2.0 asks by version 1, which has no place for an epoch.
+#[tokio::test]
+async fn offsets_are_listed_for_every_version_and_the_epoch_only_from_four_on() {
+    let (_dir, broker, mut client) = broker_with("t").await;
+    produce(&mut client, "t", 0, batch(&["a", "b", "c"])).await;
+    for version in 1..=11 {
+        let epoch = if version < 4 { -1 } else { 0 };
+        for (timestamp, offset) in [(-1, 3), (-2, 0), (1_001, 1)] {
+            let found = list_by(&mut client, timestamp, 0, version).await;
+            assert_eq!(
+                (found.error_code, found.offset, found.leader_epoch),
+                (0, offset, epoch),
+                "version {version}, {timestamp}"
+            );
+        }
+    }
     broker.stop().await;
 }
 

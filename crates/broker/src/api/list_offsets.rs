@@ -54,7 +54,11 @@ impl Handler for ListOffsets {
                         error_code: 0,
                         timestamp: found.map_or(-1, |f| f.timestamp_ms),
                         offset: found.map_or(-1, |f| f.offset.0),
-                        leader_epoch: found.map_or(-1, |f| f.leader_epoch.0),
+                        // From 4 on there is a place for it (KIP-320).
+                        leader_epoch: match found {
+                            Some(found) if version >= 4 => found.leader_epoch.0,
+                            _ => -1,
+                        },
                     },
                     Err(error) => ListOffsetsPartitionResponse {
                         partition_index: index,

@@ -93,6 +93,10 @@ pub(super) async fn serve(
 /// Runs one of the loops; whichever ends badly ends both.
 async fn ending(connection: &Connection, work: impl Future<Output = Result<(), PipelineError>>) {
     if let Err(error) = work.await {
+        // Ours alone: no client can cause it by what it sends.
+        if let PipelineError::Encode { .. } = error {
+            tracing::error!(peer = %connection.peer, %error, "a response has no place for what it shall say");
+        }
         tracing::debug!(peer = %connection.peer, connection = connection.id, %error, "connection closed");
         connection.closed.cancel();
     }
