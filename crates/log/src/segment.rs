@@ -51,6 +51,18 @@ pub(crate) struct Segment {
     pub(crate) timestamps: IndexFile<TimeEntry>,
     pub(crate) aborted: IndexFile<AbortedTransaction>,
     times: Mutex<Times>,
+    last_read: Mutex<LastRead>,
+}
+
+/// Where the last read ended. Most reads go on there, and then need neither
+/// the index nor the bytes before.
+#[derive(Debug, Default)]
+struct LastRead {
+    /// The offset that comes next, and the position of its batch.
+    end: Option<(i64, u64)>,
+    /// Counts truncations: a read that began before one must not note where
+    /// it ended.
+    truncations: u64,
 }
 
 /// A header and where its batch begins.
@@ -74,6 +86,7 @@ impl Segment {
             timestamps: IndexFile::create(files, path(names::TIME_INDEX))?,
             aborted: IndexFile::create(files, path(names::TXN_INDEX))?,
             times: Mutex::default(),
+            last_read: Mutex::default(),
         })
     }
 
@@ -89,6 +102,7 @@ impl Segment {
             timestamps: IndexFile::existing(files, path(names::TIME_INDEX)),
             aborted: IndexFile::existing(files, path(names::TXN_INDEX)),
             times: Mutex::default(),
+            last_read: Mutex::default(),
         })
     }
 
@@ -344,8 +358,19 @@ impl Segment {
         min_one_batch: bool,
     ) -> Result<Option<(Bytes, i64)>, ReadError> {
         let end = self.size();
-        let mut start = self.checked_floor(offset)?;
-        let mut reach = bytes_max.saturating_add(SEEK_SLACK_BYTES);
+        let (known, truncations) = {
+            let last = self.last_read.lock();
+            let known = last.end.filter(|(next, at)| *next == offset && *at < end);
+            (known, last.truncations)
+        };
+        let (mut start, mut reach) = match known {
+            // A header at least, or a read of nothing would get nowhere.
+            Some((_, position)) => (position, bytes_max.max(HEADER_BYTES)),
+            None => (
+                self.checked_floor(offset)?,
+                bytes_max.saturating_add(SEEK_SLACK_BYTES),
+            ),
+        };
         loop {
             if start >= end {
                 return Ok(None);
@@ -360,6 +385,10 @@ impl Segment {
                     to,
                     next_offset,
                 } => {
+                    let mut last = self.last_read.lock();
+                    if last.truncations == truncations {
+                        last.end = Some((next_offset, start + to as u64));
+                    }
                     return Ok(Some((bytes.slice(from..to), next_offset)));
                 }
                 Taken::Nothing => return Ok(None),
@@ -385,6 +414,11 @@ impl Segment {
     pub(crate) fn truncate(&self, position: u64, end_offset: i64) -> io::Result<()> {
         self.log.set_size(position)?;
         self.size.store(position, Ordering::Release);
+        {
+            let mut last = self.last_read.lock();
+            last.truncations += 1;
+            last.end = None;
+        }
         let end = end_offset - self.base_offset;
         self.offsets
             .truncate(|e| i64::from(e.relative_offset) < end)?;
