@@ -15,8 +15,10 @@ const LENGTH_BYTES: usize = 4;
 const FRAME_BYTES_MIN: usize = 8;
 /// Slower than this a frame is given up.
 const FRAME_BYTES_PER_S_MIN: usize = 256 * 1024;
-/// Room in the buffer when no frame has begun.
-const READ_AHEAD_BYTES: usize = 16 * 1024;
+/// Room in the buffer when no frame has begun: a small request whole. Every
+/// silent connection holds this much, and a large frame's beginning is copied
+/// once when its length is known, so more would cost both.
+const READ_AHEAD_BYTES: usize = 2 * 1024;
 
 /// A request frame, and the part of the node's budget that it holds until it
 /// has been answered.
