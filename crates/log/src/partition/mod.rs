@@ -239,7 +239,10 @@ impl PartitionLog {
     fn publish(&self, writer: &mut Writer, high_watermark: Offset) {
         writer.producers.on_high_watermark(high_watermark);
         let unstable = writer.producers.first_unstable().unwrap_or(high_watermark);
-        self.progress.send_modify(|p| {
+        // An append that is not committed yet concerns no one who waits: with
+        // sync, every second wake-up would be for nothing.
+        let concerns_waiters = self.progress.send_if_modified(|p| {
+            let before = (p.high_watermark, p.last_stable_offset, p.failure.is_some());
             p.log_end_offset = writer.log_end_offset;
             p.high_watermark = high_watermark;
             p.last_stable_offset = unstable.min(high_watermark).max(p.log_start_offset);
@@ -247,8 +250,11 @@ impl PartitionLog {
             debug_assert!(p.log_start_offset <= p.last_stable_offset);
             debug_assert!(p.last_stable_offset <= p.high_watermark);
             debug_assert!(p.high_watermark <= p.log_end_offset);
+            before != (p.high_watermark, p.last_stable_offset, p.failure.is_some())
         });
-        self.wakers.wake();
+        if concerns_waiters {
+            self.wakers.wake();
+        }
     }
 
     /// Notes bytes that a crash would have to scan; `writer` is locked by the

@@ -182,6 +182,8 @@ impl PartitionLog {
         });
         let high_watermark = self.high_watermark();
         self.publish(&mut writer, high_watermark);
+        // Who waits may be outside of the log now.
+        self.wakers.wake();
     }
 
     /// Cuts the log so that it ends at `end` or, where that lies within a
@@ -302,6 +304,7 @@ impl PartitionLog {
             p.high_watermark = high_watermark;
         });
         self.publish(writer, high_watermark);
+        self.wakers.wake();
         Ok(())
     }
 

@@ -377,9 +377,49 @@ async fn one_waker_serves_many_partitions() {
     log.wake_on_progress(&waker);
     other.wake_on_progress(&waker);
     append(&other, batch(1));
+    other.flush().unwrap();
     tokio::time::timeout(Duration::from_secs(10), waker.notified())
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_waker_is_told_what_may_be_read_and_nothing_else() {
+    let disk = Disk::new(LogConfig::default());
+    let (_manager, log) = disk.open();
+    let waker = Arc::new(tokio::sync::Notify::new());
+    let is_woken = || is_ready(waker.notified());
+    log.wake_on_progress(&waker);
+    append(&log, batch(2));
+    assert!(!is_woken(), "nobody may read it yet");
+    log.flush().unwrap();
+    assert!(is_woken());
+    log.wake_on_progress(&waker);
+    log.delete_records_before(Offset(1)).unwrap();
+    assert!(is_woken(), "the log begins later");
+    log.wake_on_progress(&waker);
+    append(&log, batch_of(transactional(1, 0), NOW_MS, &[b"x"]));
+    log.flush().unwrap();
+    assert!(is_woken(), "committed, but not stable");
+    log.wake_on_progress(&waker);
+    end_transaction(&log, 1, ControlKind::Commit);
+    assert!(!is_woken());
+    log.flush().unwrap();
+    assert!(is_woken());
+    log.wake_on_progress(&waker);
+    log.truncate_to(Offset(2)).unwrap();
+    assert!(is_woken(), "the log ends earlier");
+    log.wake_on_progress(&waker);
+    append(&log, batch(1));
+    disk.fs.fail_syncs(|_| true);
+    log.flush().unwrap_err();
+    assert!(is_woken(), "the log has stopped");
+}
+
+/// Whether the future is ready at once.
+fn is_ready(future: impl Future<Output = ()>) -> bool {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    std::pin::pin!(future).poll(&mut context).is_ready()
 }
 
 #[test]
@@ -657,7 +697,64 @@ fn reads_survive_an_index_that_lies() {
     }
     index.write_all_at(&lies, 0).unwrap();
     let (_manager, log) = disk.reopen();
+    // From the end on, so that no read goes on where another one ended.
+    for offset in (0..1000).rev() {
+        let fetched = log.read(fetch(offset, UpTo::HighWatermark)).unwrap();
+        let first = split_batches(fetched.batches).next().unwrap().unwrap();
+        assert_eq!(first.header().base_offset, offset);
+    }
     assert_eq!(read_values(&log, UpTo::HighWatermark), values(0..1000));
+}
+
+#[test]
+fn a_read_that_goes_on_where_another_ended_sees_a_truncation_in_between() {
+    let disk = Disk::new(LogConfig::default());
+    let (_manager, log) = disk.open();
+    append_values(&log, 0..10);
+    log.flush().unwrap();
+    let all = log.read(fetch(0, UpTo::HighWatermark)).unwrap();
+    assert_eq!(all.next_offset, Offset(10));
+    log.truncate_to(Offset(4)).unwrap();
+    // Of another length: offset 10 is not at the position where it was.
+    for _ in 4..12 {
+        append(&log, batch_of(NOBODY, NOW_MS, &[&[b'x'; 300]]));
+    }
+    log.flush().unwrap();
+    for offset in [10, 4, 11] {
+        let fetched = log.read(fetch(offset, UpTo::HighWatermark)).unwrap();
+        let batch = split_batches(fetched.batches).next().unwrap().unwrap();
+        assert_eq!(batch.header().base_offset, offset);
+    }
+}
+
+#[test]
+fn a_read_that_goes_on_where_another_ended_keeps_to_its_bounds() {
+    let disk = Disk::new(LogConfig::default());
+    let (_manager, log) = disk.open();
+    append_values(&log, 0..10);
+    log.flush().unwrap();
+    let bounded = |offset: i64, bytes_max: usize, min_one_batch: bool| {
+        let request = FetchRequest {
+            bytes_max,
+            min_one_batch,
+            ..fetch(offset, UpTo::HighWatermark)
+        };
+        log.read(request).unwrap()
+    };
+    let one = bounded(0, 0, true);
+    assert_eq!(one.next_offset, Offset(1));
+    for bytes_max in [0, 1, one.batches.len() - 1] {
+        assert!(
+            bounded(1, bytes_max, false).batches.is_empty(),
+            "{bytes_max}"
+        );
+        assert_eq!(bounded(1, bytes_max, true).next_offset, Offset(2));
+        bounded(0, 0, true);
+    }
+    assert_eq!(
+        bounded(1, 2 * one.batches.len(), false).next_offset,
+        Offset(3)
+    );
 }
 
 #[test]

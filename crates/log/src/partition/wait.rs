@@ -26,15 +26,17 @@ impl PartitionLog {
         }
     }
 
-    /// A stream of this partition's offsets, newest only.
+    /// A stream of this partition's offsets, newest only; an append that is
+    /// not committed yet is seen, but not told.
     pub fn watch(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
     }
 
-    /// Has `waker` notified once, at the next change of any offset or at a
-    /// failure. For waits over many partitions: register one [`Notify`] with
-    /// all, look at their offsets once more, then await it. Dropping the
-    /// `Arc` takes the registration back.
+    /// Has `waker` notified once, at the next change of what may be read or at
+    /// a failure; not at an append that is not committed yet. For waits over
+    /// many partitions: register one [`Notify`] with all, look at their
+    /// offsets once more, then await it. Dropping the `Arc` takes the
+    /// registration back.
     pub fn wake_on_progress(&self, waker: &Arc<Notify>) {
         self.wakers.register(waker);
     }
