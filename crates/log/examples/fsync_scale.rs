@@ -10,7 +10,11 @@
 //! appends in flight; one row has 100 in flight on one partition. Latency is
 //! from the append to the high watermark.
 //!
-//! Second table: the disk itself. Rounds of one 1 KiB append to each of N
+//! Second table: transactions' markers. Rounds of one append to each of N
+//! partitions until all are durable, their syncs asked for one by one or
+//! together.
+//!
+//! Third table: the disk itself. Rounds of one 1 KiB append to each of N
 //! files, then one of: `fdatasync` of each file by T threads, one `syncfs`,
 //! or one append and `fdatasync` of a journal beside files that are not
 //! synced.
@@ -41,7 +45,9 @@ fn main() -> Outcome<()> {
         "folder {}, {seconds} s a row, 1 KiB batches\n",
         dir.display()
     );
-    let done = through_the_log(&dir, time).and_then(|()| on_the_disk(&dir, time));
+    let done = through_the_log(&dir, time)
+        .and_then(|()| in_rounds(&dir, time))
+        .and_then(|()| on_the_disk(&dir, time));
     std::fs::remove_dir_all(&dir)?;
     done
 }
@@ -70,6 +76,23 @@ fn through_the_log(dir: &Path, time: Duration) -> Outcome<()> {
     Ok(())
 }
 
+fn in_rounds(dir: &Path, time: Duration) -> Outcome<()> {
+    println!("\n| syncs asked for | partitions | rounds/s | p50 ms a round | p99 ms a round |");
+    println!("|---|---|---|---|---|");
+    for partitions in [1, 4, 16] {
+        for is_together in [false, true] {
+            let run = Run {
+                durability: Durability::Fsync,
+                threads: 16,
+                partitions,
+                in_flight: 1,
+            };
+            run.measure_rounds(&dir.join("rounds"), time, is_together)?;
+        }
+    }
+    Ok(())
+}
+
 #[derive(Clone, Copy)]
 struct Run {
     durability: Durability,
@@ -79,7 +102,7 @@ struct Run {
 }
 
 impl Run {
-    fn measure(self, dir: &Path, time: Duration) -> Outcome<()> {
+    fn open(self, dir: &Path) -> Outcome<(Arc<LogManager>, Vec<Arc<PartitionLog>>)> {
         if dir.exists() {
             std::fs::remove_dir_all(dir)?;
         }
@@ -98,6 +121,47 @@ impl Run {
                 manager.create(&partition, TopicId::from_u128(1), config.clone())
             })
             .collect::<Result<Vec<_>, _>>()?;
+        Ok((manager, logs))
+    }
+
+    fn measure_rounds(self, dir: &Path, time: Duration, is_together: bool) -> Outcome<()> {
+        let (manager, logs) = self.open(dir)?;
+        // One thread, as the broker has on two cores.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .build()?;
+        let batch = batch()?;
+        let started = Instant::now();
+        let mut rounds = Vec::new();
+        while started.elapsed() < time {
+            let began = Instant::now();
+            let (logs, batch) = (logs.clone(), batch.clone());
+            let round = append_to_each(logs, batch);
+            let task = if is_together {
+                runtime.spawn(millstream_log::gather_syncs(round))
+            } else {
+                runtime.spawn(round)
+            };
+            runtime.block_on(task)??;
+            rounds.push(began.elapsed());
+        }
+        let per_second = rounds.len() as f64 / started.elapsed().as_secs_f64();
+        let (p50, p99) = percentiles_ms(&mut rounds);
+        let way = if is_together {
+            "together"
+        } else {
+            "one by one"
+        };
+        println!(
+            "| {way} | {} | {per_second:.1} | {p50:.2} | {p99:.2} |",
+            self.partitions
+        );
+        manager.shutdown()?;
+        Ok(())
+    }
+
+    fn measure(self, dir: &Path, time: Duration) -> Outcome<()> {
+        let (manager, logs) = self.open(dir)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .build()?;
@@ -106,21 +170,14 @@ impl Run {
         let mut latencies = runtime.block_on(self.load(&logs, started + time))?;
         let took = started.elapsed().as_secs_f64();
         let syncs = manager.metrics().syncs - syncs_before;
-        latencies.sort_unstable();
-        let at = |share: f64| {
-            let i =
-                ((latencies.len() as f64 * share) as usize).min(latencies.len().saturating_sub(1));
-            latencies.get(i).map_or(0.0, |d| d.as_secs_f64() * 1e3)
-        };
+        let (p50, p99) = percentiles_ms(&mut latencies);
         println!(
-            "| {:?} | {} | {} | {} | {:.0} | {:.2} | {:.2} | {:.1} |",
+            "| {:?} | {} | {} | {} | {:.0} | {p50:.2} | {p99:.2} | {:.1} |",
             self.durability,
             self.threads,
             self.partitions,
             self.in_flight * logs.len(),
             latencies.len() as f64 / took,
-            at(0.5),
-            at(0.99),
             latencies.len() as f64 / syncs.max(1) as f64,
         );
         manager.shutdown()?;
@@ -140,6 +197,17 @@ impl Run {
         }
         Ok(latencies)
     }
+}
+
+async fn append_to_each(logs: Vec<Arc<PartitionLog>>, batch: bytes::Bytes) -> Outcome<()> {
+    let appended = logs
+        .iter()
+        .map(|log| log.append_as_leader(batch.clone(), AppendOrigin::Client, LeaderEpoch(0)))
+        .collect::<Result<Vec<_>, _>>()?;
+    for (log, info) in logs.iter().zip(appended) {
+        log.wait_high_watermark(info.end_offset()).await?;
+    }
+    Ok(())
 }
 
 async fn append_until(log: Arc<PartitionLog>, until: Instant) -> Outcome<Vec<Duration>> {
@@ -166,6 +234,15 @@ fn batch() -> Outcome<bytes::Bytes> {
         &[],
     )?;
     Ok(builder.build()?)
+}
+
+fn percentiles_ms(samples: &mut [Duration]) -> (f64, f64) {
+    samples.sort_unstable();
+    let at = |share: f64| {
+        let i = ((samples.len() as f64 * share) as usize).min(samples.len().saturating_sub(1));
+        samples.get(i).map_or(0.0, |d| d.as_secs_f64() * 1e3)
+    };
+    (at(0.5), at(0.99))
 }
 
 fn on_the_disk(dir: &Path, time: Duration) -> Outcome<()> {
@@ -236,16 +313,10 @@ fn raw(dir: &Path, count: usize, way: Way, time: Duration) -> Outcome<()> {
     }
     let took = started.elapsed().as_secs_f64();
     let per_second = rounds.len() as f64 / took;
-    rounds.sort_unstable();
-    let at = |share: f64| {
-        let i = ((rounds.len() as f64 * share) as usize).min(rounds.len().saturating_sub(1));
-        rounds.get(i).map_or(0.0, |d| d.as_secs_f64() * 1e3)
-    };
+    let (p50, p99) = percentiles_ms(&mut rounds);
     println!(
-        "| {way:?} | {count} | {per_second:.1} | {:.0} | {:.2} | {:.2} |",
-        per_second * count as f64,
-        at(0.5),
-        at(0.99)
+        "| {way:?} | {count} | {per_second:.1} | {:.0} | {p50:.2} | {p99:.2} |",
+        per_second * count as f64
     );
     Ok(())
 }

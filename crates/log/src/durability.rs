@@ -10,8 +10,11 @@
 //!   was the faster way lately (other programs' dirty pages can make it slow).
 //!
 //! Group commit follows from the state machine: appends made while a
-//! partition's sync runs ask for one more, which they share.
+//! partition's sync runs ask for one more, which they share. Requests of
+//! several partitions that come from one poll begin together: see
+//! [`gather_syncs`](crate::gather_syncs).
 
+use crate::gather;
 use millstream_core::env::FsFile;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
@@ -105,6 +108,34 @@ struct Queue {
     stopping: bool,
 }
 
+/// A target that is to be put into a flusher's queue.
+pub(crate) struct FlushRequest {
+    shared: Arc<Shared>,
+    target: Arc<dyn FlushTarget>,
+}
+
+impl FlushRequest {
+    /// Puts all of them into their queues, then wakes the threads: those that
+    /// are for one flusher begin together.
+    pub(crate) fn hand_over(requests: impl IntoIterator<Item = Self>) {
+        let mut requests = requests.into_iter().peekable();
+        while let Some(Self { shared, target }) = requests.next() {
+            let mut count = 1;
+            {
+                let mut queue = shared.queue.lock();
+                queue.targets.push_back(target);
+                while let Some(next) = requests.next_if(|r| Arc::ptr_eq(&r.shared, &shared)) {
+                    queue.targets.push_back(next.target);
+                    count += 1;
+                }
+            }
+            for _ in 0..count.min(shared.threads) {
+                shared.wake.notify_one();
+            }
+        }
+    }
+}
+
 enum Work {
     One(Arc<dyn FlushTarget>),
     Group(Vec<Arc<dyn FlushTarget>>),
@@ -134,11 +165,14 @@ impl Flusher {
         }))
     }
 
-    /// Asks for a sync of all that `target` has appended until now.
+    /// Asks for a sync of all that `target` has appended until now. Within
+    /// [`gather_syncs`](crate::gather_syncs) it begins when the poll ends.
     pub fn request(&self, target: Arc<dyn FlushTarget>) {
         if target.flush_state().ask() {
-            self.shared.queue.lock().targets.push_back(target);
-            self.shared.wake.notify_one();
+            let shared = Arc::clone(&self.shared);
+            if let Some(request) = gather::hold(FlushRequest { shared, target }) {
+                FlushRequest::hand_over([request]);
+            }
         }
     }
 
@@ -286,6 +320,64 @@ impl Costs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gather_syncs;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    #[derive(Default)]
+    struct Target(FlushState);
+
+    impl FlushTarget for Target {
+        fn flush_now(&self) {}
+        fn prepare(&self) -> Option<Completion> {
+            None
+        }
+        fn flush_state(&self) -> &FlushState {
+            &self.0
+        }
+    }
+
+    /// A flusher without threads, and how much is in its queue.
+    fn idle() -> (Arc<Flusher>, impl Fn() -> usize) {
+        let flusher = Flusher::start(0, None).unwrap();
+        let shared = Arc::clone(&flusher.shared);
+        (flusher, move || shared.queue.lock().targets.len())
+    }
+
+    #[tokio::test]
+    async fn syncs_that_one_poll_asks_for_are_queued_when_it_ends() {
+        let (flusher, queued) = idle();
+        let request = || flusher.request(Arc::new(Target::default()));
+        request();
+        assert_eq!(queued(), 1, "at once outside of a poll that gathers");
+        gather_syncs(async {
+            request();
+            gather_syncs(async { request() }).await;
+            assert_eq!(queued(), 1);
+            tokio::task::yield_now().await;
+            assert_eq!(queued(), 3);
+            request();
+            assert_eq!(queued(), 3);
+        })
+        .await;
+        assert_eq!(queued(), 4);
+        request();
+        assert_eq!(queued(), 5);
+    }
+
+    #[tokio::test]
+    async fn syncs_are_queued_when_the_poll_that_asked_for_them_panics() {
+        let (flusher, queued) = idle();
+        let mut doomed = Box::pin(gather_syncs(async {
+            flusher.request(Arc::new(Target::default()));
+            panic!("on purpose");
+        }));
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            doomed.as_mut().poll(&mut context).is_ready()
+        }));
+        assert!(polled.is_err());
+        assert_eq!(queued(), 1);
+    }
 
     #[test]
     fn requests_during_a_flush_share_the_next_one() {

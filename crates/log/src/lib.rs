@@ -24,6 +24,7 @@
 //! | [`partition`] | [`PartitionLog`]: append, read, offsets, waiting, truncation, recovery |
 //! | [`config`] | [`LogConfig`], [`Durability`] |
 //! | [`durability`] | the shared flusher: who syncs what when (the seam for a journal) |
+//! | `gather` | [`gather_syncs`]: syncs that are asked for in one go begin at once |
 //! | [`error`] | one error enum per operation |
 //! | `segment`, `index`, `files` | one segment's files; which of them are open |
 //! | `buffers` | memory for large reads, used again |
@@ -65,6 +66,7 @@ mod buffers;
 mod checkpoint;
 mod epochs;
 mod files;
+mod gather;
 mod index;
 mod names;
 mod producers;
@@ -73,6 +75,7 @@ mod together;
 
 pub use config::{CleanupPolicy, Durability, LogConfig, TimestampType};
 pub use error::{AppendError, LogError, LogFailure, OpenError, ReadError};
+pub use gather::gather_syncs;
 pub use manager::{LogCounts, LogManager, LogManagerOptions, LogMetrics, NewPartition};
 pub use partition::{
     AbortedTransaction, AppendInfo, AppendOrigin, FetchRequest, FetchedBatches, PartitionLog,

@@ -141,7 +141,8 @@ impl EmbeddedTransactions {
             open.queue.push_back(work);
             if !open.is_working {
                 open.is_working = true;
-                self.task = Some(tokio::spawn(Arc::clone(&self.shared).work()));
+                let work = Arc::clone(&self.shared).work();
+                self.task = Some(tokio::spawn(millstream_log::gather_syncs(work)));
             }
             open.queued_bytes > QUEUED_BYTES_MAX
         };

@@ -87,7 +87,8 @@ pub(super) async fn serve(
         &connection,
         write_answers(write, queue, &connection, &limits, &in_flight),
     );
-    tokio::join!(read_loop, write_loop);
+    // Pipelined requests that came in one read share their syncs.
+    millstream_log::gather_syncs(async { tokio::join!(read_loop, write_loop) }).await;
 }
 
 /// Runs one of the loops; whichever ends badly ends both.

@@ -28,7 +28,9 @@ impl Inner {
         let writes = partitions
             .iter()
             .map(|partition| self.write_marker(partition, marker));
-        if !join_all(writes).await.into_iter().all(|written| written) {
+        // All are appended in the first poll, and their syncs begin at once.
+        let written = millstream_log::gather_syncs(join_all(writes)).await;
+        if !written.into_iter().all(|written| written) {
             return;
         }
         loop {
