@@ -55,7 +55,7 @@ def measure(run: Run):
 PART = Part(
     name="connections", title="Connections and groups", metrics=METRICS, measure=measure,
     # Kafka with a flush per message answers one request in several ms.
-    competitors=chosen({"kafka", "millstream-fsync", "millstream-replicated", "tansu"}), rounds=2,
+    competitors=chosen({"kafka", "millstream-fsync", "millstream-replicated", "tansu"}), rounds=2, rounds_for_aims=1,
     what=f"{REQUEST_RATE:,} requests/s in all ({ONE_CONNECTION_RATE} on one connection) for {REQUEST_S} s, acks=all, "
          "one record each.",
     settings={"request_rate": REQUEST_RATE, "one_connection_rate": ONE_CONNECTION_RATE, "request_s": REQUEST_S,

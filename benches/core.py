@@ -100,7 +100,7 @@ def floor_once(is_synced: bool) -> dict:
 
 PART = Part(
     name="core", title="Side by side with Apache Kafka", metrics=METRICS, measure=measure, competitors=chosen(),
-    rounds=3,
+    rounds=3, rounds_for_aims=2,
     what=f"Each run {FLOW_MIB} MiB at {FLOW_RATE:,} records/s and {LATENCY_S} s at {LATENCY_RATE:,} records/s.",
     settings={"record_bytes": RECORD_BYTES, "partitions": PARTITIONS, "flow_rate": FLOW_RATE, "flow_mib": FLOW_MIB,
               "latency_rate": LATENCY_RATE, "latency_s": LATENCY_S, "warm_up_s": WARM_UP_S, "kafka_heap": "1G",

@@ -8,7 +8,7 @@ import sys
 
 from side import PARTITIONS, QUICK, Metric, Part, Run, chosen, cpu_of, create_topic, main, resident_mib
 
-SECONDS = 3 if QUICK else 6
+SECONDS = 3 if QUICK else 4
 WARM_UP_S = 2 if QUICK else 4
 # name in the results, title, bytes, records/s
 SIZES = [("small", "100 B", 100, 50_000), ("large", "100 KB", 100_000, 300)]

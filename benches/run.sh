@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Side by side with Apache Kafka; method in benches/README.md.
 #
-#   benches/run.sh                     everything, about 35 minutes
-#   AIMS=1 benches/run.sh              the parts behind every aim but those of 10,000 partitions, about 13 minutes
+#   benches/run.sh                     everything, about 36 minutes
+#   AIMS=1 benches/run.sh              the parts behind every aim but that of many partitions, about 13 minutes
 #   QUICK=1 benches/run.sh             one short round of everything, to see that it works
 #   PARTS="core reading" benches/run.sh   only these
 set -euo pipefail
@@ -24,7 +24,6 @@ fi
 parts="core connections transactions records reading partitions recovery"
 if [ "${AIMS:-0}" != 0 ]; then
   parts="core connections transactions"
-  export ROUNDS=${ROUNDS:-2}
 fi
 status=0
 for part in ${PARTS:-$parts}; do

@@ -28,6 +28,7 @@ from confluent_kafka import KafkaException, TopicPartition  # noqa: E402
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # noqa: E402
 
 QUICK = os.environ.get("QUICK", "") not in ("", "0")
+FOR_AIMS = os.environ.get("AIMS", "") not in ("", "0")
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", HERE.parent / "target"))
 LOAD = TARGET / "release" / "millstream-load"
 DATA = Path(os.environ.get("BENCH_DIR", TARGET / "bench-data"))
@@ -269,6 +270,8 @@ class Part:
     measure: Callable[[Run], None]
     competitors: list[Competitor]
     rounds: int
+    # Rounds of the shorter run that AIMS=1 asks for; 0: not in it.
+    rounds_for_aims: int = field(default=0, kw_only=True)
     # One sentence on what was done, for the table's head.
     what: str
     settings: dict = field(default_factory=dict)
@@ -282,7 +285,8 @@ def main(part: Part) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     DATA.mkdir(parents=True, exist_ok=True)
     RESULTS.mkdir(exist_ok=True)
-    rounds = int(os.environ.get("ROUNDS", 1 if QUICK else part.rounds))
+    usual = part.rounds_for_aims or part.rounds if FOR_AIMS else part.rounds
+    rounds = int(os.environ.get("ROUNDS") or (1 if QUICK else usual))
     runs: dict[str, list[dict]] = {c.key: [] for c in part.competitors}
     failed, text, started = [], "", time.monotonic()
     for number in range(rounds):

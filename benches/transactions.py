@@ -54,7 +54,7 @@ def measure(run: Run):
 
 
 PART = Part(
-    name="transactions", title="Transactions", metrics=METRICS, measure=measure, competitors=chosen(), rounds=3,
+    name="transactions", title="Transactions", metrics=METRICS, measure=measure, competitors=chosen(), rounds=2, rounds_for_aims=2,
     what=f"Transactions of one 1 KiB record to each of {PARTITIONS} partitions, one after the other on each producer, "
          f"for {SECONDS} s. Kafka answers a commit before its markers are written, we after.",
     settings={"seconds": SECONDS, "warm_up_s": WARM_UP_S, "record_bytes": RECORD_BYTES, "partitions": PARTITIONS})
