@@ -47,7 +47,8 @@ def main() -> int:
     parts = {}
     for path in sorted(RESULTS.glob(f"{NAME}-*.json")):
         part = json.loads(path.read_text())
-        parts[part["part"]] = part
+        if part["name"] == NAME:  # "quick-*" is also what "quick-other-*" looks like
+            parts[part["part"]] = part
     rows = [row(parts, *aim) for aim in AIMS]
     missing = sorted({aim[0] for aim in AIMS} - set(parts))
     lines = [f"# Aims: {NAME}", "",

@@ -31,7 +31,8 @@ QUICK = os.environ.get("QUICK", "") not in ("", "0")
 FOR_AIMS = os.environ.get("AIMS", "") not in ("", "0")
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", HERE.parent / "target"))
 LOAD = TARGET / "release" / "millstream-load"
-DATA = Path(os.environ.get("BENCH_DIR", TARGET / "bench-data"))
+# A folder of its own below what was given: it is removed at the end.
+DATA = Path(os.environ.get("BENCH_DIR", TARGET)) / "millstream-bench-data"
 RESULTS = HERE / "results"
 NAME = os.environ.get("NAME") or ("quick" if QUICK else "full")
 
