@@ -226,7 +226,9 @@ fn state(
     lag_ms: i64,
     last_commit_ms: Option<i64>,
 ) -> GroupState {
-    if group.kafka_state.contains("Rebalance") || group.kafka_state == "Assigning" {
+    let state = group.kafka_state.as_str();
+    // The two words of KIP-848 for it are the last.
+    if state.contains("Rebalance") || matches!(state, "Assigning" | "Reconciling") {
         return GroupState::Rebalancing;
     }
     let silent = last_commit_ms.is_none_or(|at| now_ms - at > STOPPED_MS);

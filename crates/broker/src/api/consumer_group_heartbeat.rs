@@ -27,13 +27,17 @@ impl Handler for ConsumerGroupHeartbeat {
         let interval_ms = groups.consumer_heartbeat_interval().as_millis();
         let interval_ms = i32::try_from(interval_ms).unwrap_or(i32::MAX);
         let group_id = std::mem::take(&mut request.group_id);
+        let asked = Asked {
+            assignor: request.server_assignor.clone(),
+            regex: request.subscribed_topic_regex.clone(),
+        };
         let heartbeat = heartbeat(&context, request);
         let handled = async move { groups.consumer_heartbeat(&group_id, heartbeat).await };
         let answer = started(handled).await;
         Answer::later(async move {
             match answer.await {
                 Ok(answer) => accepted(answer, interval_ms),
-                Err(error) => refused(error),
+                Err(error) => refused(error, &asked),
             }
         })
     }
@@ -89,10 +93,25 @@ fn accepted(answer: HeartbeatAnswer, heartbeat_interval_ms: i32) -> ConsumerGrou
     }
 }
 
-fn refused(error: GroupError) -> ConsumerGroupHeartbeatResponse {
+/// What the client asked for, to be named in a refusal.
+struct Asked {
+    assignor: Option<String>,
+    regex: Option<String>,
+}
+
+fn refused(error: GroupError, asked: &Asked) -> ConsumerGroupHeartbeatResponse {
+    let message = match (error, &asked.assignor, &asked.regex) {
+        (GroupError::UnsupportedAssignor, Some(assignor), _) => {
+            format!("ServerAssignor {assignor} is not supported: {error}")
+        }
+        (GroupError::InvalidRegularExpression, _, Some(regex)) => {
+            format!("SubscribedTopicRegex `{regex}` is not a valid regular expression")
+        }
+        _ => error.to_string(),
+    };
     ConsumerGroupHeartbeatResponse {
         error_code: error.code(),
-        error_message: Some(error.to_string()),
+        error_message: Some(message),
         ..Default::default()
     }
 }

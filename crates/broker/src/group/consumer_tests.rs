@@ -36,6 +36,12 @@ impl World {
     }
 
     async fn with_session(journal: Arc<MemoryJournal>, session_timeout: Duration) -> Self {
+        let mut config = GroupConfig::default();
+        config.consumer.session_timeout = session_timeout;
+        Self::configured(journal, config).await
+    }
+
+    async fn configured(journal: Arc<MemoryJournal>, config: GroupConfig) -> Self {
         let topics = Arc::new(FakeSource::default());
         *topics.0.lock() = FakeTopics::of(&[("a", 4)]);
         let coordinator = GroupCoordinator::new(GroupServices {
@@ -43,11 +49,7 @@ impl World {
                 initial_rebalance_delay: Duration::ZERO,
                 offsets_topic_partitions: 1,
                 rewrite_bytes_min: 6_000,
-                consumer: ConsumerGroupConfig {
-                    session_timeout,
-                    ..ConsumerGroupConfig::default()
-                },
-                ..GroupConfig::default()
+                ..config
             },
             journal: Arc::clone(&journal) as _,
             topics: Arc::clone(&topics) as _,
@@ -470,4 +472,116 @@ async fn commits_of_another_epoch_are_refused_and_lists_tell_the_kind() {
         (listed[0].kind.name(), listed[0].protocol_type.as_str()),
         ("consumer", "consumer")
     );
+}
+
+/// The topics that the group has offsets of.
+async fn topics_with_offsets(world: &World) -> Vec<String> {
+    let all = world
+        .coordinator
+        .fetch_offsets("g", &OffsetsWanted::All, Stability::Any);
+    all.await.unwrap().into_iter().map(|o| o.topic).collect()
+}
+
+#[tokio::test]
+async fn only_offsets_of_topics_that_no_member_reads_expire() {
+    let config = GroupConfig {
+        offsets_retention: Duration::ZERO,
+        ..GroupConfig::default()
+    };
+    let world = World::configured(MemoryJournal::shared(), config).await;
+    let coordinator = &world.coordinator;
+    let unread = || OffsetToCommit {
+        topic: "unread".into(),
+        ..offset(1)
+    };
+    world.join("m1").await;
+    coordinator
+        .commit_offsets("g", &member("m1", 1), vec![offset(1), unread()], None)
+        .await
+        .unwrap();
+    coordinator.inner.expire_offsets().await.unwrap();
+    assert_eq!(topics_with_offsets(&world).await, ["a"]);
+    world.beat(beating("m1", -1, None)).await.unwrap();
+
+    // The same with a classic group, which says what it reads to its leader.
+    let c1 = coordinator
+        .join("g", classic_join(""))
+        .await
+        .unwrap()
+        .member_id;
+    coordinator.sync("g", classic_sync(&c1, 1)).await.unwrap();
+    coordinator
+        .commit_offsets("g", &member(&c1, 1), vec![unread()], None)
+        .await
+        .unwrap();
+    coordinator.inner.expire_offsets().await.unwrap();
+    assert_eq!(topics_with_offsets(&world).await, ["a"]);
+    let leaver = Leaver {
+        member_id: c1,
+        instance_id: None,
+    };
+    coordinator.leave("g", &[leaver]).await.unwrap();
+    coordinator.inner.expire_offsets().await.unwrap();
+    let gone = coordinator.describe("g").await;
+    assert_eq!(
+        gone,
+        Err(GroupError::GroupIdNotFound),
+        "nothing is left of it"
+    );
+}
+
+#[tokio::test]
+async fn the_policy_decides_which_way_a_group_with_members_may_go() {
+    for (policy, up, down) in [
+        (MigrationPolicy::Bidirectional, true, true),
+        (MigrationPolicy::Upgrade, true, false),
+        (MigrationPolicy::Downgrade, false, true),
+        (MigrationPolicy::Disabled, false, false),
+    ] {
+        let mut config = GroupConfig::default();
+        config.consumer.migration = policy;
+        let world = World::configured(MemoryJournal::shared(), config).await;
+        let coordinator = &world.coordinator;
+        coordinator.join("g", classic_join("")).await.unwrap();
+        let joined = world.beat(joining("m2")).await;
+        assert_eq!(joined.is_ok(), up, "{policy:?}");
+        let refused = joined.err();
+        assert!(refused.is_none_or(|e| e == GroupError::GroupIdNotFound));
+
+        // A group that is of the new protocol from the start.
+        let join = coordinator.consumer_heartbeat("h", joining("m1"));
+        join.await.unwrap();
+        coordinator.join("h", classic_join("")).await.unwrap();
+        let leave = coordinator.consumer_heartbeat("h", beating("m1", -1, None));
+        leave.await.unwrap();
+        let kind = coordinator.describe("h").await.unwrap().kind;
+        assert_eq!(kind == GroupKind::Classic, down, "{policy:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_static_member_may_come_back_with_the_classic_protocol() {
+    let world = World::new().await;
+    let joining = ConsumerHeartbeat {
+        instance_id: Some("host-1".into()),
+        ..joining("m1")
+    };
+    world.beat(joining).await.unwrap();
+    let leave = ConsumerHeartbeat {
+        instance_id: Some("host-1".into()),
+        ..beating("m1", -2, None)
+    };
+    assert_eq!(world.beat(leave).await.unwrap().epoch, -2);
+    let back = JoinRequest {
+        instance_id: Some("host-1".into()),
+        ..classic_join("")
+    };
+    let joined = world.coordinator.join("g", back).await.unwrap();
+    assert_eq!(joined.leader, joined.member_id, "it leads a classic group");
+    assert_eq!(world.kind().await.0, GroupKind::Classic);
+    // Its first generation is written with the leader's assignment; until then
+    // a restart finds nothing, least of all the consumer group.
+    let after = world.restart().await;
+    let described = after.coordinator.describe("g").await;
+    assert_eq!(described, Err(GroupError::GroupIdNotFound));
 }
