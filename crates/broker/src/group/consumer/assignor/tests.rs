@@ -209,6 +209,32 @@ fn range_orders_static_members_by_instance_and_before_the_others() {
     assert_eq!((first(0), first(1), first(2)), (2, 1, 0));
 }
 
+/// What Kafka 4.3's RangeAssignor answers: topics of 4 and 5 partitions, two
+/// dynamic members and a static one.
+#[test]
+fn range_answers_what_kafkas_does() {
+    let (one, two) = (topic_id(1), topic_id(2));
+    let topics: BTreeMap<Uuid, i32> = [(one, 4), (two, 5)].into();
+    let wants: BTreeSet<Uuid> = topics.keys().copied().collect();
+    // Where partitions are now plays no part.
+    let before: Assignment = [(one, 0), (one, 3)].into_iter().collect();
+    let member = |id, instance_id| MemberDemand {
+        id,
+        instance_id,
+        topics: wants.clone(),
+        target: &before,
+    };
+    let members = vec![member("b", None), member("a", None), member("z", Some("1"))];
+    let assignments = Assignor::Range.assign(&Demand { topics, members });
+    let expected = [
+        vec![(one, 3), (two, 4)],
+        vec![(one, 2), (two, 2), (two, 3)],
+        vec![(one, 0), (one, 1), (two, 0), (two, 1)],
+    ];
+    let answered: Vec<Vec<(Uuid, i32)>> = assignments.iter().map(|a| a.iter().collect()).collect();
+    assert_eq!(answered, expected);
+}
+
 #[test]
 fn names_are_kafkas() {
     assert_eq!(Assignor::by_name("uniform"), Some(Assignor::Uniform));
