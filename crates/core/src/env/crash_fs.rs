@@ -93,6 +93,8 @@ struct State {
     fail_write: Option<WriteRule>,
     /// Syncs until the power goes.
     syncs_left: Option<usize>,
+    /// Changes and syncs until the power goes.
+    changes_left: Option<usize>,
 }
 
 /// What a path names.
@@ -235,10 +237,24 @@ impl CrashFs {
         self.shared.lock().syncs_left = Some(syncs);
     }
 
+    /// Has every change fail once `changes` more writes, cuts, changes of
+    /// names and syncs were done: as [`CrashFs::power_off_after`], between any
+    /// two operations.
+    pub fn power_off_after_changes(&self, changes: usize) {
+        self.shared.lock().changes_left = Some(changes);
+    }
+
+    /// Whether the power has gone.
+    pub fn is_off(&self) -> bool {
+        let state = self.shared.lock();
+        state.syncs_left == Some(0) || state.changes_left == Some(0)
+    }
+
     /// Ends all rules.
     pub fn heal(&self) {
         let mut state = self.shared.lock();
         state.syncs_left = None;
+        state.changes_left = None;
         state.ignore = None;
         state.fail_sync = None;
         state.fail_write = None;
@@ -430,10 +446,12 @@ impl State {
         Ok(())
     }
 
-    fn powered(&self) -> io::Result<()> {
-        if self.syncs_left == Some(0) {
+    /// Counts a change; an error when the power is off.
+    fn powered(&mut self) -> io::Result<()> {
+        if self.syncs_left == Some(0) || self.changes_left == Some(0) {
             return Err(io::Error::other("injected: the power is off"));
         }
+        self.changes_left = self.changes_left.map(|left| left - 1);
         Ok(())
     }
 

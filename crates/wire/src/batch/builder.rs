@@ -1,7 +1,9 @@
 //! Building a batch from records.
 
 use super::header::HEADER_BYTES;
-use super::{Attributes, BatchError, BatchHeader, LOG_OVERHEAD_BYTES, TimestampType, patch};
+use super::{
+    Attributes, BatchError, BatchHeader, LOG_OVERHEAD_BYTES, Record, TimestampType, patch,
+};
 use crate::codec::{put_varint, put_varlong, varint_len, varlong_len};
 use crate::compression::Compression;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -227,6 +229,45 @@ fn body_size(
         + nullable_size(value)
         + varint_len(headers.len() as i32)
         + headers_bytes
+}
+
+/// Writes a record that was read from a batch, at another place: as it was
+/// but for its timestamp's delta.
+pub(super) fn put_record(
+    out: &mut BytesMut,
+    timestamp_delta: i64,
+    offset_delta: i32,
+    record: &Record,
+) -> Result<(), BatchError> {
+    let headers_bytes: usize = record
+        .headers
+        .iter()
+        .map(|h| nullable_size(Some(&h.key)) + nullable_size(h.value.as_deref()))
+        .sum();
+    let body_bytes = 1
+        + varlong_len(timestamp_delta)
+        + varint_len(offset_delta)
+        + nullable_size(record.key.as_deref())
+        + nullable_size(record.value.as_deref())
+        + varint_len(record.headers.len() as i32)
+        + headers_bytes;
+    // The bound on the whole keeps every length below within 31 bits.
+    let size_bytes = out.len().saturating_add(body_bytes).saturating_add(5);
+    if size_bytes > i32::MAX as usize {
+        return Err(BatchError::TooLarge(size_bytes));
+    }
+    put_varint(out, body_bytes as i32);
+    out.put_i8(0);
+    put_varlong(out, timestamp_delta);
+    put_varint(out, offset_delta);
+    put_nullable(out, record.key.as_deref());
+    put_nullable(out, record.value.as_deref());
+    put_varint(out, record.headers.len() as i32);
+    for header in &record.headers {
+        put_nullable(out, Some(&header.key));
+        put_nullable(out, header.value.as_deref());
+    }
+    Ok(())
 }
 
 fn nullable_size(value: Option<&[u8]>) -> usize {

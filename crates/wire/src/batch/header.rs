@@ -36,11 +36,11 @@ pub enum TimestampType {
 pub struct Attributes(pub i16);
 
 impl Attributes {
-    const COMPRESSION: i16 = 0x07;
+    pub(super) const COMPRESSION: i16 = 0x07;
     const LOG_APPEND_TIME: i16 = 0x08;
     const TRANSACTIONAL: i16 = 0x10;
     const CONTROL: i16 = 0x20;
-    const DELETE_HORIZON: i16 = 0x40;
+    pub(super) const DELETE_HORIZON: i16 = 0x40;
 
     /// Flags for a batch of data.
     #[must_use]
@@ -105,7 +105,7 @@ impl Attributes {
         )
     }
 
-    fn with(self, flag: i16, on: bool) -> Self {
+    pub(super) fn with(self, flag: i16, on: bool) -> Self {
         if on {
             Self(self.0 | flag)
         } else {

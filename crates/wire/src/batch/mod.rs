@@ -16,11 +16,14 @@
 //! - [`split_batches`] walks a concatenation of batches.
 //! - [`set_base_offset`], [`set_leader_epoch`] and [`set_log_append_time`]
 //!   are what a broker may change.
+//! - [`retain_records`], [`without_records`] and [`recompress`] are what the
+//!   cleaner and `compression.type` make of one.
 //! - [`BatchBuilder`] and [`EndTxnMarker`] make new batches.
 //!
 //! Magic 0 and 1 are refused with [`BatchError::UnsupportedMagic`].
 
 mod builder;
+mod compact;
 mod control;
 mod error;
 mod header;
@@ -29,6 +32,7 @@ mod record;
 mod view;
 
 pub use builder::{BatchBuilder, BatchOptions};
+pub use compact::{recompress, retain_records, without_records};
 pub use control::{ControlKind, EndTxnMarker};
 pub use error::BatchError;
 pub use header::{Attributes, BatchHeader, HEADER_BYTES, LOG_OVERHEAD_BYTES, TimestampType};

@@ -100,6 +100,15 @@ impl BatchView {
     }
 }
 
+impl BatchView {
+    /// The records' bytes as they are once decompressed.
+    pub(super) fn uncompressed(&self) -> Result<Bytes, BatchError> {
+        let payload = self.bytes.slice(HEADER_BYTES..);
+        let compression = self.header.compression()?;
+        Ok(compression.decompress(&payload, BATCH_UNCOMPRESSED_BYTES_MAX)?)
+    }
+}
+
 /// Bytes that the batch at the start of `bytes` says it has; `None` when the
 /// length itself is nonsense, an error when it is cut off.
 fn announced_size(bytes: &[u8]) -> Result<Option<usize>, BatchError> {

@@ -5,8 +5,13 @@ use std::io::Write;
 
 const CODEC: &str = "gzip";
 
-pub(super) fn compress(records: &[u8]) -> Result<Vec<u8>, CompressionError> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+pub(super) fn compress(records: &[u8], level: Option<i32>) -> Result<Vec<u8>, CompressionError> {
+    let level = level
+        .and_then(|level| u32::try_from(level).ok())
+        .map_or_else(flate2::Compression::default, |level| {
+            flate2::Compression::new(level.min(9))
+        });
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
     encoder.write_all(records).map_err(failed(CODEC))?;
     encoder.finish().map_err(failed(CODEC))
 }

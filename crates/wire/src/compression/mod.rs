@@ -101,12 +101,22 @@ impl Compression {
 
     /// Compresses `records`; [`Self::None`] copies.
     pub fn compress(self, records: &[u8]) -> Result<Vec<u8>, CompressionError> {
+        self.compress_at(records, None)
+    }
+
+    /// Compresses `records` at a level of the codec's own, where it has any
+    /// (gzip 1 to 9, zstd -131072 to 22); `None` is its default.
+    pub fn compress_at(
+        self,
+        records: &[u8],
+        level: Option<i32>,
+    ) -> Result<Vec<u8>, CompressionError> {
         match self {
             Self::None => Ok(records.to_vec()),
-            Self::Gzip => gzip::compress(records),
+            Self::Gzip => gzip::compress(records, level),
             Self::Snappy => snappy::compress(records),
             Self::Lz4 => lz4::compress(records),
-            Self::Zstd => zstd::compress(records),
+            Self::Zstd => zstd::compress(records, level),
         }
     }
 

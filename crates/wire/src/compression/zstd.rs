@@ -10,8 +10,8 @@ const LEVEL: i32 = 3;
 /// of bytes (128 MiB): what level 22 writes, so that no legal batch is refused.
 const WINDOW_LOG_MAX: u32 = 27;
 
-pub(super) fn compress(records: &[u8]) -> Result<Vec<u8>, CompressionError> {
-    ::zstd::stream::encode_all(records, LEVEL).map_err(failed(CODEC))
+pub(super) fn compress(records: &[u8], level: Option<i32>) -> Result<Vec<u8>, CompressionError> {
+    ::zstd::stream::encode_all(records, level.unwrap_or(LEVEL)).map_err(failed(CODEC))
 }
 
 pub(super) fn decompress(payload: &[u8], bytes_max: usize) -> Result<Vec<u8>, CompressionError> {
