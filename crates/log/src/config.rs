@@ -1,16 +1,18 @@
 //! The settings of one partition's log, typed. Kafka's dotted names map to
 //! these fields in the broker's one table of topic configs.
 
+use millstream_wire::compression::Compression;
+use std::path::Path;
+
 /// What happens to old records (`cleanup.policy`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CleanupPolicy {
     /// Whole segments are deleted by age and size.
     Delete,
-    /// Nothing is deleted by age or size. There is no cleaner yet, so a
-    /// compacted log keeps every record; that is correct, only larger.
+    /// Of each key the newest record is kept; nothing is deleted by age or
+    /// size.
     Compact,
-    /// Both: treated as [`CleanupPolicy::Delete`] until there is a cleaner,
-    /// because the policy allows deletion by age and size.
+    /// Both.
     CompactAndDelete,
 }
 
@@ -21,6 +23,16 @@ pub enum TimestampType {
     CreateTime,
     /// The moment of the append; overwritten in the batch.
     LogAppendTime,
+}
+
+/// How batches are compressed in the log (`compression.type`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoredCompression {
+    /// As their producer sent them.
+    Producer,
+    /// This way, at a level of the codec's own (`None` is its default). A
+    /// batch that comes this way already is stored as it is.
+    As(Compression, Option<i32>),
 }
 
 /// When a record counts as committed on this node.
@@ -59,8 +71,33 @@ pub struct LogConfig {
     /// `message.timestamp.after.max.ms`: how far in the future a producer's
     /// timestamp may lie.
     pub timestamp_after_ms_max: i64,
+    /// `message.timestamp.before.max.ms`: how far in the past it may lie.
+    /// Below `i64::MAX` every batch is decoded to see.
+    pub timestamp_before_ms_max: i64,
+    /// `compression.type` and `compression.*.level`.
+    pub compression: StoredCompression,
+    /// `segment.jitter.ms`: each segment is closed up to this much before
+    /// `segment_ms`.
+    pub segment_jitter_ms: i64,
+    /// `flush.messages`: offsets that may be unsynced before the next records
+    /// have to wait for a sync, with [`Durability::PageCache`].
+    pub flush_messages: u64,
+    /// `flush.ms`: how long records may be unsynced, with
+    /// [`Durability::PageCache`], give or take a tick of the upkeep.
+    pub flush_ms: i64,
     /// `cleanup.policy`.
     pub cleanup_policy: CleanupPolicy,
+    /// `min.cleanable.dirty.ratio`, in millionths: part of a compacted log
+    /// that must be dirty before the cleaner takes it up.
+    pub dirty_ratio_min_ppm: u32,
+    /// `min.compaction.lag.ms`: records younger than this are not compacted.
+    pub compaction_lag_ms_min: i64,
+    /// `max.compaction.lag.ms`: the cleaner takes up a log whose oldest dirty
+    /// record is older than this, whatever the ratio.
+    pub compaction_lag_ms_max: i64,
+    /// `delete.retention.ms`: how long tombstones and markers outlive what
+    /// they end.
+    pub delete_retention_ms: i64,
     /// When a record counts as committed.
     pub durability: Durability,
     /// `producer.id.expiration.ms`: a producer without an open transaction
@@ -88,7 +125,16 @@ impl Default for LogConfig {
             message_bytes_max: millstream_core::limits::MESSAGE_BYTES_MAX_DEFAULT as u32,
             timestamp_type: TimestampType::CreateTime,
             timestamp_after_ms_max: 3_600_000,
+            timestamp_before_ms_max: i64::MAX,
+            compression: StoredCompression::Producer,
+            segment_jitter_ms: 0,
+            flush_messages: i64::MAX as u64,
+            flush_ms: i64::MAX,
             cleanup_policy: CleanupPolicy::Delete,
+            dirty_ratio_min_ppm: 500_000,
+            compaction_lag_ms_min: 0,
+            compaction_lag_ms_max: i64::MAX,
+            delete_retention_ms: 24 * 3_600_000,
             durability: Durability::Fsync,
             producer_expiration_ms: 24 * 3_600_000,
         }
@@ -104,6 +150,26 @@ impl LogConfig {
             .clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
         self.index_interval_bytes = self.index_interval_bytes.max(1);
         self
+    }
+
+    /// `segment.ms` less this segment's share of `segment.jitter.ms`. A
+    /// compacted log must close a segment before `max.compaction.lag.ms`, or
+    /// the cleaner could not keep to it.
+    pub(crate) fn segment_ms_of(&self, segment: &Path) -> i64 {
+        let bound = match self.compacts() {
+            true => self.segment_ms.min(self.compaction_lag_ms_max),
+            false => self.segment_ms,
+        };
+        let jitter_max = self.segment_jitter_ms.clamp(0, bound);
+        // By its path, so that a replay gives the same segments.
+        let share = u128::from(crc32c::crc32c(segment.as_os_str().as_encoded_bytes()));
+        let jitter = (jitter_max.unsigned_abs() as u128 * share) >> 32;
+        bound - i64::try_from(jitter).unwrap_or(jitter_max)
+    }
+
+    /// Whether the cleaner looks after it.
+    pub(crate) fn compacts(&self) -> bool {
+        self.cleanup_policy != CleanupPolicy::Delete
     }
 
     /// Whether age and size may delete records.

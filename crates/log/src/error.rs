@@ -53,15 +53,20 @@ pub enum AppendError {
         /// The segment's limit.
         bytes_max: usize,
     },
-    /// Too far in the future (`INVALID_TIMESTAMP`).
+    /// Too far in the future or past (`INVALID_TIMESTAMP`).
     #[error(
-        "timestamp {timestamp_ms} is more than {after_ms_max} ms in the future, see message.timestamp.after.max.ms"
+        "timestamp {timestamp_ms} is more than {after_ms_max} ms in the future or {before_ms_max} ms in the past, see message.timestamp.after.max.ms and message.timestamp.before.max.ms"
     )]
     InvalidTimestamp {
-        /// The batch's largest timestamp.
+        /// One that is.
         timestamp_ms: i64,
-        /// The topic's limit.
+        /// The topic's limit to the future, in ms.
         after_ms_max: i64,
+        /// The topic's limit to the past, in ms.
+        before_ms_max: i64,
+        /// The records to blame, by their place in the batch; the first ones
+        /// of many.
+        records: Vec<i32>,
     },
     /// A gap in the producer's sequence (`OUT_OF_ORDER_SEQUENCE_NUMBER`).
     #[error("producer {producer_id} sent sequence {sequence} after {last_sequence}")]

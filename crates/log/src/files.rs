@@ -105,6 +105,8 @@ pub(crate) struct SegmentFile {
 struct Slot {
     file: Option<Arc<dyn FsFile>>,
     retired: bool,
+    /// It stays open to the end, for who still reads it.
+    pinned: bool,
 }
 
 impl SegmentFile {
@@ -151,7 +153,7 @@ impl SegmentFile {
     /// it again.
     pub(crate) fn close(&self) {
         let mut slot = self.slot.lock();
-        if !self.has_unsynced() && slot.file.take().is_some() {
+        if !slot.pinned && !self.has_unsynced() && slot.file.take().is_some() {
             self.files.count.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -159,6 +161,21 @@ impl SegmentFile {
     /// The file is about to be renamed or removed: it is not opened again.
     pub(crate) fn retire(&self) {
         self.slot.lock().retired = true;
+    }
+
+    /// As [`SegmentFile::retire`], for a file whose name goes to another one:
+    /// it stays open, so that who reads it now is not cut off.
+    pub(crate) fn pin(self: &Arc<Self>) -> io::Result<()> {
+        let file = self.get(false)?;
+        let mut slot = self.slot.lock();
+        slot.retired = true;
+        slot.pinned = true;
+        if slot.file.is_none() {
+            // Closed for others in between.
+            slot.file = Some(file);
+            self.files.count.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     pub(crate) fn size(&self) -> io::Result<u64> {

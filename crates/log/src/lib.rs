@@ -7,6 +7,7 @@
 //!   meta.properties                      cluster.id, node.id
 //!   recovery-point-offset-checkpoint     per partition: below it, no scan after a crash
 //!   log-start-offset-checkpoint          per partition: first readable offset
+//!   cleaner-offset-checkpoint            per partition: below it, all was compacted
 //!   .kafka_cleanshutdown                 there after a clean stop only
 //!   orders-0/
 //!     00000000000000000000.log           record batches v2, as the client sent them
@@ -26,6 +27,7 @@
 //! | [`durability`] | the shared flusher: who syncs what when (the seam for a journal) |
 //! | `gather` | [`gather_syncs`]: syncs that are asked for in one go begin at once |
 //! | [`error`] | one error enum per operation |
+//! | [`cleaner`] | compaction |
 //! | `segment`, `index`, `files` | one segment's files; which of them are open |
 //! | `buffers` | memory for large reads, used again |
 //! | `together` | many things made durable at once |
@@ -51,11 +53,10 @@
 //! - All files are reached through [`millstream_core::env::Fs`], all time
 //!   through [`millstream_core::env::Clock`].
 //!
-//! Deliberately absent: replication (a follower's append), the cleaner for
-//! compacted topics (they keep everything, see [`CleanupPolicy::Compact`]),
-//! checks that need the records of a batch (keyless records on compacted
+//! Deliberately absent: replication (a follower's append), checks that need the records of a batch (keyless records on compacted
 //! topics: the broker's), and any Kafka error code.
 
+pub mod cleaner;
 pub mod config;
 pub mod durability;
 pub mod error;
@@ -73,7 +74,8 @@ mod producers;
 mod segment;
 mod together;
 
-pub use config::{CleanupPolicy, Durability, LogConfig, TimestampType};
+pub use cleaner::CleanerConfig;
+pub use config::{CleanupPolicy, Durability, LogConfig, StoredCompression, TimestampType};
 pub use error::{AppendError, LogError, LogFailure, OpenError, ReadError};
 pub use gather::gather_syncs;
 pub use manager::{LogCounts, LogManager, LogManagerOptions, LogMetrics, NewPartition};

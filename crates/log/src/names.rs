@@ -8,6 +8,10 @@ pub(crate) const OFFSET_INDEX: &str = "index";
 pub(crate) const TIME_INDEX: &str = "timeindex";
 pub(crate) const TXN_INDEX: &str = "txnindex";
 pub(crate) const SNAPSHOT: &str = "snapshot";
+/// Added to a file that the cleaner is writing.
+pub(crate) const CLEANED: &str = "cleaned";
+/// Added to a cleaned file that is about to take another's place.
+pub(crate) const SWAP: &str = "swap";
 /// Added to a file that is about to be removed.
 pub(crate) const DELETED: &str = "deleted";
 /// A file that was written aside and not renamed into place.
@@ -19,6 +23,7 @@ pub(crate) const EPOCHS: &str = "leader-epoch-checkpoint";
 pub(crate) const PARTITION_METADATA: &str = "partition.metadata";
 pub(crate) const META_PROPERTIES: &str = "meta.properties";
 pub(crate) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+pub(crate) const CLEANED_TO: &str = "cleaner-offset-checkpoint";
 pub(crate) const LOG_STARTS: &str = "log-start-offset-checkpoint";
 pub(crate) const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 pub(crate) const LOCK: &str = ".lock";

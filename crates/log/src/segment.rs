@@ -72,7 +72,26 @@ impl Segment {
     /// Creates the files, empty. Their names are durable after a sync of the
     /// folder.
     pub(crate) fn create(files: &Arc<Files>, folder: &Path, base_offset: i64) -> io::Result<Self> {
-        let path = |extension| names::file(folder, base_offset, extension);
+        Self::create_named(files, folder, base_offset, "")
+    }
+
+    /// Creates the files that the cleaner writes beside a segment.
+    pub(crate) fn create_cleaned(
+        files: &Arc<Files>,
+        folder: &Path,
+        base_offset: i64,
+    ) -> io::Result<Self> {
+        Self::create_named(files, folder, base_offset, &format!(".{}", names::CLEANED))
+    }
+
+    fn create_named(
+        files: &Arc<Files>,
+        folder: &Path,
+        base_offset: i64,
+        suffix: &str,
+    ) -> io::Result<Self> {
+        let path =
+            |extension: &str| names::file(folder, base_offset, &format!("{extension}{suffix}"));
         let log = files.file(path(names::LOG));
         // Closed again at once: the first append opens it.
         if files.fs.open(log.path(), true)?.size()? > 0 {
@@ -92,7 +111,26 @@ impl Segment {
 
     /// A segment as it lies; its files are opened on first use.
     pub(crate) fn open(files: &Arc<Files>, folder: &Path, base_offset: i64) -> io::Result<Self> {
-        let path = |extension| names::file(folder, base_offset, extension);
+        Self::open_named(files, folder, base_offset, "")
+    }
+
+    /// Cleaned files that are about to take a segment's place.
+    pub(crate) fn open_swap(
+        files: &Arc<Files>,
+        folder: &Path,
+        base_offset: i64,
+    ) -> io::Result<Self> {
+        Self::open_named(files, folder, base_offset, &format!(".{}", names::SWAP))
+    }
+
+    fn open_named(
+        files: &Arc<Files>,
+        folder: &Path,
+        base_offset: i64,
+        suffix: &str,
+    ) -> io::Result<Self> {
+        let path =
+            |extension: &str| names::file(folder, base_offset, &format!("{extension}{suffix}"));
         let log = files.file(path(names::LOG));
         Ok(Self {
             base_offset,
@@ -196,9 +234,11 @@ impl Segment {
     ) -> io::Result<()> {
         let last_offset = header.last_offset();
         times.first_ms.get_or_insert(header.max_timestamp);
-        if times
-            .max
-            .is_none_or(|max| header.max_timestamp > max.timestamp_ms)
+        // A batch that was emptied has no record at its timestamp.
+        if header.records_count > 0
+            && times
+                .max
+                .is_none_or(|max| header.max_timestamp > max.timestamp_ms)
         {
             times.max = Some(MaxTimestamp {
                 timestamp_ms: header.max_timestamp,
@@ -505,6 +545,24 @@ impl Segment {
         Ok(())
     }
 
+    /// Keeps the files open for who reads them: their names are about to be
+    /// another segment's.
+    pub(crate) fn pin(&self) -> io::Result<()> {
+        self.offsets.pin()?;
+        self.timestamps.pin()?;
+        self.aborted.pin()?;
+        self.log.pin()
+    }
+
+    /// Makes the indexes of a segment that nobody else has durable.
+    pub(crate) fn sync_indexes(&self) -> io::Result<()> {
+        for file in self.write_indexes()? {
+            file.sync_data()?;
+        }
+        self.indexes_synced();
+        Ok(())
+    }
+
     fn files(&self) -> [&Arc<SegmentFile>; 4] {
         [
             &self.log,
@@ -521,7 +579,7 @@ impl Segment {
         }
     }
 
-    fn corrupt(&self, position: u64, what: &BatchError) -> ReadError {
+    pub(crate) fn corrupt(&self, position: u64, what: &BatchError) -> ReadError {
         ReadError::Corrupt {
             path: self.path().to_owned(),
             position,

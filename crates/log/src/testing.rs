@@ -7,11 +7,12 @@ use crate::manager::{LogManager, LogManagerOptions};
 use crate::partition::{AppendInfo, AppendOrigin, FetchRequest, PartitionLog, UpTo};
 use bytes::Bytes;
 use millstream_core::env::clock::ManualClock;
-use millstream_core::env::{CrashFs, Fs, Keep};
+use millstream_core::env::{Clock, CrashFs, Fs, Keep};
 use millstream_core::ids::{LeaderEpoch, Offset, TopicId, TopicPartition};
 use millstream_wire::batch::{
     BatchBuilder, BatchOptions, BatchView, ControlKind, EndTxnMarker, split_batches,
 };
+use millstream_wire::compression::Compression;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -68,6 +69,16 @@ impl Disk {
         assert!(manager.offline().is_empty(), "{:?}", manager.offline());
         let log = manager.get(&orders()).expect("the partition is gone");
         (manager, log)
+    }
+
+    /// The same content on a disk of its own.
+    pub(crate) fn copy(&self) -> Self {
+        Self {
+            fs: self.fs.crash(Keep::Everything),
+            clock: ManualClock::at(self.clock.now_ms()),
+            config: self.config.clone(),
+            boot: self.boot,
+        }
     }
 
     /// The machine loses power and starts again.
@@ -160,6 +171,66 @@ pub(crate) fn batch_of(producer: Producer, timestamp_ms: i64, values: &[&[u8]]) 
             .unwrap();
     }
     builder.build().unwrap()
+}
+
+/// Key and value; no value is a tombstone.
+pub(crate) type Keyed<'a> = (&'a [u8], Option<&'a [u8]>);
+
+/// A batch of records with keys.
+pub(crate) fn keyed(producer: Producer, records: &[Keyed<'_>]) -> Bytes {
+    keyed_at(producer, NOW_MS, records)
+}
+
+/// A batch of records with keys, at a time.
+pub(crate) fn keyed_at(producer: Producer, timestamp_ms: i64, records: &[Keyed<'_>]) -> Bytes {
+    build_keyed(producer, Compression::None, timestamp_ms, records)
+}
+
+/// A compressed batch of records with keys.
+pub(crate) fn keyed_with(
+    producer: Producer,
+    compression: Compression,
+    records: &[Keyed<'_>],
+) -> Bytes {
+    build_keyed(producer, compression, NOW_MS, records)
+}
+
+fn build_keyed(
+    producer: Producer,
+    compression: Compression,
+    timestamp_ms: i64,
+    records: &[Keyed<'_>],
+) -> Bytes {
+    let mut builder = BatchBuilder::new(BatchOptions {
+        compression,
+        producer_id: producer.id,
+        producer_epoch: producer.epoch,
+        base_sequence: producer.sequence,
+        is_transactional: producer.transactional,
+        ..BatchOptions::default()
+    });
+    for (key, value) in records {
+        builder
+            .append(timestamp_ms, Some(key), *value, &[])
+            .unwrap();
+    }
+    builder.build().unwrap()
+}
+
+/// Offset, key and value of every record up to a bound.
+pub(crate) fn read_keyed(log: &PartitionLog, up_to: UpTo) -> Vec<(i64, Vec<u8>, Option<Vec<u8>>)> {
+    let mut found = Vec::new();
+    for batch in read_batches(log, up_to) {
+        batch.verify_crc().unwrap();
+        if !batch.header().is_control() {
+            for record in batch.records().unwrap() {
+                let record = record.unwrap();
+                let key = record.key.unwrap().to_vec();
+                found.push((record.offset, key, record.value.map(|v| v.to_vec())));
+            }
+        }
+    }
+    found
 }
 
 /// A batch of `count` records of 100 bytes.

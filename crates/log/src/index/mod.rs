@@ -109,6 +109,18 @@ impl<E: IndexEntry> IndexFile<E> {
         Ok(())
     }
 
+    /// Keeps the file open from here on, whatever becomes of its name.
+    pub(crate) fn pin(&self) -> io::Result<()> {
+        let mut inner = self.loaded()?;
+        inner.write_pending()?;
+        self.file.pin()
+    }
+
+    /// Bytes of all entries.
+    pub(crate) fn bytes(&self) -> io::Result<u64> {
+        Ok((self.len()? * E::BYTES) as u64)
+    }
+
     pub(crate) fn len(&self) -> io::Result<usize> {
         Ok(self.loaded()?.total)
     }

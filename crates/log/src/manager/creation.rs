@@ -147,8 +147,9 @@ impl LogManager {
         // What a partition of this name left behind, if it was deleted: the
         // new one must not begin with its offsets.
         let forget = |checkpoint: &OffsetCheckpoint| checkpoint.remove(new());
-        let forgotten =
-            forget(&self.shared.recovery_points).and_then(|()| forget(&self.shared.log_starts));
+        let forgotten = forget(&self.shared.recovery_points)
+            .and_then(|()| forget(&self.shared.log_starts))
+            .and_then(|()| forget(&self.shared.cleaned_to));
         if let Err(error) = forgotten {
             return failed(creations, &self.data_dir, "update", &error);
         }
@@ -265,6 +266,8 @@ impl LogManager {
         }
         self.shared.recovery_points.forget(topic_partition);
         self.shared.log_starts.forget(topic_partition);
+        self.shared.cleaned_to.forget(topic_partition);
+        self.cleaning.forget(topic_partition);
         let path = self.data_dir.join(topic_partition.to_string());
         let id = uuid::Uuid::new_v4().simple();
         let doomed = self

@@ -11,6 +11,10 @@ pub struct LogMetrics {
     syncs: AtomicU64,
     sync_us: AtomicU64,
     failures: AtomicU64,
+    cleanings: AtomicU64,
+    cleaned_bytes_before: AtomicU64,
+    cleaned_bytes_after: AtomicU64,
+    cleanings_failed: AtomicU64,
 }
 
 /// The counters at one moment; all only grow.
@@ -26,6 +30,14 @@ pub struct LogCounts {
     pub sync_us: u64,
     /// Logs that have stopped.
     pub failures: u64,
+    /// Rounds of the cleaner.
+    pub cleanings: u64,
+    /// Bytes of the segments that they have read.
+    pub cleaned_bytes_before: u64,
+    /// Bytes that were left of them.
+    pub cleaned_bytes_after: u64,
+    /// Rounds that failed, after which the log is set aside for a while.
+    pub cleanings_failed: u64,
 }
 
 impl LogMetrics {
@@ -45,6 +57,18 @@ impl LogMetrics {
         self.failures.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn cleaned(&self, bytes_before: u64, bytes_after: u64) {
+        self.cleanings.fetch_add(1, Ordering::Relaxed);
+        self.cleaned_bytes_before
+            .fetch_add(bytes_before, Ordering::Relaxed);
+        self.cleaned_bytes_after
+            .fetch_add(bytes_after, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_aside(&self) {
+        self.cleanings_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The counters now.
     pub fn counts(&self) -> LogCounts {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -54,6 +78,10 @@ impl LogMetrics {
             syncs: get(&self.syncs),
             sync_us: get(&self.sync_us),
             failures: get(&self.failures),
+            cleanings: get(&self.cleanings),
+            cleaned_bytes_before: get(&self.cleaned_bytes_before),
+            cleaned_bytes_after: get(&self.cleaned_bytes_after),
+            cleanings_failed: get(&self.cleanings_failed),
         }
     }
 }

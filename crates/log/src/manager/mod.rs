@@ -6,8 +6,10 @@
 //! | `creation.rs` | creating and deleting partitions, many in one go |
 //! | `folder.rs` | lock, `meta.properties`, clean-shutdown mark, `partition.metadata` |
 //! | `upkeep.rs` | checkpoints, retention, expiry of producers, in the background |
+//! | `cleaning.rs` | which log the cleaner takes up, and when |
 //! | `metrics.rs` | counters |
 
+mod cleaning;
 mod creation;
 mod folder;
 mod metrics;
@@ -98,6 +100,7 @@ pub struct LogManager {
     /// One at a time: creation, deletion, writing of checkpoints.
     changing: Mutex<()>,
     upkeep: upkeep::Upkeep,
+    cleaning: cleaning::Cleaning,
     _lock: FolderLock,
 }
 
@@ -114,6 +117,7 @@ impl LogManager {
         let shared = Arc::new(Shared {
             log_starts: checkpoint(names::LOG_STARTS)?,
             recovery_points: checkpoint(names::RECOVERY_POINTS)?,
+            cleaned_to: checkpoint(names::CLEANED_TO)?,
             flusher: Flusher::start(options.flush_threads, lock.file_system())
                 .map_err(folder::io("start threads for", data_dir))?,
             metrics: LogMetrics::default(),
@@ -131,6 +135,7 @@ impl LogManager {
             offline: RwLock::default(),
             changing: Mutex::new(()),
             upkeep: upkeep::Upkeep::default(),
+            cleaning: cleaning::Cleaning::default(),
             _lock: lock,
         };
         manager.open_partitions(stop)?;
@@ -227,10 +232,12 @@ impl LogManager {
         &self.data_dir
     }
 
-    /// Begins retention, checkpoints and expiry in the background. Call it
+    /// Begins retention, checkpoints, compaction and expiry in the background. Call it
     /// once every partition has its settings.
     pub fn start(self: &Arc<Self>) -> Result<(), OpenError> {
-        upkeep::start(self).map_err(folder::io("start threads for", &self.data_dir))
+        upkeep::start(self)
+            .and_then(|()| cleaning::start(self))
+            .map_err(folder::io("start threads for", &self.data_dir))
     }
 
     /// Closes all logs. Returns the recovery points, and an error if there was
@@ -264,6 +271,7 @@ impl LogManager {
     /// shut down. Logs that have stopped are recovered at the next open.
     pub fn shutdown(&self) -> Result<(), LogError> {
         self.upkeep.stop();
+        self.cleaning.stop();
         self.shared.flusher.stop();
         let _turn = self.changing.lock();
         let (points, failed) = self.close_all();

@@ -1,5 +1,5 @@
 //! What happens in the background: checkpoints, so that a crash has little to
-//! scan; retention; forgetting silent producers.
+//! scan; retention; `flush.ms`; forgetting silent producers.
 
 use super::LogManager;
 use crate::buffers;
@@ -95,12 +95,17 @@ impl LogManager {
         self.checkpoint(&touched);
     }
 
-    /// Moves the recovery points that are due. Looks only at logs that were
+    /// Moves the recovery points that are due, and asks for the syncs that are
+    /// by `flush.ms`. Looks only at logs that were
     /// appended to since their last one.
     pub(super) fn checkpoint_due(&self) {
         let touched = self.touched();
         if touched.is_empty() {
             return;
+        }
+        let now_ms = self.shared.clock.now_ms();
+        for growing in &touched {
+            growing.log.flush_overdue(now_ms);
         }
         let now = self.shared.clock.monotonic();
         let due = due(touched, now);

@@ -52,15 +52,15 @@ impl PartitionLog {
             now_ms,
         };
         let info = self.write(&mut writer, &batches, &append)?;
-        if config.durability == Durability::PageCache {
-            let end = writer.log_end_offset;
-            self.publish(&mut writer, end);
+        let needs_sync = writer.needs_sync(&config, now_ms);
+        let high_watermark = if needs_sync {
+            self.high_watermark()
         } else {
-            let high_watermark = self.high_watermark();
-            self.publish(&mut writer, high_watermark);
-        }
+            writer.log_end_offset
+        };
+        self.publish(&mut writer, high_watermark);
         drop(writer);
-        if config.durability == Durability::Fsync {
+        if needs_sync {
             self.request_flush();
         }
         Ok(info)
@@ -207,6 +207,22 @@ impl PartitionLog {
     }
 }
 
+impl Writer {
+    /// Whether what was just appended has to wait for a sync before it counts
+    /// as committed.
+    fn needs_sync(&mut self, config: &LogConfig, now_ms: i64) -> bool {
+        if config.durability == Durability::Fsync {
+            return true;
+        }
+        self.unsynced_since_ms.get_or_insert(now_ms);
+        let unsynced = self.log_end_offset.0 - self.durable_offset.0;
+        if u64::try_from(unsynced).is_ok_and(|count| count >= config.flush_messages) {
+            self.sync_first = Some(self.log_end_offset);
+        }
+        self.sync_first.is_some()
+    }
+}
+
 /// What all batches of one append have in common.
 struct Append<'a> {
     config: &'a LogConfig,
@@ -317,5 +333,6 @@ fn should_roll(
         .map_err(|e| io(std::io::Error::other(e)))?;
     let newest_ms = headers.iter().map(|h| h.max_timestamp).max().unwrap_or(-1);
     Ok(first_ms
-        .is_some_and(|first| first >= 0 && newest_ms.saturating_sub(first) > config.segment_ms))
+        .filter(|first| *first >= 0)
+        .is_some_and(|first| newest_ms.saturating_sub(first) > config.segment_ms_of(active.path())))
 }

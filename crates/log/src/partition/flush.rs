@@ -159,14 +159,32 @@ impl PartitionLog {
     /// Notes that all below `end` is durable.
     fn commit(&self, writer: &mut Writer, end: Offset) {
         writer.durable_offset = writer.durable_offset.max(end);
+        writer.sync_first = writer.sync_first.filter(|at| *at > writer.durable_offset);
+        writer.unsynced_since_ms =
+            (writer.durable_offset < writer.log_end_offset).then(|| self.shared.clock.now_ms());
         let high_watermark = match self.config().durability {
-            Durability::Fsync => writer.durable_offset,
-            Durability::PageCache => writer.log_end_offset,
+            Durability::PageCache if writer.sync_first.is_none() => writer.log_end_offset,
+            Durability::Fsync | Durability::PageCache => writer.durable_offset,
         };
         // The policy may have been changed from page cache to sync: what was
         // promised stays promised.
         let high_watermark = high_watermark.max(self.high_watermark());
         self.publish(writer, high_watermark);
+    }
+
+    /// Asks for a sync when something has waited for one for `flush.ms`; true
+    /// when it has.
+    pub(crate) fn flush_overdue(&self, now_ms: i64) -> bool {
+        let flush_ms = self.config().flush_ms;
+        if flush_ms == i64::MAX {
+            return false;
+        }
+        let since_ms = self.writer.lock().unsynced_since_ms;
+        let is_due = since_ms.is_some_and(|since| now_ms.saturating_sub(since) >= flush_ms);
+        if is_due {
+            self.request_flush();
+        }
+        is_due
     }
 
     /// Bytes that a crash now would have to scan.

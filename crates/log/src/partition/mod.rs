@@ -8,6 +8,7 @@
 //! | `flush.rs` | sync, high watermark, failure |
 //! | `checkpoint.rs` | moving the recovery point |
 //! | `wait.rs` | waiting for progress |
+//! | `clean.rs` | what the cleaner needs, replacing segments |
 //! | `retain.rs` | retention, deletion of records, truncation |
 //! | `recovery.rs` | opening, after a clean and an unclean stop |
 //!
@@ -19,6 +20,7 @@
 
 mod append;
 pub(crate) mod checkpoint;
+mod clean;
 mod flush;
 mod read;
 pub mod recovery;
@@ -45,6 +47,7 @@ use millstream_core::env::{Clock, Fs};
 use millstream_core::ids::{LeaderEpoch, Offset, TopicId, TopicPartition};
 use parking_lot::{Mutex, RwLock};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -62,6 +65,8 @@ pub(crate) struct Shared {
     pub(crate) flusher: Arc<Flusher>,
     pub(crate) log_starts: OffsetCheckpoint,
     pub(crate) recovery_points: OffsetCheckpoint,
+    /// Below it all was cleaned.
+    pub(crate) cleaned_to: OffsetCheckpoint,
     pub(crate) metrics: crate::manager::LogMetrics,
 }
 
@@ -85,6 +90,8 @@ pub struct PartitionLog {
     flush_state: FlushState,
     progress: watch::Sender<Progress>,
     wakers: wait::Wakers,
+    /// Counts replacements of segments by cleaned ones.
+    replacements: AtomicU64,
 }
 
 /// What an append changes.
@@ -94,6 +101,11 @@ struct Writer {
     log_end_offset: Offset,
     /// All below is on disk, names included.
     durable_offset: Offset,
+    /// With page-cache durability: the high watermark may not pass it before
+    /// it is on disk (`flush.messages`).
+    sync_first: Option<Offset>,
+    /// When the oldest append that is not on disk was made (`flush.ms`).
+    unsynced_since_ms: Option<i64>,
     /// Below it no scan is needed after a crash.
     recovery_point: Offset,
     /// Bytes appended since the recovery point was last moved.
@@ -300,5 +312,7 @@ impl PartitionLog {
     }
 }
 
+#[cfg(test)]
+mod settings_tests;
 #[cfg(test)]
 mod tests;

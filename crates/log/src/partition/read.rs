@@ -9,6 +9,7 @@ use bytes::Bytes;
 use millstream_core::ids::{LeaderEpoch, Offset};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Looks at the list of segments for one read.
 const READ_ATTEMPTS_MAX: usize = 4;
@@ -32,17 +33,12 @@ impl PartitionLog {
             UpTo::LastStable => progress.last_stable_offset,
             UpTo::LogEnd => progress.log_end_offset,
         };
-        let read = self.unless_removed(|| self.read_below(&request, bound));
+        let read = self.unless_removed(|| self.read_decided(&request, bound));
         // Retention may have taken the segment in the meantime.
         if request.offset < self.log_start_offset() {
             return Err(outside());
         }
-        let (batches, next_offset) = read?;
-        let aborted = if request.up_to == UpTo::LastStable && !batches.is_empty() {
-            self.aborted_transactions(request.offset, next_offset)?
-        } else {
-            Vec::new()
-        };
+        let (batches, next_offset, aborted) = read?;
         Ok(FetchedBatches {
             batches,
             next_offset,
@@ -51,6 +47,27 @@ impl PartitionLog {
             last_stable_offset: progress.last_stable_offset,
             log_start_offset: progress.log_start_offset,
         })
+    }
+
+    /// Batches, and which of their transactions were aborted, of one and the
+    /// same state of the segments: the cleaner drops aborted records first and
+    /// the entries that tell of them later.
+    fn read_decided(
+        &self,
+        request: &FetchRequest,
+        bound: Offset,
+    ) -> Result<(Bytes, Offset, Vec<AbortedTransaction>), ReadError> {
+        loop {
+            let replacements = self.replacements.load(Ordering::Acquire);
+            let (batches, next_offset) = self.read_below(request, bound)?;
+            if request.up_to != UpTo::LastStable || batches.is_empty() {
+                return Ok((batches, next_offset, Vec::new()));
+            }
+            let aborted = self.aborted_transactions(request.offset, next_offset)?;
+            if replacements == self.replacements.load(Ordering::Acquire) {
+                return Ok((batches, next_offset, aborted));
+            }
+        }
     }
 
     fn read_below(

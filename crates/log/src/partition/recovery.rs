@@ -32,6 +32,7 @@
 //! [`OpenError::Missing`].
 
 use super::{PartitionLog, Progress, Shared, Writer, validate};
+use crate::cleaner::swap;
 use crate::config::LogConfig;
 use crate::epochs::LeaderEpochs;
 use crate::error::{OpenError, ReadError};
@@ -77,11 +78,17 @@ pub(crate) fn open(
     let config = partition.config.bounded();
     let folder = partition.folder;
     let fs = &shared.fs;
-    let paths = fs.list(&folder).map_err(|source| OpenError::Io {
-        doing: "list",
-        path: folder.clone(),
-        source,
-    })?;
+    let list = || {
+        fs.list(&folder).map_err(|source| OpenError::Io {
+            doing: "list",
+            path: folder.clone(),
+            source,
+        })
+    };
+    let mut paths = list()?;
+    if swap::recover(&shared.files, &folder, &paths)? {
+        paths = list()?;
+    }
     let checkpointed_start = shared.log_starts.get(&partition.topic_partition);
     let recovery_point = shared.recovery_points.get(&partition.topic_partition);
     let mut segments = open_segments(
@@ -154,6 +161,8 @@ pub(crate) fn open(
         epochs,
         log_end_offset: end,
         durable_offset: end,
+        sync_first: None,
+        unsynced_since_ms: None,
         recovery_point: scanned.recovery_point.min(end),
         bytes_since_checkpoint: 0,
         touched_at: Duration::ZERO,
@@ -185,6 +194,7 @@ pub(crate) fn open(
         flush_state: crate::durability::FlushState::default(),
         progress: tokio::sync::watch::Sender::new(progress),
         wakers: super::wait::Wakers::default(),
+        replacements: 0.into(),
     });
     if scanned.bytes > 0 {
         log.touch(&mut log.writer.lock(), scanned.bytes);
@@ -343,6 +353,10 @@ fn replay_batch(
     }
     let mut changes = ProducerAppend::default();
     if header.is_control() {
+        if header.records_count == 0 {
+            // The cleaner has emptied it: nothing of what it ended is left.
+            return Ok(());
+        }
         let batch = segment.batch_at(position, header.size_bytes())?;
         let marker = validate::marker_of(&batch).map_err(|e| ReadError::Corrupt {
             path: segment.path().to_owned(),

@@ -70,8 +70,12 @@ impl PartitionLog {
         else {
             return Ok(false);
         };
-        let newest = segment.max_timestamp()?;
-        Ok(newest.is_some_and(|max| now_ms.saturating_sub(max.timestamp_ms) > retention_ms))
+        let newest_ms = match segment.max_timestamp()? {
+            Some(max) => Some(max.timestamp_ms),
+            // The cleaner has left only batches without records.
+            None => segment.first_timestamp_ms()?,
+        };
+        Ok(newest_ms.is_some_and(|newest_ms| now_ms.saturating_sub(newest_ms) > retention_ms))
     }
 
     /// The segments to delete: a run from the oldest on.
@@ -236,6 +240,13 @@ impl PartitionLog {
             .recovery_points
             .store([(self.topic_partition.clone(), writer.recovery_point)])
             .map_err(self.io("write the recovery point of"))?;
+        let cleaned_to = self.shared.cleaned_to.get(&self.topic_partition);
+        if cleaned_to.is_some_and(|to| to > end) {
+            self.shared
+                .cleaned_to
+                .store([(self.topic_partition.clone(), end)])
+                .map_err(self.io("write the cleaner's offset of"))?;
+        }
         let end = if end < log_start {
             // The log start lies within the batch to cut: nothing is left but
             // what is known of the producers, from batches that go now.
@@ -297,6 +308,7 @@ impl PartitionLog {
         writer.epochs.truncate_from_end(end);
         writer.log_end_offset = end;
         writer.durable_offset = writer.durable_offset.min(end);
+        writer.sync_first = None;
         self.replay_to(writer, end)?;
         let high_watermark = self.high_watermark().min(end);
         self.progress.send_modify(|p| {

@@ -1,10 +1,13 @@
 //! What is checked of an append before the log is looked at.
 
 use super::AppendOrigin;
-use crate::config::{LogConfig, TimestampType};
+use crate::config::{LogConfig, StoredCompression, TimestampType};
 use crate::error::AppendError;
 use bytes::Bytes;
-use millstream_wire::batch::{BatchError, BatchView, EndTxnMarker, split_batches};
+use millstream_wire::batch::{BatchError, BatchView, EndTxnMarker, recompress, split_batches};
+
+/// Records that one error names.
+const RECORD_ERRORS_MAX: usize = 100;
 
 /// A batch that may be appended, and what it ends if it is a marker.
 pub(super) struct Validated {
@@ -19,13 +22,13 @@ pub(super) fn validate(
     config: &LogConfig,
     now_ms: i64,
 ) -> Result<Vec<Validated>, AppendError> {
-    let bytes = batches.len();
-    if bytes == 0 {
+    if batches.is_empty() {
         return Err(AppendError::InvalidRecord("no record batch".to_owned()));
     }
     let validated = split_batches(batches)
         .map(|batch| validate_one(batch.map_err(refuse)?, origin, config, now_ms))
         .collect::<Result<Vec<_>, _>>()?;
+    let bytes = validated.iter().map(|v| v.batch.size_bytes()).sum();
     if bytes > config.segment_bytes as usize {
         return Err(AppendError::ListTooLarge {
             bytes,
@@ -42,12 +45,7 @@ fn validate_one(
     now_ms: i64,
 ) -> Result<Validated, AppendError> {
     let header = batch.header();
-    if batch.size_bytes() > config.message_bytes_max as usize {
-        return Err(AppendError::TooLarge {
-            bytes: batch.size_bytes(),
-            bytes_max: config.message_bytes_max as usize,
-        });
-    }
+    check_size(&batch, config)?;
     batch.verify_crc().map_err(refuse)?;
     let invalid = |what: String| Err(AppendError::InvalidRecord(what));
     let offsets = i64::from(header.last_offset_delta) + 1;
@@ -71,21 +69,74 @@ fn validate_one(
                 header.base_sequence
             ));
         }
-        let ahead_ms = header.max_timestamp.saturating_sub(now_ms);
-        if config.timestamp_type == TimestampType::CreateTime
-            && ahead_ms > config.timestamp_after_ms_max
-        {
-            return Err(AppendError::InvalidTimestamp {
-                timestamp_ms: header.max_timestamp,
-                after_ms_max: config.timestamp_after_ms_max,
-            });
-        }
+        check_timestamps(&batch, config, now_ms)?;
     }
     let marker = marker_of(&batch).map_err(refuse)?;
     if marker.is_some() && !header.has_producer_id() {
         return invalid("a marker needs a producer id".to_owned());
     }
+    let batch = stored(batch, config)?;
     Ok(Validated { batch, marker })
+}
+
+fn check_size(batch: &BatchView, config: &LogConfig) -> Result<(), AppendError> {
+    let (bytes, bytes_max) = (batch.size_bytes(), config.message_bytes_max as usize);
+    if bytes > bytes_max {
+        return Err(AppendError::TooLarge { bytes, bytes_max });
+    }
+    Ok(())
+}
+
+/// A producer's own timestamps lie within bounds around now.
+fn check_timestamps(batch: &BatchView, config: &LogConfig, now_ms: i64) -> Result<(), AppendError> {
+    if config.timestamp_type != TimestampType::CreateTime {
+        return Ok(());
+    }
+    let is_ahead = |ms: i64| ms.saturating_sub(now_ms) > config.timestamp_after_ms_max;
+    let is_behind = |ms: i64| now_ms.saturating_sub(ms) > config.timestamp_before_ms_max;
+    // The header tells the largest. For the smallest all have to be looked at,
+    // which only a bound that somebody has set is worth.
+    let header_ms = batch.header().max_timestamp;
+    if !is_ahead(header_ms) && config.timestamp_before_ms_max == i64::MAX {
+        return Ok(());
+    }
+    let mut timestamp_ms = header_ms;
+    let mut records = Vec::new();
+    for (index, record) in (0..).zip(batch.records().map_err(refuse)?) {
+        let at_ms = record.map_err(refuse)?.timestamp;
+        if (is_ahead(at_ms) || is_behind(at_ms)) && records.len() < RECORD_ERRORS_MAX {
+            timestamp_ms = at_ms;
+            records.push(index);
+        }
+    }
+    if records.is_empty() && !is_ahead(header_ms) {
+        return Ok(());
+    }
+    Err(AppendError::InvalidTimestamp {
+        timestamp_ms,
+        after_ms_max: config.timestamp_after_ms_max,
+        before_ms_max: config.timestamp_before_ms_max,
+        records,
+    })
+}
+
+/// The batch as the topic wants it compressed. Markers stay as they are.
+fn stored(batch: BatchView, config: &LogConfig) -> Result<BatchView, AppendError> {
+    let StoredCompression::As(wanted, level) = config.compression else {
+        return Ok(batch);
+    };
+    let sent = batch
+        .header()
+        .compression()
+        .map_err(|error| AppendError::Corrupt(error.to_string()))?;
+    if sent == wanted || batch.header().is_control() {
+        return Ok(batch);
+    }
+    let bytes = recompress(&batch, wanted, level).map_err(refuse)?;
+    let batch = BatchView::parse(&bytes).map_err(refuse)?;
+    // What is stored counts too: it may be larger now.
+    check_size(&batch, config)?;
+    Ok(batch)
 }
 
 /// What a control batch ends.

@@ -152,6 +152,18 @@ impl ProducerState {
         all
     }
 
+    /// Where the cleaner finds what keeps each producer's state.
+    pub(crate) fn last_batches(&self) -> HashMap<i64, crate::cleaner::LastOfProducer> {
+        let last = |e: &ProducerEntry| crate::cleaner::LastOfProducer {
+            data_offset: e.batches.back().map(|batch| batch.last_offset),
+            epoch: e.epoch,
+        };
+        self.entries
+            .iter()
+            .map(|(id, entry)| (*id, last(entry)))
+            .collect()
+    }
+
     /// Entries by id, for a snapshot.
     pub(crate) fn entries(&self) -> Vec<&ProducerEntry> {
         let mut entries: Vec<&ProducerEntry> = self.entries.values().collect();
