@@ -197,6 +197,10 @@ impl Hosting {
             before.cluster_configs() != image.cluster_configs()
                 || before.broker_configs(self.node_id) != image.broker_configs(self.node_id)
         });
+        if defaults_changed {
+            let settings = state.configs(&image).broker_settings();
+            self.logs.set_cleaner_config(settings.cleaner);
+        }
         self.remove_deleted(state, &image).await;
         let changed: Vec<Arc<Topic>> = image
             .topics()

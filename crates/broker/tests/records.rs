@@ -261,6 +261,8 @@ async fn batches_that_cannot_be_stored_are_refused_by_partition() {
         &[("cleanup.policy", "compact")],
     )
     .await;
+    let bounds = ("message.timestamp.before.max.ms", "60000");
+    create_topic(&mut client, "fresh", 1, &[bounds]).await;
     let mut refused = async |topic: &str, records: Bytes| {
         let response = produce(&mut client, topic, 0, records).await;
         (code(response.error_code), response.record_errors)
@@ -291,6 +293,22 @@ async fn batches_that_cannot_be_stored_are_refused_by_partition() {
         [1]
     );
 
+    let mut builder = BatchBuilder::new(BatchOptions::default());
+    let now_ms = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .unwrap()
+        .as_millis();
+    let now_ms = i64::try_from(now_ms).unwrap();
+    for at_ms in [now_ms, now_ms - 120_000, now_ms] {
+        builder.append(at_ms, None, Some(b"v"), &[]).unwrap();
+    }
+    let (error, records) = refused("fresh", builder.build().unwrap()).await;
+    assert_eq!(error, ErrorCode::InvalidTimestamp);
+    assert_eq!(
+        records.iter().map(|r| r.batch_index).collect::<Vec<_>>(),
+        [1]
+    );
+
     let odd_acks = client
         .call(&produce_request("t", 0, 2, batch(&["a"])), 9)
         .await;
@@ -298,6 +316,36 @@ async fn batches_that_cannot_be_stored_are_refused_by_partition() {
         code(odd_acks.responses[0].partition_responses[0].error_code),
         ErrorCode::InvalidRequiredAcks
     );
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_topics_compression_is_what_a_fetch_returns() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = TestBroker::start(dir.path()).await;
+    let mut client = broker.client().await;
+    let configs = [
+        ("compression.type", "zstd"),
+        ("compression.zstd.level", "7"),
+    ];
+    create_topic(&mut client, "t", 1, &configs).await;
+    let produced = produce(&mut client, "t", 0, batch(&["a", "b"])).await;
+    assert_eq!((produced.error_code, produced.base_offset), (0, 0));
+    let fetched = only(
+        fetch(&mut client, &fetch_request("t", 0, 0))
+            .await
+            .responses,
+    );
+    let stored = split_batches(fetched.records.clone().unwrap())
+        .next()
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        stored.header().compression(),
+        Ok(millstream_wire::compression::Compression::Zstd)
+    );
+    let values: Vec<String> = records(fetched.records).into_iter().map(|r| r.1).collect();
+    assert_eq!(values, ["a", "b"]);
     broker.stop().await;
 }
 

@@ -198,7 +198,10 @@ async fn a_topic_that_cannot_be_is_refused_with_its_reason() {
             },
             ErrorCode::InvalidReplicationFactor,
         ),
-        (config("compression.type", "gzip"), ErrorCode::InvalidConfig),
+        (
+            config("compression.lz4.level", "3"),
+            ErrorCode::InvalidConfig,
+        ),
         (config("retention.ms", "soon"), ErrorCode::InvalidConfig),
         (config("no.such.setting", "1"), ErrorCode::InvalidConfig),
         (assigned(0, 9), ErrorCode::InvalidReplicaAssignment),
@@ -453,7 +456,7 @@ async fn a_change_that_would_do_nothing_or_harm_is_refused() {
     let mut client = broker.client().await;
     create_topic(&mut client, "t", 1, &[]).await;
     let cases = [
-        (TOPIC, "t", "compression.type", 0, "lz4"),
+        (TOPIC, "t", "preallocate", 0, "true"),
         (TOPIC, "t", "retention.ms", 2, "5"),
         (TOPIC, "t", "cleanup.policy", 3, "delete"),
         (TOPIC, "t", "cleanup.policy", 2, "shred"),

@@ -170,6 +170,7 @@ fn type_code(kind: ConfigType) -> i8 {
         ConfigType::Int => 3,
         ConfigType::Short => 4,
         ConfigType::Long => 5,
+        ConfigType::Double => 6,
         ConfigType::List => 7,
     }
 }

@@ -14,7 +14,7 @@ use crate::topics::{HostedTopic, INTERNAL_TOPICS};
 use crate::txn::{ClientVersion, Dialect, FencedAs, OutsideAs, Producer, TxnError, Writing};
 use bytes::Bytes;
 use millstream_core::ids::{Offset, ProducerEpoch, ProducerId, TopicPartition};
-use millstream_log::{AppendOrigin, PartitionLog};
+use millstream_log::{AppendError, AppendOrigin, PartitionLog};
 use millstream_wire::ErrorCode;
 use millstream_wire::batch::{BatchHeader, BatchView, split_batches};
 use millstream_wire::compression::Compression;
@@ -260,7 +260,7 @@ impl Call<'_> {
         let info = partition
             .log
             .append_as_leader(records, AppendOrigin::Client, partition.leader_epoch)
-            .map_err(ApiError::from)?;
+            .map_err(refused_by_log)?;
         drop(writing);
         if !info.duplicate {
             let count = u64::try_from(count).unwrap_or(0);
@@ -440,6 +440,21 @@ fn check_keys(batch: &BatchView) -> Result<(), Refused> {
         error: ApiError::new(ErrorCode::InvalidRecord, message),
         records: keyless,
     })
+}
+
+fn refused_by_log(error: AppendError) -> Refused {
+    let records = match &error {
+        AppendError::InvalidTimestamp { records, .. } => records.as_slice(),
+        _ => &[],
+    };
+    let named = |batch_index: &i32| BatchIndexAndErrorMessage {
+        batch_index: *batch_index,
+        batch_index_error_message: Some(error.to_string()),
+    };
+    Refused {
+        records: records.iter().map(named).collect(),
+        error: error.into(),
+    }
 }
 
 fn failed(

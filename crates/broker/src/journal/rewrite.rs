@@ -1,10 +1,10 @@
 //! When a coordinator writes its whole state anew and drops what came before.
 //!
 //! The internal topics are compacted topics: of each key only the newest
-//! record counts. A coordinator holds exactly those in memory, so instead of
-//! having a cleaner find them in the log it appends them once more, as plain
+//! record counts. A coordinator holds exactly those in memory, so before the
+//! cleaner would find them in the log it appends them once more, as plain
 //! records of the same topic, and then moves the log's start up to the first
-//! of them. That bounds the disk and the time of a start by a multiple of the
+//! of them (`docs/decisions/0002-cleaner-beside-rewriting.md`). That bounds the disk and the time of a start by a multiple of the
 //! living state, whatever the rate of commits: a transaction per 20 ms writes
 //! about 2 GB a day otherwise.
 //!

@@ -14,6 +14,19 @@ pub enum Check {
         /// Largest.
         max: i64,
     },
+    /// As `Number`, or one number outside the range.
+    NumberOr {
+        /// The one outside.
+        or: i64,
+        /// Smallest.
+        min: i64,
+        /// Largest.
+        max: i64,
+    },
+    /// A fraction from 0 to 1.
+    Ratio,
+    /// A number above 0, with or without a fraction.
+    Positive,
     /// One of some words.
     OneOf(&'static [&'static str]),
     /// A comma-separated, non-empty list of some words.
@@ -70,28 +83,24 @@ pub enum ConfigError {
 /// Kafka's own topic and broker settings that are refused by name, so that a
 /// user is told apart from one who mistyped.
 const NOT_IMPLEMENTED: &[&str] = &[
-    "delete.retention.ms",
     "file.delete.delay.ms",
-    "flush.messages",
-    "flush.ms",
     "follower.replication.throttled.replicas",
     "leader.replication.throttled.replicas",
     "local.retention.bytes",
     "local.retention.ms",
-    "max.compaction.lag.ms",
     "message.downconversion.enable",
     "message.format.version",
     "message.timestamp.difference.max.ms",
-    "min.cleanable.dirty.ratio",
-    "min.compaction.lag.ms",
-    "compression.gzip.level",
-    "compression.lz4.level",
-    "compression.zstd.level",
     "log.retention.hours",
     "log.retention.minutes",
     "log.roll.hours",
-    "log.flush.interval.messages",
-    "log.flush.interval.ms",
+    "log.cleaner.enable",
+    "log.cleaner.io.buffer.load.factor",
+    "log.cleaner.io.buffer.size",
+    "log.flush.scheduler.interval.ms",
+    "log.preallocate",
+    "log.roll.jitter.hours",
+    "log.segment.delete.delay.ms",
     "num.io.threads",
     "num.network.threads",
     "listeners",
@@ -123,6 +132,18 @@ impl ConfigDef {
             Check::Number { min, max } => match value.trim().parse::<i64>() {
                 Ok(number) if (*min..=*max).contains(&number) => return Ok(()),
                 _ => format!("use a whole number from {min} to {max}"),
+            },
+            Check::NumberOr { or, min, max } => match value.trim().parse::<i64>() {
+                Ok(number) if number == *or || (*min..=*max).contains(&number) => return Ok(()),
+                _ => format!("use {or} or a whole number from {min} to {max}"),
+            },
+            Check::Ratio => match value.trim().parse::<f64>() {
+                Ok(ratio) if (0.0..=1.0).contains(&ratio) => return Ok(()),
+                _ => "use a number from 0 to 1".to_owned(),
+            },
+            Check::Positive => match value.trim().parse::<f64>() {
+                Ok(number) if number > 0.0 && number.is_finite() => return Ok(()),
+                _ => "use a number above 0".to_owned(),
             },
             Check::OneOf(words) if words.contains(&value) => return Ok(()),
             Check::OneOf(words) => one_of(words),

@@ -31,6 +31,8 @@ pub enum ConfigType {
     Short,
     /// 64 bit.
     Long,
+    /// With a fraction.
+    Double,
     /// Comma separated.
     List,
 }

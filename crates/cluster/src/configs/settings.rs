@@ -2,7 +2,11 @@
 
 use super::{ConfigView, broker_config, topic_config};
 use crate::image::ConfigMap;
-use millstream_log::config::{CleanupPolicy, Durability, LogConfig, TimestampType};
+use millstream_log::CleanerConfig;
+use millstream_log::config::{
+    CleanupPolicy, Durability, LogConfig, StoredCompression, TimestampType,
+};
+use millstream_wire::compression::Compression;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -43,7 +47,25 @@ impl TopicSettings {
                 &text("message.timestamp.after.max.ms"),
                 defaults.timestamp_after_ms_max,
             ),
+            timestamp_before_ms_max: number(
+                &text("message.timestamp.before.max.ms"),
+                defaults.timestamp_before_ms_max,
+            ),
             cleanup_policy: cleanup_policy(&text("cleanup.policy")),
+            dirty_ratio_min_ppm: ppm(&text("min.cleanable.dirty.ratio")),
+            compaction_lag_ms_min: number(
+                &text("min.compaction.lag.ms"),
+                defaults.compaction_lag_ms_min,
+            ),
+            compaction_lag_ms_max: number(
+                &text("max.compaction.lag.ms"),
+                defaults.compaction_lag_ms_max,
+            ),
+            delete_retention_ms: number(&text("delete.retention.ms"), defaults.delete_retention_ms),
+            segment_jitter_ms: number(&text("segment.jitter.ms"), defaults.segment_jitter_ms),
+            compression: compression(&text),
+            flush_messages: number(&text("flush.messages"), defaults.flush_messages),
+            flush_ms: number(&text("flush.ms"), defaults.flush_ms),
             producer_expiration_ms: view
                 .broker_number("producer.id.expiration.ms", defaults.producer_expiration_ms),
             ..defaults
@@ -79,6 +101,8 @@ pub struct BrokerSettings {
     pub default_replication_factor: i16,
     /// `fetch.max.bytes`.
     pub fetch_bytes_max: usize,
+    /// `log.cleaner.*`.
+    pub cleaner: CleanerConfig,
     /// `max.connections`.
     pub connections_max: usize,
     /// `max.connections.per.ip`.
@@ -132,6 +156,7 @@ impl BrokerSettings {
             num_partitions: view.broker_number("num.partitions", 1),
             default_replication_factor: view.broker_number("default.replication.factor", 1),
             fetch_bytes_max: view.broker_number("fetch.max.bytes", 55 << 20),
+            cleaner: cleaner(view),
             connections_max: view.broker_number("max.connections", 10_000),
             connections_per_ip_max: view.broker_number("max.connections.per.ip", 10_000),
             connection_idle_max: number_or_none(&view.broker_text("connections.max.idle.ms"))
@@ -161,6 +186,18 @@ impl BrokerSettings {
                 .broker_number("transaction.state.log.replication.factor", 1),
             transactional_id_expiration: ms("transactional.id.expiration.ms", 604_800_000),
         }
+    }
+}
+
+fn cleaner(view: &ConfigView<'_>) -> CleanerConfig {
+    let defaults = CleanerConfig::default();
+    let per_second = view.broker_number("log.cleaner.io.max.bytes.per.second", f64::MAX);
+    CleanerConfig {
+        dedupe_bytes_max: view
+            .broker_number("log.cleaner.dedupe.buffer.size", defaults.dedupe_bytes_max),
+        // More than a machine can do is no bound.
+        io_bytes_per_second_max: (per_second < 1e15).then(|| per_second.max(1.0) as u64),
+        backoff_ms: view.broker_number("log.cleaner.backoff.ms", defaults.backoff_ms),
     }
 }
 
@@ -198,6 +235,25 @@ fn number_or_none<T: TryFrom<i64>>(text: &str) -> Option<T> {
         None
     } else {
         T::try_from(number).ok()
+    }
+}
+
+/// A ratio in millionths.
+fn ppm(text: &str) -> u32 {
+    let ratio: f64 = number(text, 0.5);
+    // From 0 to 1, so it fits.
+    (ratio.clamp(0.0, 1.0) * 1e6).round() as u32
+}
+
+fn compression(text: &impl Fn(&str) -> String) -> StoredCompression {
+    let level = |name| text(name).trim().parse().ok();
+    match text("compression.type").as_str() {
+        "uncompressed" => StoredCompression::As(Compression::None, None),
+        "snappy" => StoredCompression::As(Compression::Snappy, None),
+        "lz4" => StoredCompression::As(Compression::Lz4, None),
+        "gzip" => StoredCompression::As(Compression::Gzip, level("compression.gzip.level")),
+        "zstd" => StoredCompression::As(Compression::Zstd, level("compression.zstd.level")),
+        _ => StoredCompression::Producer,
     }
 }
 

@@ -1,10 +1,12 @@
 //! The table itself.
 
-use super::ConfigType::{Boolean, Int, List, Long, Short, String as Text};
+use super::ConfigType::{Boolean, Double, Int, List, Long, Short, String as Text};
 use super::{Check, ConfigDef, ConfigType};
 use millstream_core::limits::{PARTITIONS_MAX, REQUEST_BYTES_MAX};
 
 const LONG_MAX: &str = "9223372036854775807";
+const DOUBLE_MAX: &str = "1.7976931348623157E308";
+const DAY_MS: &str = "86400000";
 const WEEK_MS: &str = "604800000";
 const CLEANUP: Check = Check::ListOf(&["delete", "compact"]);
 const TIMESTAMP_TYPE: Check = Check::OneOf(&["CreateTime", "LogAppendTime"]);
@@ -32,6 +34,22 @@ const POSITIVE_LONG: Check = Check::Number {
     min: 1,
     max: i64::MAX,
 };
+const RATIO: Check = Check::Ratio;
+const COMPRESSION: Check =
+    Check::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]);
+const GZIP_LEVEL: Check = Check::NumberOr {
+    or: -1,
+    min: 1,
+    max: 9,
+};
+const ZSTD_LEVEL: Check = Check::Number {
+    min: -131_072,
+    max: 22,
+};
+const LZ4_LEVEL: Check =
+    Check::DefaultOnly("lz4 is compressed at one level only, whatever compression.type says");
+const LZ4_LEVEL_WHY: &str =
+    "The default only: the lz4 encoder here has one level, a faster one than Kafka's 9.";
 const LONG_OR_NONE: Check = Check::Number {
     min: -1,
     max: i64::MAX,
@@ -120,22 +138,69 @@ const fn at_start(
 
 /// Settings of a topic.
 pub static TOPIC_CONFIGS: &[ConfigDef] = &[
-    // 'compact' is accepted although there is no cleaner yet: it promises
-    // that the last value of a key stays, which keeping all of them does, and
-    // Kafka Connect and Kafka Streams cannot start without it.
     topic(
         "cleanup.policy",
         List,
         "delete",
         CLEANUP,
         "log.cleanup.policy",
-        "delete: old segments are deleted by age and size. compact: records need a key and none is deleted by age or size.",
+        "delete: old segments are deleted by age and size. compact: records need a key, and of each key the newest is kept.",
     ),
-    fixed(
+    topic(
+        "compression.gzip.level",
+        Int,
+        "-1",
+        GZIP_LEVEL,
+        "compression.gzip.level",
+        "Level where compression.type is gzip; -1 is the codec's default.",
+    ),
+    topic(
+        "compression.lz4.level",
+        Int,
+        "9",
+        LZ4_LEVEL,
+        "compression.lz4.level",
+        LZ4_LEVEL_WHY,
+    ),
+    topic(
         "compression.type",
         Text,
         "producer",
-        "batches are stored as the producer sent them",
+        COMPRESSION,
+        "compression.type",
+        "producer: batches are stored as they are sent. Otherwise those that are compressed another way are compressed anew, at the cost of the broker's time.",
+    ),
+    topic(
+        "compression.zstd.level",
+        Int,
+        "3",
+        ZSTD_LEVEL,
+        "compression.zstd.level",
+        "Level where compression.type is zstd.",
+    ),
+    topic(
+        "delete.retention.ms",
+        Long,
+        DAY_MS,
+        LONG,
+        "log.cleaner.delete.retention.ms",
+        "How long a tombstone stays in a compacted topic after the cleaner first saw it.",
+    ),
+    topic(
+        "flush.messages",
+        Long,
+        LONG_MAX,
+        POSITIVE_LONG,
+        "log.flush.interval.messages",
+        "Records after which a partition is synced before they count as committed; with durability fsync every record is.",
+    ),
+    topic(
+        "flush.ms",
+        Long,
+        LONG_MAX,
+        LONG,
+        "log.flush.interval.ms",
+        "A partition with records that are not synced for this long is synced, give or take a second; with durability fsync they are at once.",
     ),
     topic(
         "index.interval.bytes",
@@ -144,6 +209,14 @@ pub static TOPIC_CONFIGS: &[ConfigDef] = &[
         INT,
         "log.index.interval.bytes",
         "Bytes of log between two entries of the offset index.",
+    ),
+    topic(
+        "max.compaction.lag.ms",
+        Long,
+        LONG_MAX,
+        POSITIVE_LONG,
+        "log.cleaner.max.compaction.lag.ms",
+        "The cleaner takes up a compacted partition whose oldest dirty record is older than this, whatever its dirty ratio.",
     ),
     topic(
         "max.message.bytes",
@@ -161,11 +234,13 @@ pub static TOPIC_CONFIGS: &[ConfigDef] = &[
         "log.message.timestamp.after.max.ms",
         "How far in the future a producer's timestamp may lie.",
     ),
-    fixed(
+    topic(
         "message.timestamp.before.max.ms",
         Long,
         LONG_MAX,
-        "a timestamp may lie any time in the past",
+        LONG,
+        "log.message.timestamp.before.max.ms",
+        "How far in the past a producer's timestamp may lie; below the default every batch is decoded to see.",
     ),
     topic(
         "message.timestamp.type",
@@ -174,6 +249,22 @@ pub static TOPIC_CONFIGS: &[ConfigDef] = &[
         TIMESTAMP_TYPE,
         "log.message.timestamp.type",
         "Whether records carry the producer's time or that of the append.",
+    ),
+    topic(
+        "min.cleanable.dirty.ratio",
+        Double,
+        "0.5",
+        RATIO,
+        "log.cleaner.min.cleanable.ratio",
+        "Part of a compacted partition that must be dirty before the cleaner takes it up.",
+    ),
+    topic(
+        "min.compaction.lag.ms",
+        Long,
+        "0",
+        LONG,
+        "log.cleaner.min.compaction.lag.ms",
+        "Records younger than this are not compacted.",
     ),
     topic(
         "min.insync.replicas",
@@ -230,11 +321,13 @@ pub static TOPIC_CONFIGS: &[ConfigDef] = &[
         "log.index.size.max.bytes",
         "A segment is closed before its offset index would grow beyond this.",
     ),
-    fixed(
+    topic(
         "segment.jitter.ms",
         Long,
         "0",
-        "segments are closed at segment.ms exactly",
+        LONG,
+        "log.roll.jitter.ms",
+        "Each segment is closed up to this much before segment.ms, so that not all are at once.",
     ),
     topic(
         "segment.ms",
@@ -260,6 +353,28 @@ pub static BROKER_CONFIGS: &[ConfigDef] = &[
         "true",
         Check::Boolean,
         "Whether a metadata request for a topic that is not there may create it.",
+    ),
+    broker(
+        "compression.gzip.level",
+        Int,
+        "-1",
+        GZIP_LEVEL,
+        "Default of compression.gzip.level of a topic.",
+    ),
+    broker("compression.lz4.level", Int, "9", LZ4_LEVEL, LZ4_LEVEL_WHY),
+    broker(
+        "compression.type",
+        Text,
+        "producer",
+        COMPRESSION,
+        "Default of compression.type of a topic.",
+    ),
+    broker(
+        "compression.zstd.level",
+        Int,
+        "3",
+        ZSTD_LEVEL,
+        "Default of compression.zstd.level of a topic.",
     ),
     broker(
         "connections.max.idle.ms",
@@ -383,11 +498,83 @@ pub static BROKER_CONFIGS: &[ConfigDef] = &[
         "Shortest session timeout that a member may ask for.",
     ),
     broker(
+        "log.cleaner.backoff.ms",
+        Long,
+        "15000",
+        LONG,
+        "How long the cleaner rests when no partition needs it.",
+    ),
+    broker(
+        "log.cleaner.dedupe.buffer.size",
+        Long,
+        "134217728",
+        Check::Number {
+            min: 1024 * 1024,
+            max: i32::MAX as i64,
+        },
+        "Bytes that the cleaner's map from key to offset may take, 24 a key; taken only while it works, and no more than it needs.",
+    ),
+    broker(
+        "log.cleaner.delete.retention.ms",
+        Long,
+        DAY_MS,
+        LONG,
+        "Default of delete.retention.ms.",
+    ),
+    broker(
+        "log.cleaner.io.max.bytes.per.second",
+        Double,
+        DOUBLE_MAX,
+        Check::Positive,
+        "Bytes that the cleaner reads and writes in a second.",
+    ),
+    broker(
+        "log.cleaner.max.compaction.lag.ms",
+        Long,
+        LONG_MAX,
+        POSITIVE_LONG,
+        "Default of max.compaction.lag.ms.",
+    ),
+    broker(
+        "log.cleaner.min.cleanable.ratio",
+        Double,
+        "0.5",
+        RATIO,
+        "Default of min.cleanable.dirty.ratio.",
+    ),
+    broker(
+        "log.cleaner.min.compaction.lag.ms",
+        Long,
+        "0",
+        LONG,
+        "Default of min.compaction.lag.ms.",
+    ),
+    fixed(
+        "log.cleaner.threads",
+        Int,
+        "1",
+        "one thread compacts, the partition that needs it most first",
+    ),
+    broker(
         "log.cleanup.policy",
         List,
         "delete",
         CLEANUP,
         "Default of cleanup.policy.",
+    ),
+    broker(
+        "log.flush.interval.messages",
+        Long,
+        LONG_MAX,
+        POSITIVE_LONG,
+        "Default of flush.messages.",
+    ),
+    broker(
+        "log.flush.interval.ms",
+        Long,
+        LONG_MAX,
+        LONG,
+        "Default of flush.ms.",
     ),
     broker(
         "log.index.interval.bytes",
@@ -414,6 +601,13 @@ pub static BROKER_CONFIGS: &[ConfigDef] = &[
         "Default of message.timestamp.after.max.ms.",
     ),
     broker(
+        "log.message.timestamp.before.max.ms",
+        Long,
+        LONG_MAX,
+        LONG,
+        "Default of message.timestamp.before.max.ms.",
+    ),
+    broker(
         "log.message.timestamp.type",
         Text,
         "CreateTime",
@@ -433,6 +627,13 @@ pub static BROKER_CONFIGS: &[ConfigDef] = &[
         WEEK_MS,
         LONG_OR_NONE,
         "Default of retention.ms.",
+    ),
+    broker(
+        "log.roll.jitter.ms",
+        Long,
+        "0",
+        LONG,
+        "Default of segment.jitter.ms.",
     ),
     broker(
         "log.roll.ms",

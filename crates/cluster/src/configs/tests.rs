@@ -1,6 +1,7 @@
 use super::*;
 use crate::image::MetadataImage;
-use millstream_log::config::{CleanupPolicy, Durability, LogConfig};
+use millstream_log::config::{CleanupPolicy, Durability, LogConfig, StoredCompression};
+use millstream_wire::compression::Compression;
 use std::sync::Arc;
 
 fn configs(pairs: &[(&str, &str)]) -> ConfigMap {
@@ -48,20 +49,61 @@ fn the_tables_defaults_are_the_logs_defaults() {
 
 #[test]
 fn what_would_do_nothing_is_refused() {
-    assert!(check("compression.type", "producer").is_ok());
-    let refused = check("compression.type", "zstd").unwrap_err().to_string();
-    assert!(
-        refused.contains("only 'producer' is implemented"),
-        "{refused}"
-    );
+    let refused = check("compression.lz4.level", "3").unwrap_err().to_string();
+    assert!(refused.contains("only '9' is implemented"), "{refused}");
+    assert!(check("preallocate", "true").is_err());
     assert!(matches!(
-        check("flush.ms", "1"),
+        check("file.delete.delay.ms", "1"),
         Err(ConfigError::NotImplemented { .. })
     ));
     assert!(matches!(
         check("retention.sm", "1"),
         Err(ConfigError::Unknown { .. })
     ));
+}
+
+#[test]
+fn storage_settings_reach_the_log() {
+    let image = MetadataImage::default();
+    let statics = configs(&[
+        ("log.cleaner.dedupe.buffer.size", "1048576"),
+        ("log.cleaner.io.max.bytes.per.second", "1000000.5"),
+    ]);
+    let view = ConfigView {
+        image: &image,
+        broker: BrokerId(1),
+        statics: &statics,
+    };
+    let topic = configs(&[
+        ("compression.type", "zstd"),
+        ("compression.zstd.level", "-5"),
+        ("min.cleanable.dirty.ratio", "0.01"),
+        ("min.compaction.lag.ms", "5"),
+        ("max.compaction.lag.ms", "50"),
+        ("delete.retention.ms", "7"),
+        ("segment.jitter.ms", "8"),
+        ("message.timestamp.before.max.ms", "9"),
+        ("flush.messages", "10"),
+        ("flush.ms", "11"),
+    ]);
+    check_topic_configs(&topic).unwrap();
+    let log = TopicSettings::read(&view, &topic).log_config(Durability::Fsync);
+    let expected = LogConfig {
+        compression: StoredCompression::As(Compression::Zstd, Some(-5)),
+        dirty_ratio_min_ppm: 10_000,
+        compaction_lag_ms_min: 5,
+        compaction_lag_ms_max: 50,
+        delete_retention_ms: 7,
+        segment_jitter_ms: 8,
+        timestamp_before_ms_max: 9,
+        flush_messages: 10,
+        flush_ms: 11,
+        ..LogConfig::default()
+    };
+    assert_eq!(log, expected);
+    let cleaner = view.broker_settings().cleaner;
+    assert_eq!(cleaner.dedupe_bytes_max, 1 << 20);
+    assert_eq!(cleaner.io_bytes_per_second_max, Some(1_000_000));
 }
 
 #[test]
@@ -73,6 +115,12 @@ fn values_out_of_range_are_refused() {
     assert!(check("cleanup.policy", "compact, delete").is_ok());
     assert!(check("cleanup.policy", "").is_err());
     assert!(check("cleanup.policy", "shred").is_err());
+    assert!(check("min.cleanable.dirty.ratio", "0.25").is_ok());
+    assert!(check("min.cleanable.dirty.ratio", "1.5").is_err());
+    assert!(check("min.cleanable.dirty.ratio", "NaN").is_err());
+    assert!(check("compression.gzip.level", "-1").is_ok());
+    assert!(check("compression.gzip.level", "0").is_err());
+    assert!(check("compression.type", "none").is_err());
 }
 
 #[test]
