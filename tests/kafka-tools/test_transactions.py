@@ -42,12 +42,13 @@ class Clients:
         admin.create_topics([NewTopic(self.TOPIC, 1, 1)])[self.TOPIC].result(30)
         self.ended = self.begin("v1-ended")
         self.ended.commit_transaction(30)
-        # Kafka writes the end a moment after it answered.
         self.v2()
         self.open = self.begin("v1-open")
 
     def begin(self, transactional_id: str) -> Producer:
         producer = Producer({"bootstrap.servers": self.bootstrap, "transactional.id": transactional_id,
+                             # A JVM a tool takes its time; nothing shall time out meanwhile.
+                             "transaction.timeout.ms": 600_000,
                              # Its server is killed on purpose: no word about that.
                              "log_level": 0})
         producer.init_transactions(30)
