@@ -24,6 +24,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 struct Partitions {
     written: Mutex<Vec<(TopicPartition, Marker)>>,
     open: watch::Sender<bool>,
+    begun: watch::Sender<usize>,
     failing: Mutex<Option<MarkerError>>,
 }
 
@@ -33,6 +34,7 @@ impl Partitions {
         Arc::new(Self {
             written: Mutex::default(),
             open,
+            begun: watch::Sender::new(0),
             failing: Mutex::default(),
         })
     }
@@ -51,6 +53,7 @@ impl Partitions {
 #[async_trait]
 impl MarkerWriter for Partitions {
     async fn write(&self, partition: &TopicPartition, marker: Marker) -> Result<(), MarkerError> {
+        self.begun.send_modify(|begun| *begun += 1);
         self.open.subscribe().wait_for(|open| *open).await.unwrap();
         if let Some(error) = self.failing.lock().take() {
             return Err(error);
@@ -190,6 +193,30 @@ async fn no_marker_is_written_before_the_decision_is_durable() {
     house.journal.set_disk(Disk::Fast);
     pending.await.unwrap().unwrap();
     assert_eq!(house.partitions.outcomes().len(), 2);
+}
+
+#[tokio::test]
+async fn a_commit_waits_for_the_decision_and_then_for_all_markers_at_once() {
+    let house = House::new();
+    let coordinator = house.coordinator().await;
+    let producer = begin(&coordinator, "t", 4).await;
+    let batches = house.journal.batches(TOPIC);
+    house.partitions.open.send_replace(false);
+    let ender = coordinator.clone();
+    let work = async move { ender.end("t", producer, TxnOutcome::Commit, V2).await };
+    let pending = tokio::spawn(started(work).await);
+    let mut begun = house.partitions.begun.subscribe();
+    let all = begun.wait_for(|begun| *begun == 4);
+    tokio::time::timeout(PATIENCE, all)
+        .await
+        .expect("one marker waits for another")
+        .unwrap();
+    assert_eq!(house.journal.batches(TOPIC), batches + 1, "the decision");
+    // The end is appended while the disk hangs, and nobody waits for it.
+    house.journal.set_disk(Disk::Held);
+    house.partitions.open.send_replace(true);
+    pending.await.unwrap().unwrap();
+    assert_eq!(house.journal.batches(TOPIC), batches + 2, "and the end");
 }
 
 #[tokio::test]

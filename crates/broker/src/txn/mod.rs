@@ -37,6 +37,8 @@ mod views;
 #[cfg(test)]
 mod coordinator_tests;
 #[cfg(test)]
+mod machine_model_tests;
+#[cfg(test)]
 mod machine_tests;
 
 pub use config::{TRANSACTIONAL_ID_BYTES_MAX, TxnConfig};

@@ -46,7 +46,10 @@ pub(super) fn batch_of(
     builder.build().map_err(|_| TxnError::InvalidRequest)
 }
 
-fn encode(id: &str, image: Option<&TxnImage>) -> Result<(Bytes, Option<Bytes>), EncodeError> {
+pub(super) fn encode(
+    id: &str,
+    image: Option<&TxnImage>,
+) -> Result<(Bytes, Option<Bytes>), EncodeError> {
     let key = TransactionLogKey {
         transactional_id: id.to_owned(),
     };
