@@ -9,7 +9,7 @@ import re
 import subprocess
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from servers import java_command, make, wait_until
@@ -38,14 +38,17 @@ class Clients:
 
     def __init__(self, bootstrap: str):
         self.bootstrap = bootstrap
-        admin = AdminClient({"bootstrap.servers": bootstrap})
-        admin.create_topics([NewTopic(self.TOPIC, 1, 1)])[self.TOPIC].result(30)
+        self.admin = AdminClient({"bootstrap.servers": bootstrap})
+        self.create(self.TOPIC)
         self.ended = self.begin("v1-ended")
         self.ended.commit_transaction(30)
         self.v2()
         self.open = self.begin("v1-open")
 
-    def begin(self, transactional_id: str) -> Producer:
+    def create(self, topic: str):
+        self.admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
+
+    def begin(self, transactional_id: str, topic: str = TOPIC) -> Producer:
         producer = Producer({"bootstrap.servers": self.bootstrap, "transactional.id": transactional_id,
                              # A JVM a tool takes its time; nothing shall time out meanwhile.
                              "transaction.timeout.ms": 600_000,
@@ -53,7 +56,7 @@ class Clients:
                              "log_level": 0})
         producer.init_transactions(30)
         producer.begin_transaction()
-        producer.produce(self.TOPIC, value=transactional_id)
+        producer.produce(topic, value=transactional_id)
         assert producer.flush(30) == 0
         return producer
 
@@ -63,11 +66,11 @@ class Clients:
                  "--throughput", "40", "--bootstrap-server", self.bootstrap,
                  "--transactional-id", "v2-ended", "--transaction-duration-ms", "50")
 
-    def last_stable_offset(self) -> int:
+    def last_stable_offset(self, topic: str = TOPIC) -> int:
         consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "reader",
                              "isolation.level": "read_committed"})
         try:
-            return consumer.get_watermark_offsets(TopicPartition(self.TOPIC, 0), timeout=30)[1]
+            return consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=30)[1]
         finally:
             consumer.close()
 
@@ -171,15 +174,50 @@ def test_an_operator_aborts_an_open_transaction(server, clients):
 
 def test_a_transaction_outlives_sigkill_between_produce_and_commit(server, clients):
     """The coordinator remembers the open transaction, and the next producer of the id ends it."""
-    before = clients.last_stable_offset()
-    producer = clients.begin("killed")
+    clients.create("killed-v1")
+    producer = clients.begin("killed", "killed-v1")
     server.kill()
     server.start()
     wait_until(lambda: any(row["TransactionalId"] == "killed" and row["TransactionState"] == "Ongoing"
                            for row in transactions(server, "list")), "the transaction is open still")
-    assert clients.last_stable_offset() == before
+    assert clients.last_stable_offset("killed-v1") == 0
     producer.commit_transaction(60)
     # Kafka answers before the markers are written.
-    wait_until(lambda: clients.last_stable_offset() == before + 2, "record and marker are visible")
+    wait_until(lambda: clients.last_stable_offset("killed-v1") == 2, "record and marker are visible")
     row, = transactions(server, "describe", "--transactional-id", "killed")
     assert row["TransactionState"] == "CompleteCommit", row
+
+
+def test_kafkas_own_producer_commits_everything_once_over_a_sigkill(server, clients):
+    """Version 2: bumps and retried ends over a restart."""
+    clients.create("killed-v2")
+
+    def committed() -> list[bytes]:
+        consumer = Consumer({"bootstrap.servers": server.bootstrap, "group.id": "killed-v2-reader", "log_level": 0,
+                             "isolation.level": "read_committed", "enable.partition.eof": True})
+        consumer.assign([TopicPartition("killed-v2", 0, 0)])
+        values = []
+        try:
+            while (message := consumer.poll(30)) is not None:
+                if message.error():
+                    assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+                    break
+                values.append(message.value())
+            return values
+        finally:
+            consumer.close()
+
+    producing = subprocess.Popen(java_command(
+        TOOLS + "ProducerPerformance", "--topic", "killed-v2", "--num-records", "300", "--record-size", "40",
+        "--throughput", "40", "--bootstrap-server", server.bootstrap,
+        "--transactional-id", "killed-v2", "--transaction-duration-ms", "40"), stdout=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: len(committed()) > 20, "the first transactions are committed", 60)
+        server.kill()
+        server.start()
+        output, _ = producing.communicate(timeout=120)
+    finally:
+        producing.kill()
+    assert producing.returncode == 0 and "300 records sent" in output, output
+    wait_until(lambda: len(committed()) == 300, "all is committed")
+    assert len(set(committed())) == 300
