@@ -7,6 +7,7 @@ time indexes, transaction indexes and producer snapshots, in Kafka's own code.
 """
 
 import collections
+import json
 import os
 import re
 import subprocess
@@ -180,6 +181,145 @@ def test_perf_producer_and_consumer_move_twenty_thousand_records(server, traffic
                       "--bootstrap-server", server.bootstrap, "--timeout", "30000")
     row = output.strip().splitlines()[-1].split(", ")
     assert int(row[4]) >= 20000, output
+
+
+# ------------------------------------------------------------ administration
+
+def rows(output: str) -> list[str]:
+    return [line.strip() for line in output.splitlines() if line.strip()]
+
+
+@pytest.fixture(scope="module")
+def timed(server, traffic):
+    """A topic whose second record has the largest timestamp."""
+    traffic.topic("timed", retention_ms="-1")
+    producer = traffic.producer(linger_ms=0)
+    for timestamp in (1_000, 5_000, 3_000):
+        producer.produce("timed", value=b"x", timestamp=timestamp)
+        assert producer.flush(30) == 0
+    traffic.records["timed"] += 3
+    return "timed"
+
+
+@pytest.mark.parametrize("time, expected", [
+    ("earliest", "timed:0:0"), ("latest", "timed:0:3"), ("max-timestamp", "timed:0:1"),
+    ("earliest-local", "timed:0:0"), ("-2", "timed:0:0"), ("-1", "timed:0:3"), ("1001", "timed:0:1"),
+    # Nothing is in tiered storage, nor on its way there; nothing is as late.
+    ("latest-tiered", None), ("earliest-pending-upload", None), ("5001", None),
+])
+def test_get_offsets_answers_every_time(server, timed, time, expected):
+    output = run_tool(TOOLS + "GetOffsetShell", "--bootstrap-server", server.bootstrap,
+                      "--topic", timed, "--time", time)
+    assert rows(output) == ([expected] if expected else []), output
+
+
+def test_log_dirs_tell_the_size_of_every_partition(server, traffic):
+    output = run_tool(TOOLS + "LogDirsCommand", "--bootstrap-server", server.bootstrap,
+                      "--describe", "--topic-list", "rolled,codec-lz4")
+    [broker] = json.loads(rows(output)[-1])["brokers"]
+    [log_dir] = broker["logDirs"]
+    sizes = {p["partition"]: p["size"] for p in log_dir["partitions"]}
+    assert log_dir["error"] is None and set(sizes) == {"rolled-0", "codec-lz4-0"}, output
+    on_disk = sum(f.stat().st_size for f in (server.log_dir() / "rolled-0").glob("*.log"))
+    assert sizes["rolled-0"] == on_disk >= 4000 * 1000
+
+
+def test_delete_records_moves_the_start_of_the_log(server, traffic, tmp_path):
+    traffic.topic("trimmed")
+    traffic.send("trimmed", 100, 50, traffic.producer())
+    wanted = tmp_path / "offsets.json"
+    wanted.write_text(json.dumps({"version": 1, "partitions": [{"topic": "trimmed", "partition": 0, "offset": 60}]}))
+    output = run_tool(TOOLS + "DeleteRecordsCommand", "--bootstrap-server", server.bootstrap,
+                      "--offset-json-file", str(wanted))
+    assert re.search(r"partition: trimmed-0\s+low_watermark: 60", output), output
+    output = run_tool(TOOLS + "GetOffsetShell", "--bootstrap-server", server.bootstrap,
+                      "--topic", "trimmed", "--time", "earliest")
+    assert rows(output) == ["trimmed:0:60"]
+
+
+def test_topics_are_created_grown_filtered_and_deleted(server, traffic):
+    def topics(*arguments: str) -> str:
+        return run_tool(TOOLS + "TopicCommand", "--bootstrap-server", server.bootstrap, *arguments)
+
+    topics("--create", "--topic", "by-tool", "--partitions", "2", "--config", "retention.ms=60000")
+    topics("--alter", "--topic", "by-tool", "--partitions", "3")
+    described = topics("--describe", "--topic", "by-tool")
+    assert "PartitionCount: 3" in described and "retention.ms=60000" in described, described
+    for problem in ("--under-replicated-partitions", "--unavailable-partitions", "--under-min-isr-partitions"):
+        assert rows(topics("--describe", problem)) == []
+    # One replica in sync, and one is the minimum.
+    assert len(rows(topics("--describe", "--topic", "by-tool", "--at-min-isr-partitions"))) == 3
+    topics("--delete", "--topic", "by-tool")
+    assert "by-tool" not in topics("--list").split()
+
+
+def test_configs_are_altered_and_go_back_to_their_defaults(server, traffic):
+    def configs(*arguments: str) -> str:
+        return run_tool("kafka.admin.ConfigCommand", "--bootstrap-server", server.bootstrap, *arguments)
+
+    traffic.topic("configured")
+    for kind, name, key, value in [("topics", "configured", "max.message.bytes", "5000"),
+                                   ("brokers", "1", "log.retention.ms", "7200000")]:
+        entity = ("--entity-type", kind, "--entity-name", name)
+        configs("--alter", *entity, "--add-config", f"{key}={value}")
+        assert f"{key}={value}" in configs("--describe", *entity)
+        assert f"{key}=" in configs("--describe", "--all", *entity)
+        configs("--alter", *entity, "--delete-config", key)
+        assert f"{key}={value}" not in configs("--describe", *entity)
+    # There are none, and asking for them is no error.
+    assert rows(configs("--describe", "--entity-type", "client-metrics")) == []
+
+
+def test_the_metadata_quorum_is_described(server):
+    def quorum(*arguments: str) -> str:
+        return run_tool(TOOLS + "MetadataQuorumCommand", "--bootstrap-server", server.bootstrap,
+                        "describe", *arguments)
+
+    status = dict(re.findall(r"^(\w+):\s+(.*)$", quorum("--status"), re.M))
+    assert status["LeaderId"] == "1" and status["MaxFollowerLag"] == "0", status
+    assert int(status["HighWatermark"]) > 0 and int(status["LeaderEpoch"]) > 0
+    assert [voter["id"] for voter in json.loads(status["CurrentVoters"])] == [1]
+    _, voter = rows(quorum("--replication"))
+    node, _, _, lag, *_, role = voter.split()
+    assert (node, lag, role) == ("1", "0", "Leader"), voter
+
+
+def test_no_leader_needs_to_be_elected(server, traffic):
+    def elect(*arguments: str) -> str:
+        return run_tool(TOOLS + "LeaderElectionCommand", "--bootstrap-server", server.bootstrap,
+                        "--election-type", "preferred", *arguments)
+
+    assert rows(elect("--all-topic-partitions")) == []
+    assert "already elected" in elect("--topic", "rolled", "--partition", "0")
+
+
+def test_reassignments_are_verified_and_can_lead_nowhere_else(server, traffic, tmp_path):
+    def reassign(*arguments: str, replicas: list[int]) -> subprocess.CompletedProcess:
+        wanted = tmp_path / "reassignment.json"
+        partition = {"topic": "rolled", "partition": 0, "replicas": replicas}
+        wanted.write_text(json.dumps({"version": 1, "partitions": [partition]}))
+        command = java_command(TOOLS + "reassign.ReassignPartitionsCommand", "--bootstrap-server", server.bootstrap,
+                               "--reassignment-json-file", str(wanted), *arguments)
+        return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+    done = reassign("--verify", replicas=[1])
+    assert done.returncode == 0 and "Reassignment of partition rolled-0 is completed." in done.stdout, done
+    done = reassign("--execute", replicas=[1])
+    assert done.returncode == 0 and "Successfully started partition reassignment" in done.stdout, done
+    done = reassign("--execute", replicas=[1, 2])
+    assert done.returncode != 0, done
+    output = run_tool(TOOLS + "reassign.ReassignPartitionsCommand", "--bootstrap-server", server.bootstrap, "--list")
+    assert "No partition reassignments found." in output
+
+
+def test_the_cluster_tells_its_id_and_its_endpoints(server, traffic):
+    def cluster(command: str) -> str:
+        return run_tool(TOOLS + "ClusterTool", command, "--bootstrap-server", server.bootstrap)
+
+    assert re.search(r"Cluster ID: [\w-]{22}$", cluster("cluster-id").strip())
+    port = server.bootstrap.rpartition(":")[2]
+    endpoint = rows(cluster("list-endpoints"))[1].split()
+    assert endpoint[:3] == ["1", "127.0.0.1", port] and "broker" in endpoint, endpoint
 
 
 # ------------------------------------------------------------ the files

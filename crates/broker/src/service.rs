@@ -2,12 +2,15 @@
 
 use crate::connection::ConnectionLimits;
 use crate::connection::acceptor::{self, Acceptor};
+use crate::connection::budget::RequestBudget;
+use crate::connection::unsent::Unsent;
 use crate::coordination::CoordinatorPorts;
+use crate::fetch::budget::FetchBudget;
 use crate::fetch::sessions::FetchSessions;
 use crate::group::{
     Assignor, ConsumerGroupConfig, GroupConfig, GroupCoordinator, GroupServices, MigrationPolicy,
 };
-use crate::state::BrokerState;
+use crate::state::{BrokerState, EXPANSIONS_MAX};
 use crate::topics::{self, Hosting};
 use crate::txn::{TxnConfig, TxnCoordinator, TxnServices};
 use millstream_cluster::configs::{BrokerSettings, ConfigError, ConfigView, check_broker_configs};
@@ -218,8 +221,12 @@ fn new_state(
             metadata: Arc::clone(&deps.metadata),
             clock: Arc::clone(&deps.clock),
             rand: Arc::clone(&deps.rand),
-            request_budget: Arc::new(Semaphore::new(limits.requests_bytes_max)),
-            fetched_budget: Arc::new(Semaphore::new(limits.fetched_bytes_max)),
+            request_budget: Arc::new(RequestBudget::new(
+                limits.requests_bytes_max,
+                limits.request_bytes_max,
+            )),
+            unsent: Unsent::new(limits.unsent_bytes_max),
+            fetched_budget: FetchBudget::new(limits.fetched_bytes_max),
             limits,
             statics: options.configs.clone(),
             stats: Arc::default(),
@@ -227,6 +234,7 @@ fn new_state(
             settings: parking_lot::Mutex::new(None),
             hosting: Hosting::new(options.node_id, logs, options.durability),
             fetch_sessions: FetchSessions::new(Arc::clone(&deps.clock), Arc::clone(&deps.rand)),
+            expansions: Semaphore::new(EXPANSIONS_MAX),
             groups,
             transactions,
         }

@@ -1,6 +1,9 @@
 //! What handlers work on: the broker's state and the context of one request.
 
+use crate::connection::budget::RequestBudget;
+use crate::connection::unsent::Unsent;
 use crate::connection::{Connection, ConnectionLimits};
+use crate::fetch::budget::FetchBudget;
 use crate::fetch::sessions::FetchSessions;
 use crate::group::GroupCoordinator;
 use crate::stats::Stats;
@@ -18,6 +21,12 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+/// Batches that are expanded at the same time outside of the path of records:
+/// each may become [`BATCH_UNCOMPRESSED_BYTES_MAX`] bytes.
+///
+/// [`BATCH_UNCOMPRESSED_BYTES_MAX`]: millstream_core::limits::BATCH_UNCOMPRESSED_BYTES_MAX
+pub(crate) const EXPANSIONS_MAX: usize = 2;
+
 /// What a handler knows of the request it handles. Cheap to clone.
 #[derive(Clone)]
 pub struct RequestContext {
@@ -33,6 +42,21 @@ pub struct RequestContext {
     pub correlation_id: i32,
 }
 
+/// What clients hold of a node's memory at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeldMemory {
+    /// Bytes of requests that are being read or have not been answered.
+    pub request_bytes: usize,
+    /// Bytes of responses that have not been taken, without fetched records.
+    pub unsent_bytes: usize,
+    /// Bytes of fetched records on their way out.
+    pub fetched_bytes: usize,
+    /// Fetch sessions.
+    pub fetch_sessions: usize,
+    /// Partitions of all fetch sessions.
+    pub fetch_session_partitions: usize,
+}
+
 /// One broker's state, shared by all its connections.
 pub struct BrokerState {
     pub(crate) node_id: BrokerId,
@@ -43,13 +67,15 @@ pub struct BrokerState {
     /// Broker settings from the configuration file, checked.
     pub(crate) statics: ConfigMap,
     pub(crate) stats: Arc<Stats>,
-    pub(crate) request_budget: Arc<Semaphore>,
+    pub(crate) request_budget: Arc<RequestBudget>,
+    pub(crate) unsent: Arc<Unsent>,
     pub(crate) stopping: CancellationToken,
     pub(crate) settings: Mutex<Option<(u64, Arc<BrokerSettings>)>>,
     pub(crate) data_dir: PathBuf,
     pub(crate) hosting: Hosting,
     pub(crate) fetch_sessions: FetchSessions,
-    pub(crate) fetched_budget: Arc<Semaphore>,
+    pub(crate) fetched_budget: FetchBudget,
+    pub(crate) expansions: Semaphore,
     pub(crate) groups: GroupCoordinator,
     pub(crate) transactions: TxnCoordinator,
 }
@@ -139,15 +165,37 @@ impl BrokerState {
         &self.transactions
     }
 
+    /// Memory that clients hold of this node, against the bounds in
+    /// [`limits`](Self::limits).
+    pub fn held(&self) -> HeldMemory {
+        let (fetch_sessions, fetch_session_partitions) = self.fetch_sessions.counts();
+        HeldMemory {
+            request_bytes: self.request_budget.held(),
+            unsent_bytes: self.unsent.bytes(),
+            fetched_bytes: self.fetched_budget.held(),
+            fetch_sessions,
+            fetch_session_partitions,
+        }
+    }
+
     pub(crate) fn fetch_sessions(&self) -> &FetchSessions {
         &self.fetch_sessions
     }
 
-    pub(crate) fn fetched_budget(&self) -> &Arc<Semaphore> {
+    /// One permit for each batch that may be expanded at the same time.
+    pub(crate) fn expansions(&self) -> &Semaphore {
+        &self.expansions
+    }
+
+    pub(crate) fn fetched_budget(&self) -> &FetchBudget {
         &self.fetched_budget
     }
 
-    pub(crate) fn request_budget(&self) -> &Arc<Semaphore> {
+    pub(crate) fn unsent(&self) -> &Arc<Unsent> {
+        &self.unsent
+    }
+
+    pub(crate) fn request_budget(&self) -> &Arc<RequestBudget> {
         &self.request_budget
     }
 }

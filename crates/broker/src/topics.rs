@@ -21,6 +21,7 @@ use millstream_wire::ErrorCode;
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// A topic to create; what is `None` is the broker's default.
 #[derive(Clone, Debug, Default)]
@@ -123,6 +124,9 @@ pub(crate) struct Hosting {
     logs: Arc<LogManager>,
     durability: Durability,
     topics: RwLock<Topics>,
+    /// Counts changes of `topics`: what was found there may be something else
+    /// since.
+    changes: watch::Sender<u64>,
     /// The image that was last applied; held while one is being applied.
     applied: tokio::sync::Mutex<Option<Arc<MetadataImage>>>,
 }
@@ -140,6 +144,7 @@ impl Hosting {
             logs,
             durability,
             topics: RwLock::default(),
+            changes: watch::Sender::new(0),
             applied: tokio::sync::Mutex::default(),
         }
     }
@@ -155,6 +160,11 @@ impl Hosting {
     pub(crate) fn get_by_id(&self, id: TopicId) -> Option<Arc<HostedTopic>> {
         let topics = self.topics.read();
         topics.by_name.get(topics.names.get(&id)?).cloned()
+    }
+
+    /// Changes of the topics or of who leads them, as a stream.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<HostedTopic>> {
@@ -232,6 +242,9 @@ impl Hosting {
             }
             gone
         };
+        if !gone.is_empty() {
+            self.changes.send_modify(|n| *n += 1);
+        }
         let mut partitions = Vec::new();
         for hosted in gone {
             let name = &*hosted.topic.name;
@@ -318,6 +331,7 @@ impl Hosting {
                 .by_name
                 .insert(Arc::clone(&hosted.topic.name), hosted);
         }
+        self.changes.send_modify(|n| *n += 1);
         result
     }
 

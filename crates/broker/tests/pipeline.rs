@@ -54,6 +54,33 @@ async fn an_unknown_version_of_api_versions_is_answered_in_version_0() {
 }
 
 #[tokio::test]
+async fn a_client_that_means_another_broker_is_told_to_start_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = TestBroker::start(dir.path()).await;
+    let cluster = broker.metadata.image().cluster_id().to_owned();
+    let here = broker.handle.state().node_id().0;
+    let mut client = broker.client().await;
+    for (cluster_id, node_id, expected) in [
+        (None, -1, ErrorCode::None),
+        (Some(cluster.clone()), here, ErrorCode::None),
+        (Some("another".into()), here, ErrorCode::RebootstrapRequired),
+        (Some(cluster), here + 1, ErrorCode::RebootstrapRequired),
+    ] {
+        let request = ApiVersionsRequest {
+            cluster_id,
+            node_id,
+            ..hello()
+        };
+        let response = client.call(&request, 5).await;
+        assert_eq!(ErrorCode::from(response.error_code), expected);
+        assert_eq!(response.api_keys.is_empty(), expected != ErrorCode::None);
+        // Older versions have no room for the question.
+        assert_eq!(client.call(&hello(), 4).await.error_code, 0);
+    }
+    broker.stop().await;
+}
+
+#[tokio::test]
 async fn produce_is_announced_from_0_and_refused_below_3() {
     let dir = tempfile::tempdir().unwrap();
     let broker = TestBroker::start(dir.path()).await;

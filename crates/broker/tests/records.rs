@@ -547,6 +547,21 @@ async fn records_and_epochs_survive_a_restart_and_old_epochs_are_fenced() {
     stale.topics[0].partitions[0].current_leader_epoch = 0;
     let fetched = only(fetch(&mut client, &stale).await.responses);
     assert_eq!(code(fetched.error_code), ErrorCode::FencedLeaderEpoch);
+    assert_eq!(fetched.current_leader.leader_id, -1, "before KIP-951");
+    // KIP-951: who leads, in which epoch, and where.
+    let id = broker.handle.state().hosted("t").unwrap().topic.id;
+    let mut by_id = fetch_request("", 0, 0);
+    by_id.topics = vec![fetch_topic("", id, 0, 0)];
+    by_id.topics[0].partitions[0].current_leader_epoch = 0;
+    for version in [16, 18] {
+        let response = client.call(&by_id, version).await;
+        let endpoint = &response.node_endpoints[0];
+        let port = i32::from(broker.handle.address().port());
+        assert_eq!((endpoint.node_id, endpoint.port), (1, port));
+        let leader = only(response.responses).current_leader;
+        assert_eq!((leader.leader_id, leader.leader_epoch), (1, 1));
+    }
+    assert_eq!(client.call(&by_id, 15).await.node_endpoints, []);
     stale.topics[0].partitions[0].current_leader_epoch = 5;
     let fetched = only(fetch(&mut client, &stale).await.responses);
     assert_eq!(code(fetched.error_code), ErrorCode::UnknownLeaderEpoch);

@@ -36,4 +36,4 @@ pub use command::{Command, ConfigChange, ConfigOp, ConfigResource, NewTopic, Ref
 pub use image::{
     Broker, Dashboard, Job, JobState, MetadataImage, Partition, SqlObject, SqlObjectKind, Topic,
 };
-pub use service::{ClusterError, MetadataOptions, MetadataService};
+pub use service::{ClusterError, MetadataOptions, MetadataService, Quorum};

@@ -106,6 +106,21 @@ pub struct MetadataService {
     lock: Mutex<Option<Arc<dyn FsFile>>>,
 }
 
+/// Who keeps the metadata at one moment, as this node knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quorum {
+    /// The leader, if there is one.
+    pub leader: Option<BrokerId>,
+    /// Counts the elections.
+    pub term: u64,
+    /// Who votes.
+    pub voters: Vec<BrokerId>,
+    /// One past the last entry of this node's metadata log.
+    pub log_end: u64,
+    /// One past the last entry that is committed and applied here.
+    pub applied_end: u64,
+}
+
 /// What [`open_storage`] gives.
 struct Storage {
     lock: Arc<dyn FsFile>,
@@ -182,6 +197,21 @@ impl MetadataService {
     /// Follows the image; changes may be seen merged.
     pub fn watch(&self) -> watch::Receiver<Arc<MetadataImage>> {
         self.image.clone()
+    }
+
+    /// Who keeps the metadata, and how far they are.
+    pub fn quorum(&self) -> Quorum {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        let id = |node: NodeId| i32::try_from(node).map_or(BrokerId(-1), BrokerId);
+        Quorum {
+            leader: metrics.current_leader.map(id),
+            term: metrics.current_term,
+            voters: metrics.membership_config.voter_ids().map(id).collect(),
+            // Index of the last entry; offsets count from the next one.
+            log_end: metrics.last_log_index.map_or(0, |index| index + 1),
+            applied_end: metrics.last_applied.map_or(0, |id| id.index + 1),
+        }
     }
 
     /// Writes a snapshot now and purges the log behind it.

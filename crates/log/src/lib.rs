@@ -81,7 +81,7 @@ pub use gather::gather_syncs;
 pub use manager::{LogCounts, LogManager, LogManagerOptions, LogMetrics, NewPartition};
 pub use partition::{
     AbortedTransaction, AppendInfo, AppendOrigin, FetchRequest, FetchedBatches, PartitionLog,
-    ProducerSummary, Progress, TimestampedOffset, UpTo,
+    ProducerSummary, Progress, ReadySet, TimestampedOffset, UpTo,
 };
 
 #[cfg(test)]

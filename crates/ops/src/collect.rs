@@ -188,6 +188,11 @@ fn timestamp_at(log: &PartitionLog, offset: i64) -> Option<i64> {
 pub async fn broker(state: &BrokerState, now_ms: i64) -> Inputs {
     let mut process = process::read(state.data_dir());
     process.connections = state.stats().snapshot().connections_open;
+    let held = state.held();
+    process.request_bytes = held.request_bytes as u64;
+    process.unsent_bytes = held.unsent_bytes as u64;
+    process.fetched_bytes = held.fetched_bytes as u64;
+    process.fetch_session_partitions = held.fetch_session_partitions as u64;
     Inputs {
         now_ms,
         topics: topics(state),

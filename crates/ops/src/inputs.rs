@@ -144,6 +144,14 @@ pub struct ProcessInput {
     pub disk_total_bytes: u64,
     /// Open Kafka connections.
     pub connections: u64,
+    /// Bytes of Kafka requests that have not been answered.
+    pub request_bytes: u64,
+    /// Bytes of responses that have not been taken, without fetched records.
+    pub unsent_bytes: u64,
+    /// Bytes of fetched records that have not been sent.
+    pub fetched_bytes: u64,
+    /// Partitions of all fetch sessions.
+    pub fetch_session_partitions: u64,
 }
 
 /// A job as pages show it; see the HTTP API's Job document.

@@ -3,7 +3,8 @@
 use crate::inputs::ProcessInput;
 use std::path::Path;
 
-/// CPU, memory and disk; `connections` is left at 0. What cannot be read is 0.
+/// CPU, memory and disk; what the broker knows is left at 0. What cannot be
+/// read is 0.
 pub fn read(data_dir: &Path) -> ProcessInput {
     let (disk_used_bytes, disk_total_bytes) = disk(data_dir).unwrap_or((0, 0));
     ProcessInput {
@@ -11,7 +12,7 @@ pub fn read(data_dir: &Path) -> ProcessInput {
         memory_bytes: memory_bytes().unwrap_or(0),
         disk_used_bytes,
         disk_total_bytes,
-        connections: 0,
+        ..ProcessInput::default()
     }
 }
 

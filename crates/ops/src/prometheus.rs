@@ -159,6 +159,26 @@ const METRICS: &[(&str, &str, &str)] = &[
     ),
     ("millstream_connections", "gauge", "Open Kafka connections"),
     (
+        "millstream_request_memory_bytes",
+        "gauge",
+        "Bytes of Kafka requests that have not been answered",
+    ),
+    (
+        "millstream_response_memory_bytes",
+        "gauge",
+        "Bytes of Kafka responses that have not been taken, without fetched records",
+    ),
+    (
+        "millstream_fetched_memory_bytes",
+        "gauge",
+        "Bytes of fetched records that have not been sent",
+    ),
+    (
+        "millstream_fetch_session_partitions",
+        "gauge",
+        "Partitions of all fetch sessions",
+    ),
+    (
         "process_cpu_seconds_total",
         "counter",
         "CPU time used by the process",
@@ -222,6 +242,26 @@ pub fn render(snapshot: &Snapshot, counters: &[TopicCounters]) -> String {
         &[],
         snapshot.process.connections as f64,
     );
+    for (name, value) in [
+        (
+            "millstream_request_memory_bytes",
+            snapshot.process.request_bytes,
+        ),
+        (
+            "millstream_response_memory_bytes",
+            snapshot.process.unsent_bytes,
+        ),
+        (
+            "millstream_fetched_memory_bytes",
+            snapshot.process.fetched_bytes,
+        ),
+        (
+            "millstream_fetch_session_partitions",
+            snapshot.process.fetch_session_partitions,
+        ),
+    ] {
+        page.sample(name, &[], value as f64);
+    }
     page.sample(
         "process_cpu_seconds_total",
         &[],

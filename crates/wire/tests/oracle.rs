@@ -78,6 +78,11 @@ fn their_messages() -> Vec<Their> {
         ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
         ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse,
         DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
+        AlterConfigsRequest, AlterConfigsResponse, AlterReplicaLogDirsRequest,
+        AlterReplicaLogDirsResponse, ElectLeadersRequest, ElectLeadersResponse,
+        AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
+        ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,
+        DescribeQuorumRequest, DescribeQuorumResponse, ListConfigResourcesRequest, ListConfigResourcesResponse,
         ConsumerProtocolSubscription, ConsumerProtocolAssignment,
     ]
 }

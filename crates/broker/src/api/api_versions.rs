@@ -9,12 +9,15 @@ use millstream_wire::messages::api_versions::{
 };
 use std::ops::RangeInclusive;
 
+/// The client means no broker in particular.
+const NODE_ANY: i32 = -1;
+
 /// ApiVersions.
 pub(super) struct ApiVersions;
 
 impl Handler for ApiVersions {
     type Request = ApiVersionsRequest;
-    const VERSIONS: RangeInclusive<i16> = 0..=4;
+    const VERSIONS: RangeInclusive<i16> = 0..=5;
 
     async fn handle(
         context: RequestContext,
@@ -38,7 +41,21 @@ impl Handler for ApiVersions {
             version = request.client_software_version,
             "client"
         );
-        let version = context.state.image().version();
+        // KIP-1242: a client that was led here by stale addresses learns it
+        // before it takes this broker for another.
+        let image = context.state.image();
+        let elsewhere = request
+            .cluster_id
+            .is_some_and(|id| id != image.cluster_id())
+            || (request.node_id != NODE_ANY && request.node_id != context.state.node_id().0);
+        if elsewhere {
+            return ApiVersionsResponse {
+                error_code: ErrorCode::RebootstrapRequired.into(),
+                ..Default::default()
+            }
+            .into();
+        }
+        let version = image.version();
         ApiVersionsResponse {
             api_keys: all(),
             supported_features: features::supported(context.api_version),

@@ -1,16 +1,19 @@
 //! Fetch (1): reads record batches, with long polls and sessions.
 
+use super::leader_hints::LeaderHints;
 use super::{Answer, Handler};
-use crate::fetch::read::{Bounds, PartitionRead, Reading};
-use crate::fetch::sessions::{Mode, SessionRequest, Told, TopicKey, Wanted};
+use crate::fetch::read::{Asked, Bounds, PartitionRead, Reading};
+use crate::fetch::sessions::{Mode, NewSession, Session, SessionRequest, Told, TopicKey, Wanted};
 use crate::state::{BrokerState, RequestContext};
 use millstream_core::ids::TopicId;
-use millstream_log::UpTo;
+use millstream_core::limits::PARTITIONS_MAX;
+use millstream_log::{ReadySet, UpTo};
 use millstream_wire::ErrorCode;
 use millstream_wire::messages::fetch::{
-    AbortedTransaction, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData,
+    AbortedTransaction, FetchRequest, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch,
+    NodeEndpoint, PartitionData,
 };
-use std::collections::HashSet;
+use parking_lot::Mutex;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +23,8 @@ pub(super) struct Fetch;
 
 /// From here on topics are named by id (KIP-516).
 const VERSION_IDS: i16 = 13;
+/// From here on an error names the leader to go to (KIP-951).
+const VERSION_HINTS: i16 = 16;
 /// Longest wait that a client may ask for; more is cut to this.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 
@@ -32,27 +37,40 @@ impl Handler for Fetch {
             // Nobody follows a broker of a cluster of one.
             return refused(ErrorCode::BrokerIdNotRegistered).into();
         }
+        // All partitions there can be: nobody has a use for more, and each
+        // takes several times its bytes while the fetch waits.
+        let asked = request.topics.iter().map(|topic| topic.partitions.len());
+        if asked.sum::<usize>() > PARTITIONS_MAX {
+            return refused(ErrorCode::InvalidRequest).into();
+        }
         let by_id = context.api_version >= VERSION_IDS;
         let bounds = bounds(&context.state, &request);
-        let opened = context
-            .state
-            .fetch_sessions()
-            .open(session_request(request, by_id));
-        let (mode, wanted) = match opened {
-            Ok(opened) => opened,
+        let opened =
+            context
+                .state
+                .fetch_sessions()
+                .open(session_request(request, by_id, bounds.up_to));
+        let (kind, asked) = match opened {
+            Ok(Mode::Sessionless(wanted)) => (Kind::Sessionless, Asked::All(wanted)),
+            Ok(Mode::New(wanted)) => (Kind::New, Asked::All(wanted)),
+            Ok(Mode::Incremental(session)) => (
+                Kind::Incremental(Arc::clone(&session)),
+                Asked::Session(session),
+            ),
             Err(code) => return refused(code).into(),
         };
         let shape = Shape {
-            mode,
-            by_id,
-            committed: bounds.up_to == UpTo::LastStable,
+            kind,
+            version: context.api_version,
+            up_to: bounds.up_to,
         };
-        let reading = Reading::new(Arc::clone(&context.state), wanted, bounds);
+        let state = Arc::clone(&context.state);
+        let mut reading = Reading::new(Arc::clone(&state), context.connection, asked, bounds);
         match reading.attempt().await {
-            Some(read) => shape.response(&context.state, read).into(),
+            Some(read) => shape.response(&state, &reading, read).into(),
             None => Answer::later(async move {
-                let read = reading.wait().await;
-                shape.response(&context.state, read)
+                let (reading, read) = reading.wait().await;
+                shape.response(&state, &reading, read)
             }),
         }
     }
@@ -80,12 +98,12 @@ fn bounds(state: &BrokerState, request: &FetchRequest) -> Bounds {
     }
 }
 
-fn session_request(request: FetchRequest, by_id: bool) -> SessionRequest {
+fn session_request(request: FetchRequest, by_id: bool, up_to: UpTo) -> SessionRequest {
     let key = |name: String, id: TopicId| {
         if by_id {
             TopicKey::Id(id)
         } else {
-            TopicKey::Name(name)
+            TopicKey::Name(name.into())
         }
     };
     let mut wanted = Vec::new();
@@ -109,56 +127,87 @@ fn session_request(request: FetchRequest, by_id: bool) -> SessionRequest {
         id: request.session_id,
         epoch: request.session_epoch,
         by_id,
+        up_to,
         wanted,
         forgotten,
     }
 }
 
+/// What the answer is part of.
+enum Kind {
+    Sessionless,
+    New,
+    Incremental(Arc<Mutex<Session>>),
+}
+
 /// How the answer to one request looks.
 struct Shape {
-    mode: Mode,
-    by_id: bool,
-    committed: bool,
+    kind: Kind,
+    version: i16,
+    up_to: UpTo,
 }
 
 impl Shape {
-    fn response(self, state: &BrokerState, read: Vec<PartitionRead>) -> FetchResponse {
-        let session_id = match &self.mode {
-            Mode::Sessionless => 0,
-            Mode::New => {
-                let partitions = read
-                    .iter()
-                    .map(|read| {
-                        let wanted = Wanted {
-                            known_as: read.name.clone(),
-                            ..read.wanted.clone()
-                        };
-                        (wanted, told(read))
-                    })
-                    .collect();
-                let slots_max = state.settings().fetch_sessions_max;
-                state
-                    .fetch_sessions()
-                    .keep(partitions, self.by_id, slots_max)
+    fn response(
+        self,
+        state: &BrokerState,
+        reading: &Reading,
+        read: Vec<PartitionRead>,
+    ) -> FetchResponse {
+        let (session_id, read) = match &self.kind {
+            Kind::Sessionless => (0, read),
+            Kind::New => (self.begin(state, reading, &read), read),
+            Kind::Incremental(session) => {
+                let mut session = session.lock();
+                (session.id, news(&mut session, self.up_to, read))
             }
-            Mode::Incremental(session) => session.lock().id,
         };
-        let read = match &self.mode {
-            Mode::Incremental(session) => news(&mut session.lock(), read),
-            Mode::Sessionless | Mode::New => read,
-        };
+        let mut hints = LeaderHints::new(state);
+        let responses = self.topics(read, &mut hints);
+        let node_endpoints = hints.endpoints().map(|broker| NodeEndpoint {
+            node_id: broker.id.0,
+            host: broker.host.clone(),
+            port: broker.port.into(),
+            rack: broker.rack.clone(),
+        });
         FetchResponse {
             session_id,
-            responses: self.topics(read),
+            responses,
+            node_endpoints: node_endpoints.collect(),
             ..Default::default()
         }
     }
 
-    fn topics(&self, read: Vec<PartitionRead>) -> Vec<FetchableTopicResponse> {
+    /// Begins a session with what is being answered.
+    fn begin(&self, state: &BrokerState, reading: &Reading, read: &[PartitionRead]) -> i32 {
+        let partitions = read.iter().map(|read| {
+            let wanted = Wanted {
+                known_as: read.name.clone(),
+                ..read.wanted.clone()
+            };
+            (wanted, told(read))
+        });
+        let new = NewSession {
+            partitions: partitions.collect(),
+            set: Arc::clone(reading.set()),
+            by_id: self.version >= VERSION_IDS,
+            up_to: self.up_to,
+            topics_version: reading.topics_version(),
+        };
+        look_again(reading.set(), self.up_to, read);
+        let slots_max = state.settings().fetch_sessions_max;
+        state.fetch_sessions().keep(new, slots_max)
+    }
+
+    fn topics(
+        &self,
+        read: Vec<PartitionRead>,
+        hints: &mut LeaderHints,
+    ) -> Vec<FetchableTopicResponse> {
         let mut topics: Vec<FetchableTopicResponse> = Vec::new();
         for read in read {
             let (name, id) = match &read.wanted.topic {
-                TopicKey::Name(name) => (name.as_str(), TopicId::nil()),
+                TopicKey::Name(name) => (&**name, TopicId::nil()),
                 TopicKey::Id(id) => ("", *id),
             };
             let same = topics
@@ -171,7 +220,7 @@ impl Shape {
                     partitions: Vec::new(),
                 });
             }
-            let data = self.partition(read);
+            let data = self.partition(read, hints);
             if let Some(topic) = topics.last_mut() {
                 topic.partitions.push(data);
             }
@@ -179,7 +228,11 @@ impl Shape {
         topics
     }
 
-    fn partition(&self, read: PartitionRead) -> PartitionData {
+    fn committed(&self) -> bool {
+        self.up_to == UpTo::LastStable
+    }
+
+    fn partition(&self, read: PartitionRead, hints: &mut LeaderHints) -> PartitionData {
         let partition_index = read.wanted.partition;
         match read.result {
             Ok(batches) => {
@@ -195,7 +248,7 @@ impl Shape {
                     log_start_offset: batches.log_start_offset.0,
                     // Null tells a read_uncommitted client that it need not
                     // look for aborted records.
-                    aborted_transactions: self.committed.then(|| aborted.collect()),
+                    aborted_transactions: self.committed().then(|| aborted.collect()),
                     records: Some(batches.batches),
                     ..Default::default()
                 }
@@ -203,8 +256,17 @@ impl Shape {
             Err(code) => PartitionData {
                 partition_index,
                 error_code: code.into(),
+                current_leader: read
+                    .name
+                    .filter(|_| self.version >= VERSION_HINTS)
+                    .and_then(|name| hints.hint(code, &name, partition_index))
+                    .map(|hint| LeaderIdAndEpoch {
+                        leader_id: hint.leader_id,
+                        leader_epoch: hint.leader_epoch,
+                    })
+                    .unwrap_or_default(),
                 high_watermark: -1,
-                aborted_transactions: self.committed.then(Vec::new),
+                aborted_transactions: None,
                 records: Some(bytes::Bytes::new()),
                 ..Default::default()
             },
@@ -213,26 +275,41 @@ impl Shape {
 }
 
 /// Of an incremental fetch, only what the client does not know yet.
-fn news(
-    session: &mut crate::fetch::sessions::Session,
-    read: Vec<PartitionRead>,
-) -> Vec<PartitionRead> {
-    let mut served = HashSet::new();
-    let news = read
-        .into_iter()
-        .enumerate()
-        .filter(|(place, read)| {
-            let changed = session.tell(*place, &read.wanted, read.name.as_ref(), told(read));
-            let has_records = read.result.as_ref().is_ok_and(|b| !b.batches.is_empty());
-            if has_records {
-                served.insert((read.wanted.topic.clone(), read.wanted.partition));
-            }
-            changed || has_records || read.result.is_err()
-        })
-        .map(|(_, read)| read)
-        .collect();
-    session.rotate(&served);
-    news
+fn news(session: &mut Session, up_to: UpTo, read: Vec<PartitionRead>) -> Vec<PartitionRead> {
+    look_again(session.set(), up_to, &read);
+    let is_news = |read: &PartitionRead| {
+        let changed = session.tell(read.key, read.name.as_ref(), told(read));
+        changed || has_records(read) || read.result.is_err()
+    };
+    read.into_iter().filter(is_news).collect()
+}
+
+fn has_records(read: &PartitionRead) -> bool {
+    read.result.as_ref().is_ok_and(|b| !b.batches.is_empty())
+}
+
+/// Marks what the next fetch of the session must look at though nothing
+/// happens to it: an error, more than fitted, or what was answered, should
+/// the client ask for it again. Those that got nothing come first, so that a
+/// busy one cannot starve the others of `max_bytes`.
+fn look_again(set: &ReadySet, up_to: UpTo, read: &[PartitionRead]) {
+    let has_more = |read: &PartitionRead| match &read.result {
+        Ok(batches) => {
+            let end = match up_to {
+                UpTo::LastStable => batches.last_stable_offset,
+                _ => batches.high_watermark,
+            };
+            read.wanted.offset < end.0
+        }
+        Err(_) => true,
+    };
+    let again = || read.iter().filter(|read| has_more(read));
+    for read in again().filter(|read| !has_records(read)) {
+        set.mark(read.key);
+    }
+    for read in again().filter(|read| has_records(read)) {
+        set.mark(read.key);
+    }
 }
 
 fn told(read: &PartitionRead) -> Told {

@@ -13,6 +13,7 @@ use millstream_wire::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterConfigsResourceResponse, AlterableConfig,
     IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
 };
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -27,9 +28,14 @@ impl Handler for IncrementalAlterConfigs {
         context: RequestContext,
         request: IncrementalAlterConfigsRequest,
     ) -> Answer<IncrementalAlterConfigsResponse> {
+        let names = request.resources.iter();
+        let repeated = repeated(names.map(|r| (r.resource_type, r.resource_name.as_str())));
         let mut responses = Vec::with_capacity(request.resources.len());
-        for resource in request.resources {
-            let altered = alter(&context.state, &resource, request.validate_only).await;
+        for (resource, repeated) in request.resources.into_iter().zip(repeated) {
+            let altered = match repeated {
+                Some(error) => Err(error),
+                None => alter(&context.state, &resource, request.validate_only).await,
+            };
             let (error_code, error_message) = match altered {
                 Ok(()) => (0, None),
                 Err(error) => (error.code.into(), Some(error.message)),
@@ -59,8 +65,33 @@ async fn alter(
         .iter()
         .map(change)
         .collect::<Result<Vec<_>, _>>()?;
-    let target = target(state, resource)?;
+    let target = target(state, resource.resource_type, &resource.resource_name)?;
     let changes = from_defaults(state, &target, changes)?;
+    apply(state, target, changes, validate_only).await
+}
+
+/// A resource that a request names more than once has no last word: Kafka
+/// refuses each mention.
+pub(super) fn repeated<'a>(
+    names: impl Iterator<Item = (i8, &'a str)> + Clone,
+) -> Vec<Option<ApiError>> {
+    let mut counts: HashMap<(i8, &str), usize> = HashMap::new();
+    for name in names.clone() {
+        *counts.entry(name).or_default() += 1;
+    }
+    let refuse = || ApiError::new(ErrorCode::InvalidRequest, "the resource is named twice");
+    names
+        .map(|name| (counts.get(&name) > Some(&1)).then(refuse))
+        .collect()
+}
+
+/// Checks the settings as they will be, and changes them.
+pub(super) async fn apply(
+    state: &Arc<BrokerState>,
+    target: ConfigResource,
+    changes: Vec<ConfigChange>,
+    validate_only: bool,
+) -> Result<(), ApiError> {
     // The value after the change is checked here; the machine applies the
     // change itself, so that of two that race none is lost.
     let (current, def_of) = current(state, &target)?;
@@ -82,13 +113,13 @@ async fn alter(
     Ok(())
 }
 
-fn target(
+pub(super) fn target(
     state: &BrokerState,
-    resource: &AlterConfigsResource,
+    resource_type: i8,
+    name: &str,
 ) -> Result<ConfigResource, ApiError> {
-    let name = &resource.resource_name;
-    match resource.resource_type {
-        RESOURCE_TOPIC => Ok(ConfigResource::Topic(name.clone())),
+    match resource_type {
+        RESOURCE_TOPIC => Ok(ConfigResource::Topic(name.to_owned())),
         RESOURCE_BROKER => {
             check_broker(state, name)?;
             Ok(if name.is_empty() {
@@ -136,9 +167,12 @@ fn from_defaults(
     Ok(resolved)
 }
 
-type DefOf = fn(&str) -> Option<&'static ConfigDef>;
+pub(super) type DefOf = fn(&str) -> Option<&'static ConfigDef>;
 
-fn current(state: &BrokerState, target: &ConfigResource) -> Result<(ConfigMap, DefOf), ApiError> {
+pub(super) fn current(
+    state: &BrokerState,
+    target: &ConfigResource,
+) -> Result<(ConfigMap, DefOf), ApiError> {
     let image = state.image();
     Ok(match target {
         ConfigResource::Topic(name) => {

@@ -4,7 +4,7 @@ use super::{Answer, Handler};
 use crate::error::ApiError;
 use crate::state::{BrokerState, RequestContext};
 use crate::topics::{HostedPartition, check_leader_epoch};
-use millstream_core::ids::Offset;
+use millstream_core::ids::LeaderEpoch;
 use millstream_log::{PartitionLog, TimestampedOffset, UpTo};
 use millstream_wire::ErrorCode;
 use millstream_wire::messages::list_offsets::{
@@ -99,16 +99,31 @@ async fn find(
                 UpTo::LastStable => progress.last_stable_offset,
                 _ => progress.high_watermark,
             };
-            Ok(Some(without_time(&log, end)))
+            // Whatever is written next is of the present epoch; as Kafka, also
+            // where the last stable offset is older.
+            Ok(Some(TimestampedOffset {
+                offset: end,
+                timestamp_ms: -1,
+                leader_epoch,
+            }))
         }
-        EARLIEST => Ok(Some(without_time(&log, progress.log_start_offset))),
+        EARLIEST => Ok(Some(earliest(&log, leader_epoch))),
         // All offsets are local while there is no tiered storage.
-        EARLIEST_LOCAL if version >= 8 => Ok(Some(without_time(&log, progress.log_start_offset))),
+        EARLIEST_LOCAL if version >= 8 => Ok(Some(earliest(&log, leader_epoch))),
         LATEST_TIERED if version >= 9 => Ok(None),
         EARLIEST_PENDING_UPLOAD if version >= 11 => Ok(None),
-        MAX_TIMESTAMP if version >= 7 => blocking(&log, |log| log.max_timestamp()).await,
+        MAX_TIMESTAMP if version >= 7 => {
+            let found = blocking(state, &log, |log| log.max_timestamp()).await?;
+            let end = match up_to {
+                UpTo::LastStable => progress.last_stable_offset,
+                _ => progress.high_watermark,
+            };
+            // As Kafka: not the largest of what the reader may see, but none
+            // while the largest of all is not decided.
+            Ok(found.filter(|found| found.offset < end))
+        }
         timestamp_ms if timestamp_ms >= 0 => {
-            blocking(&log, move |log| {
+            blocking(state, &log, move |log| {
                 log.offset_for_timestamp(timestamp_ms, up_to)
             })
             .await
@@ -117,12 +132,16 @@ async fn find(
     }
 }
 
-/// Searching by time reads files.
+/// Searching by time reads files, and expands the batch that it ends at: not
+/// more of them at once than the node has memory for.
 async fn blocking<T: Send + 'static>(
+    state: &BrokerState,
     log: &Arc<PartitionLog>,
     search: impl FnOnce(&PartitionLog) -> Result<T, millstream_log::ReadError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let log = Arc::clone(log);
+    // Never closed.
+    let _expanding = state.expansions().acquire().await;
     match tokio::task::spawn_blocking(move || search(&log)).await {
         Ok(found) => Ok(found?),
         Err(stopped) => Err(ApiError::new(
@@ -132,13 +151,17 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-/// The epoch is that of the record at the offset, or of the last one before
-/// the end of the log.
-fn without_time(log: &PartitionLog, offset: Offset) -> TimestampedOffset {
-    let epoch = log.epoch_at(offset).or_else(|| log.latest_epoch());
+/// The start of the log, and the epoch of the record there; with none, that of
+/// the record to come.
+fn earliest(log: &PartitionLog, leader_epoch: LeaderEpoch) -> TimestampedOffset {
+    let progress = log.progress();
+    let offset = progress.log_start_offset;
+    let epoch = (offset < progress.log_end_offset)
+        .then(|| log.epoch_at(offset))
+        .flatten();
     TimestampedOffset {
         offset,
         timestamp_ms: -1,
-        leader_epoch: epoch.unwrap_or(millstream_core::ids::LeaderEpoch(-1)),
+        leader_epoch: epoch.unwrap_or(leader_epoch),
     }
 }

@@ -80,6 +80,7 @@ async fn describe_asked(
     may_create: bool,
 ) -> Vec<MetadataResponseTopic> {
     let image = state.image();
+    let mut creations_left = CREATIONS_MAX;
     let mut described = Vec::with_capacity(asked.len());
     for MetadataRequestTopic { topic_id, name } in asked {
         let found = if topic_id.is_nil() {
@@ -89,7 +90,8 @@ async fn describe_asked(
         };
         described.push(match (found, name) {
             (Some(topic), _) => describe(topic),
-            (None, Some(name)) if topic_id.is_nil() && may_create => {
+            (None, Some(name)) if topic_id.is_nil() && may_create && creations_left > 0 => {
+                creations_left -= 1;
                 match auto_create(state, &name).await {
                     Ok(topic) => describe(&topic),
                     Err(error) => failed(Some(name), error.code),
@@ -107,13 +109,20 @@ async fn describe_asked(
     described
 }
 
+/// Topics that one request may bring about; the client asks again for more.
+const CREATIONS_MAX: usize = 1000;
+
 /// Creates a topic because a client asked for it, as librdkafka, Connect and
 /// Streams expect. Another client may do so at the same time.
 async fn auto_create(state: &Arc<BrokerState>, name: &str) -> Result<Arc<Topic>, ApiError> {
-    let created = match state.internal_topic(name) {
+    let request = state
+        .internal_topic(name)
         // A coordinator creates these with its own settings.
-        Some(request) => state.create_topic(request).await,
-        None => state.create_topic(TopicRequest::named(name)).await,
+        .unwrap_or_else(|| TopicRequest::named(name));
+    // A name that cannot be must not cost a change of the metadata.
+    let created = match state.validate_topic(request.clone()) {
+        Ok(_) => state.create_topic(request).await,
+        Err(error) => Err(error),
     };
     match created {
         Err(error) if error.code == ErrorCode::TopicAlreadyExists => state

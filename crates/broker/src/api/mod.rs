@@ -16,6 +16,9 @@
 
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
+mod alter_configs;
+mod alter_partition_reassignments;
+mod alter_replica_log_dirs;
 mod api_versions;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
@@ -29,8 +32,10 @@ mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
+mod describe_quorum;
 mod describe_topic_partitions;
 mod describe_transactions;
+mod elect_leaders;
 mod end_txn;
 mod features;
 mod fetch;
@@ -39,9 +44,12 @@ mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
+mod leader_hints;
 mod leave_group;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 mod list_transactions;
 mod metadata;
 mod offset_commit;
@@ -64,43 +72,50 @@ use registry::api;
 
 /// Every API that this broker serves, by number.
 pub static APIS: &[Api] = &[
-    api::<produce::Produce>(),                                   // 0
-    api::<fetch::Fetch>(),                                       // 1
-    api::<list_offsets::ListOffsets>(),                          // 2
-    api::<metadata::Metadata>(),                                 // 3
-    api::<offset_commit::OffsetCommit>(),                        // 8
-    api::<offset_fetch::OffsetFetch>(),                          // 9
-    api::<find_coordinator::FindCoordinator>(),                  // 10
-    api::<join_group::JoinGroup>(),                              // 11
-    api::<heartbeat::Heartbeat>(),                               // 12
-    api::<leave_group::LeaveGroup>(),                            // 13
-    api::<sync_group::SyncGroup>(),                              // 14
-    api::<describe_groups::DescribeGroups>(),                    // 15
-    api::<list_groups::ListGroups>(),                            // 16
-    api::<api_versions::ApiVersions>(),                          // 18
-    api::<create_topics::CreateTopics>(),                        // 19
-    api::<delete_topics::DeleteTopics>(),                        // 20
-    api::<delete_records::DeleteRecords>(),                      // 21
-    api::<init_producer_id::InitProducerId>(),                   // 22
-    api::<offset_for_leader_epoch::OffsetForLeaderEpoch>(),      // 23
-    api::<add_partitions_to_txn::AddPartitionsToTxn>(),          // 24
-    api::<add_offsets_to_txn::AddOffsetsToTxn>(),                // 25
-    api::<end_txn::EndTxn>(),                                    // 26
-    api::<write_txn_markers::WriteTxnMarkers>(),                 // 27
-    api::<txn_offset_commit::TxnOffsetCommit>(),                 // 28
-    api::<describe_configs::DescribeConfigs>(),                  // 32
-    api::<describe_log_dirs::DescribeLogDirs>(),                 // 35
-    api::<create_partitions::CreatePartitions>(),                // 37
-    api::<delete_groups::DeleteGroups>(),                        // 42
-    api::<incremental_alter_configs::IncrementalAlterConfigs>(), // 44
-    api::<offset_delete::OffsetDelete>(),                        // 47
-    api::<describe_cluster::DescribeCluster>(),                  // 60
-    api::<describe_producers::DescribeProducers>(),              // 61
-    api::<describe_transactions::DescribeTransactions>(),        // 65
-    api::<list_transactions::ListTransactions>(),                // 66
-    api::<consumer_group_heartbeat::ConsumerGroupHeartbeat>(),   // 68
-    api::<consumer_group_describe::ConsumerGroupDescribe>(),     // 69
-    api::<describe_topic_partitions::DescribeTopicPartitions>(), // 75
+    api::<produce::Produce>(),                                           // 0
+    api::<fetch::Fetch>(),                                               // 1
+    api::<list_offsets::ListOffsets>(),                                  // 2
+    api::<metadata::Metadata>(),                                         // 3
+    api::<offset_commit::OffsetCommit>(),                                // 8
+    api::<offset_fetch::OffsetFetch>(),                                  // 9
+    api::<find_coordinator::FindCoordinator>(),                          // 10
+    api::<join_group::JoinGroup>(),                                      // 11
+    api::<heartbeat::Heartbeat>(),                                       // 12
+    api::<leave_group::LeaveGroup>(),                                    // 13
+    api::<sync_group::SyncGroup>(),                                      // 14
+    api::<describe_groups::DescribeGroups>(),                            // 15
+    api::<list_groups::ListGroups>(),                                    // 16
+    api::<api_versions::ApiVersions>(),                                  // 18
+    api::<create_topics::CreateTopics>(),                                // 19
+    api::<delete_topics::DeleteTopics>(),                                // 20
+    api::<delete_records::DeleteRecords>(),                              // 21
+    api::<init_producer_id::InitProducerId>(),                           // 22
+    api::<offset_for_leader_epoch::OffsetForLeaderEpoch>(),              // 23
+    api::<add_partitions_to_txn::AddPartitionsToTxn>(),                  // 24
+    api::<add_offsets_to_txn::AddOffsetsToTxn>(),                        // 25
+    api::<end_txn::EndTxn>(),                                            // 26
+    api::<write_txn_markers::WriteTxnMarkers>(),                         // 27
+    api::<txn_offset_commit::TxnOffsetCommit>(),                         // 28
+    api::<describe_configs::DescribeConfigs>(),                          // 32
+    api::<alter_configs::AlterConfigs>(),                                // 33
+    api::<alter_replica_log_dirs::AlterReplicaLogDirs>(),                // 34
+    api::<describe_log_dirs::DescribeLogDirs>(),                         // 35
+    api::<create_partitions::CreatePartitions>(),                        // 37
+    api::<delete_groups::DeleteGroups>(),                                // 42
+    api::<elect_leaders::ElectLeaders>(),                                // 43
+    api::<incremental_alter_configs::IncrementalAlterConfigs>(),         // 44
+    api::<alter_partition_reassignments::AlterPartitionReassignments>(), // 45
+    api::<list_partition_reassignments::ListPartitionReassignments>(),   // 46
+    api::<offset_delete::OffsetDelete>(),                                // 47
+    api::<describe_quorum::DescribeQuorum>(),                            // 55
+    api::<describe_cluster::DescribeCluster>(),                          // 60
+    api::<describe_producers::DescribeProducers>(),                      // 61
+    api::<describe_transactions::DescribeTransactions>(),                // 65
+    api::<list_transactions::ListTransactions>(),                        // 66
+    api::<consumer_group_heartbeat::ConsumerGroupHeartbeat>(),           // 68
+    api::<consumer_group_describe::ConsumerGroupDescribe>(),             // 69
+    api::<list_config_resources::ListConfigResources>(),                 // 74
+    api::<describe_topic_partitions::DescribeTopicPartitions>(),         // 75
 ];
 
 /// The API of this number, if it is served.

@@ -7,6 +7,7 @@
 //! part of the transaction here, all those of a request at once: the
 //! coordinator's record of them is durable before the first batch is appended.
 
+use super::leader_hints::LeaderHints;
 use super::{Answer, Handler};
 use crate::error::ApiError;
 use crate::state::{BrokerState, RequestContext};
@@ -19,8 +20,9 @@ use millstream_wire::ErrorCode;
 use millstream_wire::batch::{BatchHeader, BatchView, split_batches};
 use millstream_wire::compression::Compression;
 use millstream_wire::messages::produce::{
-    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
-    ProduceResponse, TopicProduceData, TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData,
+    PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
+    TopicProduceResponse,
 };
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -36,6 +38,8 @@ const VERSION_ADDS_TO_TRANSACTION: i16 = 12;
 const VERSION_ABORTABLE: i16 = 11;
 /// From here on topics are named by id (KIP-516).
 const VERSION_TOPIC_IDS: i16 = 13;
+/// From here on an error names the leader to go to (KIP-951).
+const VERSION_HINTS: i16 = 10;
 /// From here on clients know zstd (KIP-110).
 const VERSION_ZSTD: i16 = 7;
 /// Records that one response names as refused.
@@ -68,6 +72,7 @@ impl Handler for Produce {
                 .responses
                 .push(call.topic(topic, place, &mut pending).await);
         }
+        call.hint(&mut response);
         match acks {
             0 => match first_error(&response) {
                 // The only way to tell a client that expects no answer.
@@ -192,6 +197,50 @@ impl Call<'_> {
         } else {
             self.state.hosted(&topic.name)
         }
+    }
+
+    /// Tells who leads the partitions that this node does not (KIP-951).
+    fn hint(&self, response: &mut ProduceResponse) {
+        // Kafka hints at this one only: a producer knows no epochs.
+        let is_elsewhere = |partition: &PartitionProduceResponse| {
+            partition.error_code == i16::from(ErrorCode::NotLeaderOrFollower)
+        };
+        let mut partitions = response
+            .responses
+            .iter()
+            .flat_map(|topic| &topic.partition_responses);
+        if self.version < VERSION_HINTS || !partitions.any(is_elsewhere) {
+            return;
+        }
+        let mut hints = LeaderHints::new(self.state);
+        for topic in &mut response.responses {
+            let hosted = if topic.topic_id.is_nil() {
+                self.state.hosted(&topic.name)
+            } else {
+                self.state.hosted_by_id(topic.topic_id)
+            };
+            let Some(hosted) = hosted else { continue };
+            for partition in &mut topic.partition_responses {
+                let code = ErrorCode::from(partition.error_code);
+                if is_elsewhere(partition)
+                    && let Some(hint) = hints.hint(code, &hosted.topic.name, partition.index)
+                {
+                    partition.current_leader = LeaderIdAndEpoch {
+                        leader_id: hint.leader_id,
+                        leader_epoch: hint.leader_epoch,
+                    };
+                }
+            }
+        }
+        response.node_endpoints = hints
+            .endpoints()
+            .map(|broker| NodeEndpoint {
+                node_id: broker.id.0,
+                host: broker.host.clone(),
+                port: broker.port.into(),
+                rack: broker.rack.clone(),
+            })
+            .collect();
     }
 
     async fn topic(

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -110,6 +111,7 @@ impl Acceptor {
             peer,
             listener: Arc::clone(&self.name),
             closed: self.kill.child_token(),
+            fetched: Arc::new(Semaphore::new(1)),
         });
         let state = Arc::clone(&self.state);
         let opened = ConnectionStats::opened(Arc::clone(stats));
@@ -120,10 +122,16 @@ impl Acceptor {
     }
 }
 
-/// Counts connections by address.
+/// Counts connections, in all and by address.
 #[derive(Default)]
 struct Slots {
-    by_address: Mutex<HashMap<IpAddr, usize>>,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    all: usize,
+    by_address: HashMap<IpAddr, usize>,
 }
 
 /// One connection's place; given back when it is dropped.
@@ -134,15 +142,13 @@ struct Slot {
 
 impl Slots {
     fn take(self: &Arc<Self>, address: IpAddr, max: usize, per_address_max: usize) -> Option<Slot> {
-        let mut by_address = self.by_address.lock();
-        if by_address.values().sum::<usize>() >= max {
+        let mut taken = self.taken.lock();
+        let count = taken.by_address.get(&address).copied().unwrap_or(0);
+        if taken.all >= max || count >= per_address_max {
             return None;
         }
-        let count = by_address.entry(address).or_default();
-        if *count >= per_address_max {
-            return None;
-        }
-        *count += 1;
+        taken.all += 1;
+        taken.by_address.insert(address, count + 1);
         Some(Slot {
             slots: Arc::clone(self),
             address,
@@ -152,11 +158,12 @@ impl Slots {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut by_address = self.slots.by_address.lock();
-        if let Some(count) = by_address.get_mut(&self.address) {
+        let mut taken = self.slots.taken.lock();
+        taken.all -= 1;
+        if let Some(count) = taken.by_address.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {
-                by_address.remove(&self.address);
+                taken.by_address.remove(&self.address);
             }
         }
     }
@@ -177,5 +184,9 @@ mod tests {
         assert!(slots.take(b, 3, 2).is_none(), "three in all");
         drop(first);
         assert!(slots.take(b, 3, 2).is_some());
+        let refused = slots.take(IpAddr::from([127, 0, 0, 3]), 0, 2);
+        assert!(refused.is_none());
+        let known = slots.taken.lock().by_address.len();
+        assert_eq!(known, 2, "whoever was refused leaves no trace");
     }
 }

@@ -1,13 +1,17 @@
 //! Requests out of a byte stream.
 //!
 //! Cancel-safe: what was read stays in the buffer when a read is dropped.
+//! What a frame holds of the node's memory is in [`super::budget`].
 
+use super::ConnectionLimits;
+use super::budget::{Charge, Grown, RequestBudget, SMALL_FRAME_BYTES, STEP_BYTES};
 use bytes::{Bytes, BytesMut};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Bytes of a frame's length.
 const LENGTH_BYTES: usize = 4;
@@ -25,7 +29,7 @@ const READ_AHEAD_BYTES: usize = 2 * 1024;
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) body: Bytes,
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) charge: Charge,
 }
 
 /// Why no frame came out.
@@ -45,24 +49,51 @@ pub(super) enum FrameError {
 pub(super) struct FrameReader<S> {
     stream: S,
     buffer: BytesMut,
-    budget: Arc<Semaphore>,
+    budget: Arc<RequestBudget>,
     frame_bytes_max: usize,
     stall_max: Duration,
+    stall_pressed_max: Duration,
+    /// Largest frame that has come whole: room for as much is reserved at
+    /// once, which a claim alone never brings about.
+    frame_bytes_seen: usize,
+    window: Window,
+}
+
+/// The time in which the last bytes of a frame came that are enough at the
+/// lowest rate.
+struct Window {
+    began: Instant,
+    bytes: usize,
+}
+
+impl Window {
+    fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            bytes: 0,
+        }
+    }
+
+    fn arrived(&mut self, bytes: usize, length: Duration) {
+        self.bytes += bytes;
+        let enough = length.as_secs_f64() * FRAME_BYTES_PER_S_MIN as f64;
+        if self.bytes as f64 >= enough {
+            *self = Self::new();
+        }
+    }
 }
 
 impl<S: AsyncRead + Unpin> FrameReader<S> {
-    pub(super) fn new(
-        stream: S,
-        budget: Arc<Semaphore>,
-        frame_bytes_max: usize,
-        stall_max: Duration,
-    ) -> Self {
+    pub(super) fn new(stream: S, budget: Arc<RequestBudget>, limits: &ConnectionLimits) -> Self {
         Self {
             stream,
             buffer: BytesMut::new(),
             budget,
-            frame_bytes_max,
-            stall_max,
+            frame_bytes_max: limits.request_bytes_max,
+            stall_max: limits.read_stall_max,
+            stall_pressed_max: limits.read_stall_pressed_max.min(limits.read_stall_max),
+            frame_bytes_seen: 0,
+            window: Window::new(),
         }
     }
 
@@ -77,24 +108,62 @@ impl<S: AsyncRead + Unpin> FrameReader<S> {
 
     /// Reads the frame that has begun.
     pub(super) async fn next(&mut self) -> Result<Frame, FrameError> {
-        self.fill(LENGTH_BYTES).await?;
+        let patience = Instant::now() + self.stall_max;
+        self.fill(LENGTH_BYTES, patience, None).await?;
         let length = self.length()?;
-        // Bounded by frame_bytes_max, which the budget is never below.
-        let permits = u32::try_from(length).unwrap_or(u32::MAX);
-        // Holding back here, before the body is read, is the back-pressure.
-        let permit = Arc::clone(&self.budget)
-            .acquire_many_owned(permits)
-            .await
-            .map_err(io::Error::other)?;
-        // Progress byte by byte must not hold the budget for ever.
-        let time_max =
-            self.stall_max + Duration::from_secs((length / FRAME_BYTES_PER_S_MIN) as u64);
-        tokio::time::timeout(time_max, self.fill(LENGTH_BYTES + length))
-            .await
-            .map_err(|_| FrameError::Stalled(time_max))??;
-        let mut frame = self.buffer.split_to(LENGTH_BYTES + length);
+        let total = LENGTH_BYTES + length;
+        let charge = if total <= SMALL_FRAME_BYTES {
+            self.fill(total, patience, None).await?;
+            // Holding back here is the back-pressure.
+            self.budget.small(length).await.map_err(io::Error::other)?
+        } else {
+            self.fill_large(total).await?
+        };
+        self.frame_bytes_seen = self.frame_bytes_seen.max(total);
+        let mut frame = self.buffer.split_to(total);
         let body = frame.split_off(LENGTH_BYTES).freeze();
-        Ok(Frame { body, permit })
+        Ok(Frame { body, charge })
+    }
+
+    /// Reads a large frame, charging for it as it arrives. What has arrived is
+    /// kept while it waits for room: not reading on is the back-pressure.
+    async fn fill_large(&mut self, total: usize) -> Result<Charge, FrameError> {
+        let budget = Arc::clone(&self.budget);
+        let mut pressure = budget.waiting();
+        let mut charge = Charge::default();
+        let mut charged = 0;
+        // Progress byte by byte must not hold the budget for ever.
+        let mut patience = Instant::now() + self.stall_max + at_least_rate(total);
+        let mut turn = None;
+        self.window = Window::new();
+        while self.buffer.len() < total {
+            let goal = total.min(self.buffer.len().saturating_mul(2).max(STEP_BYTES));
+            if charged < goal && turn.is_none() {
+                let step = goal - charged;
+                if budget.try_grow(&mut charge, step) {
+                    charged = goal;
+                } else {
+                    let began = Instant::now();
+                    let grown = budget.grow(&mut charge, step, total - charged).await;
+                    // The time that we let it wait is not the peer's.
+                    patience += began.elapsed();
+                    self.window = Window::new();
+                    match grown.map_err(io::Error::other)? {
+                        Grown::Step => charged = goal,
+                        Grown::Whole(held) => {
+                            turn = Some(held);
+                            charged = total;
+                            // Others stand behind it.
+                            let hurried = self.stall_pressed_max + at_least_rate(total);
+                            patience = patience.min(Instant::now() + hurried);
+                        }
+                    }
+                }
+            }
+            self.fill(charged.min(total), patience, Some(&mut pressure))
+                .await?;
+        }
+        Ok(charge)
     }
 
     fn length(&self) -> Result<usize, FrameError> {
@@ -112,20 +181,54 @@ impl<S: AsyncRead + Unpin> FrameReader<S> {
             })
     }
 
-    /// Reads until the buffer holds `bytes`.
-    async fn fill(&mut self, bytes: usize) -> Result<(), FrameError> {
+    /// Reads until the buffer holds `bytes`, with no pause longer than
+    /// `stall_max`; while others wait for room, at the lowest rate at least
+    /// in each `stall_pressed_max`.
+    async fn fill(
+        &mut self,
+        bytes: usize,
+        patience: Instant,
+        mut pressure: Option<&mut watch::Receiver<usize>>,
+    ) -> Result<(), FrameError> {
         while self.buffer.len() < bytes {
-            self.buffer.reserve(bytes - self.buffer.len());
-            let read = self.stream.read_buf(&mut self.buffer);
-            match tokio::time::timeout(self.stall_max, read).await {
-                Ok(Ok(0)) => return Err(FrameError::Truncated),
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => return Err(error.into()),
-                Err(_) => return Err(FrameError::Stalled(self.stall_max)),
+            let room = bytes.max(self.frame_bytes_seen.min(bytes.saturating_mul(2)));
+            self.buffer.reserve(room - self.buffer.len());
+            let (stall_max, pressed_max) = (self.stall_max, self.stall_pressed_max);
+            let now = Instant::now();
+            let judged_at = self.window.began + pressed_max;
+            let stalled = async {
+                let stalled = tokio::time::sleep_until(patience.min(now + stall_max));
+                match pressure.as_deref_mut() {
+                    None => stalled.await,
+                    Some(waiting) => tokio::select! {
+                        () = stalled => {}
+                        () = async {
+                            tokio::time::sleep_until(judged_at).await;
+                            // The sender lives in the budget, which we hold.
+                            let _ = waiting.wait_for(|n| *n > 0).await;
+                        } => {}
+                    },
+                }
+            };
+            tokio::select! {
+                biased;
+                read = self.stream.read_buf(&mut self.buffer) => match read? {
+                    0 => return Err(FrameError::Truncated),
+                    read => self.window.arrived(read, pressed_max),
+                },
+                () = stalled => return Err(FrameError::Stalled(now.elapsed())),
+            }
+            if Instant::now() > patience {
+                return Err(FrameError::Stalled(stall_max));
             }
         }
         Ok(())
     }
+}
+
+/// How long a frame may take at the lowest rate.
+fn at_least_rate(bytes: usize) -> Duration {
+    Duration::from_secs((bytes / FRAME_BYTES_PER_S_MIN) as u64)
 }
 
 #[cfg(test)]
@@ -134,12 +237,17 @@ mod tests {
     use tokio::io::AsyncWriteExt;
 
     fn reader(bytes: &[u8], max: usize) -> FrameReader<&[u8]> {
-        FrameReader::new(
-            bytes,
-            Arc::new(Semaphore::new(1 << 20)),
-            max,
-            Duration::from_secs(5),
-        )
+        with_budget(bytes, 1 << 20, max)
+    }
+
+    fn with_budget<S: AsyncRead + Unpin>(stream: S, total: usize, max: usize) -> FrameReader<S> {
+        let limits = ConnectionLimits {
+            request_bytes_max: max,
+            read_stall_max: Duration::from_secs(5),
+            read_stall_pressed_max: Duration::from_secs(1),
+            ..Default::default()
+        };
+        FrameReader::new(stream, Arc::new(RequestBudget::new(total, max)), &limits)
     }
 
     fn frame(body: &[u8]) -> Vec<u8> {
@@ -183,12 +291,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_stalls_in_a_frame_is_given_up() {
         let (client, server) = tokio::io::duplex(64);
-        let mut reader = FrameReader::new(
-            server,
-            Arc::new(Semaphore::new(1024)),
-            1024,
-            Duration::from_secs(5),
-        );
+        let mut reader = with_budget(server, 1024, 1024);
         assert!(matches!(reader.next().await, Err(FrameError::Stalled(_))));
         drop(client);
     }
@@ -196,8 +299,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_sends_byte_by_byte_is_given_up() {
         let (mut client, server) = tokio::io::duplex(64);
-        let stall_max = Duration::from_secs(5);
-        let mut reader = FrameReader::new(server, Arc::new(Semaphore::new(1024)), 1024, stall_max);
+        let mut reader = with_budget(server, 1024, 1024);
         let trickle = async {
             client.write_all(&1024i32.to_be_bytes()).await.unwrap();
             while client.write_all(&[0]).await.is_ok() {
@@ -213,16 +315,63 @@ mod tests {
     #[tokio::test]
     async fn a_frame_waits_until_the_budget_has_room() {
         let bytes = [frame(&[1; 600]), frame(&[2; 600])].concat();
-        let budget = Arc::new(Semaphore::new(1000));
-        let mut reader = FrameReader::new(
-            &bytes[..],
-            Arc::clone(&budget),
-            1000,
-            Duration::from_secs(5),
-        );
+        let mut reader = with_budget(&bytes[..], 1000, 1000);
         let first = reader.next().await.unwrap();
         assert!(futures::poll!(std::pin::pin!(reader.next())).is_pending());
         drop(first);
         assert_eq!(reader.next().await.unwrap().body, vec![2; 600]);
+    }
+
+    const MIB: usize = 1024 * 1024;
+
+    /// A peer that claims the largest frame and sends a part of it.
+    async fn claim(budget: &Arc<RequestBudget>, sent: usize) -> (tokio::io::DuplexStream, Reading) {
+        let (mut client, server) = tokio::io::duplex(4 * MIB);
+        let mut reader = with_budget(server, 0, MIB);
+        reader.budget = Arc::clone(budget);
+        client.write_all(&(MIB as i32).to_be_bytes()).await.unwrap();
+        client.write_all(&vec![0; sent]).await.unwrap();
+        // An answer gives back what the frame held.
+        let read = async move { reader.next().await.map(|frame| frame.body.len()) };
+        (client, tokio::spawn(read))
+    }
+
+    type Reading = tokio::task::JoinHandle<Result<usize, FrameError>>;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_claim_holds_no_more_than_has_arrived() {
+        let budget = Arc::new(RequestBudget::new(8 * MIB, MIB));
+        let mut silent = Vec::new();
+        for _ in 0..20 {
+            silent.push(claim(&budget, 0).await);
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let (_client, honest) = claim(&budget, MIB).await;
+        assert_eq!(honest.await.unwrap().unwrap(), MIB);
+        assert!(budget.held() <= 20 * STEP_BYTES);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_stalls_is_given_up_early_when_others_wait_for_its_room() {
+        let budget = Arc::new(RequestBudget::new(4 * MIB, MIB));
+        let mut silent = Vec::new();
+        // Until one of them is the one that finishes in the reserve, and
+        // stalls there.
+        while *budget.waiting().borrow() == 0 {
+            silent.push(claim(&budget, MIB / 2).await);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let began = Instant::now();
+        let mut honest = Vec::new();
+        for _ in 0..8 {
+            honest.push(claim(&budget, MIB).await);
+        }
+        for (_client, frame) in honest {
+            assert_eq!(frame.await.unwrap().unwrap(), MIB);
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "before the stall limit"
+        );
     }
 }

@@ -3,7 +3,9 @@
 //! | module | what |
 //! |---|---|
 //! | [`acceptor`] | listens, limits connections, stops gracefully |
+//! | `budget` | the node's memory for requests |
 //! | `frames` | requests out of a byte stream, bounded |
+//! | `unsent` | responses that wait for their clients |
 //! | `pipeline` | one connection: read, call in order, answer in order |
 //!
 //! Invariants:
@@ -12,15 +14,18 @@
 //!   reading.
 //! - Effects and responses of one connection are in request order.
 //! - A peer that stalls in the middle of a frame, or does not take its
-//!   responses, is cut off after a bounded time.
+//!   responses, or does either too slowly, is cut off after a bounded time.
 
 pub mod acceptor;
+pub(crate) mod budget;
 mod frames;
 mod pipeline;
+pub(crate) mod unsent;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// Bounds of the network side that are not Kafka settings.
@@ -32,12 +37,25 @@ pub struct ConnectionLimits {
     pub requests_bytes_max: usize,
     /// Bytes of all fetched records on their way out.
     pub fetched_bytes_max: usize,
+    /// Bytes of all responses that have been made and not been taken, without
+    /// fetched records; while there are more, no request is begun.
+    pub unsent_bytes_max: usize,
+    /// The same of one connection.
+    pub connection_unsent_bytes_max: usize,
     /// Requests of one connection that have not been answered.
     pub in_flight_max: usize,
     /// How long a peer may stall in the middle of a frame.
     pub read_stall_max: Duration,
+    /// The same while others wait for room in the budget for requests.
+    pub read_stall_pressed_max: Duration,
     /// How long a peer may take no byte of a response.
     pub write_stall_max: Duration,
+    /// The same while requests are held back because too much is unsent.
+    pub write_stall_pressed_max: Duration,
+    /// Bytes of a response that a peer must take in a second on average, once
+    /// `write_stall_max` is over: a byte now and then would hold the response
+    /// for ever.
+    pub write_bytes_per_s_min: usize,
     /// How long requests in flight may take to finish when the broker stops.
     pub drain_max: Duration,
 }
@@ -48,9 +66,14 @@ impl Default for ConnectionLimits {
             request_bytes_max: millstream_core::limits::REQUEST_BYTES_MAX,
             requests_bytes_max: 256 * 1024 * 1024,
             fetched_bytes_max: 256 * 1024 * 1024,
+            unsent_bytes_max: 64 * 1024 * 1024,
+            connection_unsent_bytes_max: 1024 * 1024,
             in_flight_max: 64,
             read_stall_max: Duration::from_secs(30),
+            read_stall_pressed_max: Duration::from_secs(3),
             write_stall_max: Duration::from_secs(30),
+            write_stall_pressed_max: Duration::from_secs(3),
+            write_bytes_per_s_min: 64 * 1024,
             drain_max: Duration::from_secs(10),
         }
     }
@@ -67,4 +90,8 @@ pub struct Connection {
     pub listener: Arc<str>,
     /// Cancelled when the connection ends.
     pub closed: CancellationToken,
+    /// Held by the fetched records that are on their way to this client: one
+    /// answer's at a time, or a client that takes none could pin as many as it
+    /// may have requests in flight.
+    pub(crate) fetched: Arc<Semaphore>,
 }

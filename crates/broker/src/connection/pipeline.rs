@@ -6,7 +6,9 @@
 //! come later, and writes them. Either loop ends the other by cancelling
 //! [`Connection::closed`].
 
+use super::budget::Charge;
 use super::frames::{Frame, FrameError, FrameReader};
+use super::unsent::{Queue, Queued};
 use super::{Connection, ConnectionLimits};
 use crate::api::{self, CallError, RawAnswer};
 use crate::state::{BrokerState, RequestContext};
@@ -21,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 /// Pieces of a response given to one vectored write.
 const WRITE_SLICES_MAX: usize = 64;
@@ -45,6 +47,8 @@ enum PipelineError {
     Refused { api: ApiKey, reason: String },
     #[error("the client took no byte of a response for {0:?}")]
     WriteStalled(Duration),
+    #[error("the client took less than {rate_min} bytes a second of a response of {bytes}")]
+    WriteSlow { bytes: usize, rate_min: usize },
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error("silent for {0:?}")]
@@ -57,8 +61,10 @@ struct InFlight {
     stats: Arc<ApiStats>,
     started: Instant,
     answer: RawAnswer,
+    /// Its part of what is unsent, once it is there.
+    queued: Option<Queued>,
     /// Part of the node's budget for requests.
-    _permit: OwnedSemaphorePermit,
+    _charge: Charge,
 }
 
 /// Serves one connection until it ends or the broker stops.
@@ -71,22 +77,24 @@ pub(super) async fn serve(
     let limits = state.limits().clone();
     let (answers, queue) = mpsc::channel(limits.in_flight_max);
     let in_flight = AtomicUsize::new(0);
+    let unsent = Queue::new(state.unsent(), limits.connection_unsent_bytes_max);
     let reading = Reading {
-        frames: FrameReader::new(
-            read,
-            Arc::clone(state.request_budget()),
-            limits.request_bytes_max,
-            limits.read_stall_max,
-        ),
+        frames: FrameReader::new(read, Arc::clone(state.request_budget()), &limits),
         state: &state,
         connection: &connection,
         in_flight: &in_flight,
+        unsent: &unsent,
     };
     let read_loop = ending(&connection, reading.run(answers));
-    let write_loop = ending(
-        &connection,
-        write_answers(write, queue, &connection, &limits, &in_flight),
-    );
+    let writing = Writing {
+        stream: write,
+        state: &state,
+        connection: &connection,
+        limits: &limits,
+        in_flight: &in_flight,
+        unsent: &unsent,
+    };
+    let write_loop = ending(&connection, writing.run(queue));
     // Pipelined requests that came in one read share their syncs.
     millstream_log::gather_syncs(async { tokio::join!(read_loop, write_loop) }).await;
 }
@@ -108,6 +116,7 @@ struct Reading<'a, S> {
     state: &'a Arc<BrokerState>,
     connection: &'a Arc<Connection>,
     in_flight: &'a AtomicUsize,
+    unsent: &'a Queue,
 }
 
 impl<S: AsyncRead + Unpin> Reading<'_, S> {
@@ -121,6 +130,12 @@ impl<S: AsyncRead + Unpin> Reading<'_, S> {
                     Err(_) => return Ok(()),
                 },
             };
+            tokio::select! {
+                biased;
+                () = self.connection.closed.cancelled() => return Ok(()),
+                () = self.state.stopping().cancelled() => return Ok(()),
+                () = self.unsent.has_room() => {}
+            }
             let frame = tokio::select! {
                 biased;
                 () = self.connection.closed.cancelled() => return Ok(()),
@@ -197,76 +212,132 @@ impl<S: AsyncRead + Unpin> Reading<'_, S> {
                 api: key,
                 stats,
                 started,
+                queued: match &answer {
+                    RawAnswer::Now(response) => count(self.unsent, key, response),
+                    _ => None,
+                },
                 answer,
-                _permit: frame.permit,
+                _charge: frame.charge,
             })),
         }
     }
 }
 
-async fn write_answers(
-    mut stream: impl AsyncWrite + Unpin,
-    mut queue: mpsc::Receiver<InFlight>,
-    connection: &Connection,
-    limits: &ConnectionLimits,
-    in_flight: &AtomicUsize,
-) -> Result<(), PipelineError> {
-    loop {
-        let next = tokio::select! {
-            biased;
-            () = connection.closed.cancelled() => return Ok(()),
-            next = queue.recv() => next,
-        };
-        let Some(request) = next else {
-            stream.shutdown().await?;
-            connection.closed.cancel();
-            return Ok(());
-        };
-        let encoded = match request.answer {
-            RawAnswer::Now(encoded) => encoded,
-            RawAnswer::Later(encoded) => tokio::select! {
+/// Counts a response as unsent; fetched records are counted elsewhere.
+fn count(unsent: &Queue, api: ApiKey, response: &Response) -> Option<Queued> {
+    (api != ApiKey::Fetch).then(|| unsent.add(response.size_bytes()))
+}
+
+struct Writing<'a, S> {
+    stream: S,
+    state: &'a Arc<BrokerState>,
+    connection: &'a Arc<Connection>,
+    limits: &'a ConnectionLimits,
+    in_flight: &'a AtomicUsize,
+    unsent: &'a Queue,
+}
+
+impl<S: AsyncWrite + Unpin> Writing<'_, S> {
+    async fn run(mut self, mut queue: mpsc::Receiver<InFlight>) -> Result<(), PipelineError> {
+        let closed = self.connection.closed.clone();
+        loop {
+            let next = tokio::select! {
                 biased;
-                () = connection.closed.cancelled() => return Ok(()),
-                encoded = encoded => encoded
-                    .map_err(|source| PipelineError::Encode { api: request.api, source })?,
-            },
-            RawAnswer::None | RawAnswer::Close(_) => continue,
-        };
-        let bytes = write(&mut stream, encoded, connection, limits.write_stall_max).await?;
-        in_flight.fetch_sub(1, Ordering::Relaxed);
-        request.stats.answered(request.started.elapsed(), bytes);
+                () = closed.cancelled() => return Ok(()),
+                next = queue.recv() => next,
+            };
+            let Some(mut request) = next else {
+                self.stream.shutdown().await?;
+                closed.cancel();
+                return Ok(());
+            };
+            let encoded = match request.answer {
+                RawAnswer::Now(encoded) => encoded,
+                RawAnswer::Later(encoded) => {
+                    let encoded = tokio::select! {
+                        biased;
+                        () = closed.cancelled() => return Ok(()),
+                        encoded = encoded => encoded
+                            .map_err(|source| PipelineError::Encode { api: request.api, source })?,
+                    };
+                    request.queued = count(self.unsent, request.api, &encoded);
+                    encoded
+                }
+                RawAnswer::None | RawAnswer::Close(_) => continue,
+            };
+            let bytes = tokio::select! {
+                biased;
+                () = closed.cancelled() => return Ok(()),
+                written = self.write(encoded) => written?,
+            };
+            self.in_flight.fetch_sub(1, Ordering::Relaxed);
+            drop(request.queued);
+            request.stats.answered(request.started.elapsed(), bytes);
+        }
+    }
+
+    /// Writes a response; returns its size in bytes.
+    async fn write(&mut self, response: Response) -> Result<u64, PipelineError> {
+        let mut chunks = VecDeque::from(response.into_chunks());
+        let bytes: usize = chunks.iter().map(Bytes::len).sum();
+        let deadline = tokio::time::Instant::now() + time_max(bytes, self.limits);
+        let mut slow = std::pin::pin!(tokio::time::sleep_until(deadline));
+        while !chunks.is_empty() {
+            let slices: Vec<io::IoSlice<'_>> = chunks
+                .iter()
+                .take(WRITE_SLICES_MAX)
+                .map(|chunk| io::IoSlice::new(chunk))
+                .collect();
+            let written = tokio::select! {
+                biased;
+                written = self.stream.write_vectored(&slices) => written?,
+                () = &mut slow => {
+                    let rate_min = self.limits.write_bytes_per_s_min;
+                    return Err(PipelineError::WriteSlow { bytes, rate_min });
+                }
+                stalled = stalled(self.state, self.limits) => {
+                    return Err(PipelineError::WriteStalled(stalled));
+                }
+            };
+            if written == 0 {
+                return Err(io::Error::from(io::ErrorKind::WriteZero).into());
+            }
+            advance(&mut chunks, written);
+            // Always ready to take a byte is not fast enough either.
+            if !chunks.is_empty() && tokio::time::Instant::now() > deadline {
+                let rate_min = self.limits.write_bytes_per_s_min;
+                return Err(PipelineError::WriteSlow { bytes, rate_min });
+            }
+        }
+        Ok(bytes as u64)
     }
 }
 
-/// Writes a response; returns its size in bytes.
-async fn write(
-    stream: &mut (impl AsyncWrite + Unpin),
-    response: Response,
-    connection: &Connection,
-    stall_max: Duration,
-) -> Result<u64, PipelineError> {
-    let mut chunks = VecDeque::from(response.into_chunks());
-    let mut total = 0;
-    while !chunks.is_empty() {
-        let slices: Vec<io::IoSlice<'_>> = chunks
-            .iter()
-            .take(WRITE_SLICES_MAX)
-            .map(|chunk| io::IoSlice::new(chunk))
-            .collect();
-        let written = tokio::select! {
-            biased;
-            () = connection.closed.cancelled() => return Ok(total),
-            written = tokio::time::timeout(stall_max, stream.write_vectored(&slices)) => {
-                written.map_err(|_| PipelineError::WriteStalled(stall_max))??
-            }
-        };
-        if written == 0 {
-            return Err(io::Error::from(io::ErrorKind::WriteZero).into());
+/// Ends when a client that takes nothing has had its time: less of it while
+/// others are held back by what it does not take.
+async fn stalled(state: &BrokerState, limits: &ConnectionLimits) -> Duration {
+    let (stall_max, pressed_max) = (limits.write_stall_max, limits.write_stall_pressed_max);
+    let mut unsent = state.unsent().pressed();
+    let mut fetches = state.fetched_budget().waiting();
+    let under_pressure = async {
+        tokio::time::sleep(pressed_max).await;
+        // The senders live in the state.
+        tokio::select! {
+            _ = unsent.wait_for(|pressed| *pressed) => {}
+            _ = fetches.wait_for(|waiting| *waiting > 0) => {}
         }
-        total += written as u64;
-        advance(&mut chunks, written);
+    };
+    tokio::select! {
+        () = tokio::time::sleep(stall_max) => stall_max,
+        () = under_pressure => pressed_max,
     }
-    Ok(total)
+}
+
+/// How long a response of this size may take.
+fn time_max(bytes: usize, limits: &ConnectionLimits) -> Duration {
+    let rate_min = limits.write_bytes_per_s_min.max(1);
+    limits.write_stall_max
+        + Duration::from_millis((bytes as u64).saturating_mul(1000) / rate_min as u64)
 }
 
 fn advance(chunks: &mut VecDeque<Bytes>, mut bytes: usize) {

@@ -1,24 +1,28 @@
 //! The read of a fetch: over many partitions, within bounds, waiting without
 //! polling.
+//!
+//! A partition is looked at when it is asked for and when it moves on, see
+//! [`ReadySet`]; of a session only those that changed come here at all.
 
-use super::sessions::{TopicKey, Wanted};
+use super::budget::{BYTES_WITHOUT_ROOM, Room};
+use super::sessions::{Session, TopicKey, Wanted};
+use crate::connection::Connection;
 use crate::state::BrokerState;
 use crate::stats::TopicStats;
 use crate::topics::{HostedTopic, check_leader_epoch};
 use bytes::Bytes;
 use millstream_core::ids::Offset;
-use millstream_log::{FetchRequest, FetchedBatches, PartitionLog, UpTo};
+use millstream_log::{FetchRequest, FetchedBatches, PartitionLog, ReadySet, UpTo};
 use millstream_wire::ErrorCode;
+use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 /// A reader this many records behind the end reads what may no longer be in
 /// the page cache, so it reads on a thread that may block.
 const CATCH_UP_RECORDS: i64 = 100_000;
-
-/// Bytes of a fetch while the node's budget is used up; or one batch.
-const BYTES_WITHOUT_ROOM: usize = 64 * 1024;
 
 /// Bounds of one fetch.
 #[derive(Clone, Copy, Debug)]
@@ -31,16 +35,29 @@ pub(crate) struct Bounds {
 
 /// What one partition gave.
 pub(crate) struct PartitionRead {
+    /// Its key in the set that the fetch waits on.
+    pub(crate) key: u64,
     pub(crate) wanted: Wanted,
     pub(crate) name: Option<Arc<str>>,
     pub(crate) result: Result<FetchedBatches, ErrorCode>,
 }
 
+/// Where the partitions of a fetch come from.
+pub(crate) enum Asked {
+    /// The request: all of them, their keys are their places.
+    All(Vec<Wanted>),
+    /// The session: those that its set names.
+    Session(Arc<Mutex<Session>>),
+}
+
 /// A partition to read, resolved.
 struct Target {
+    key: u64,
     wanted: Wanted,
     name: Option<Arc<str>>,
     source: Result<Source, ErrorCode>,
+    /// Whether a read would give records or an error.
+    news: bool,
 }
 
 #[derive(Clone)]
@@ -49,52 +66,120 @@ struct Source {
     stats: Arc<TopicStats>,
 }
 
+/// What keeps a fetch from reading now.
+#[derive(Clone, Copy)]
+enum Lack {
+    /// Records.
+    News,
+    /// The client has not taken the records of its last answer.
+    Turn,
+    /// Room in the node's budget for this many bytes.
+    Room(usize),
+}
+
 /// A fetch that is under way.
 pub(crate) struct Reading {
     state: Arc<BrokerState>,
+    connection: Arc<Connection>,
+    session: Option<Arc<Mutex<Session>>>,
+    set: Arc<ReadySet>,
     targets: Vec<Target>,
+    /// By key; of a session only, as all of a request are at their keys.
+    places: HashMap<u64, usize>,
     bounds: Bounds,
-    waker: Arc<Notify>,
     deadline: tokio::time::Instant,
+    topics: watch::Receiver<u64>,
+    topics_version: u64,
+    lack: Lack,
+    /// See [`Connection::fetched`].
+    turn: Option<OwnedSemaphorePermit>,
+    room: Option<Room>,
 }
 
 impl Reading {
-    pub(crate) fn new(state: Arc<BrokerState>, wanted: Vec<Wanted>, bounds: Bounds) -> Self {
-        let targets = wanted
-            .into_iter()
-            .map(|wanted| resolve(&state, wanted))
-            .collect();
-        let deadline = tokio::time::Instant::now() + bounds.wait_max;
-        Self {
+    pub(crate) fn new(
+        state: Arc<BrokerState>,
+        connection: Arc<Connection>,
+        asked: Asked,
+        bounds: Bounds,
+    ) -> Self {
+        let mut topics = state.hosting.changes();
+        // Before anything is looked up: what changes later is noticed.
+        let topics_version = *topics.borrow_and_update();
+        let (session, set, wanted) = match asked {
+            Asked::All(wanted) => (None, Arc::default(), wanted),
+            Asked::Session(session) => {
+                let set = {
+                    let mut session = session.lock();
+                    session.refresh(topics_version);
+                    Arc::clone(session.set())
+                };
+                (Some(session), set, Vec::new())
+            }
+        };
+        let mut reading = Self {
+            deadline: tokio::time::Instant::now() + bounds.wait_max,
             state,
-            targets,
+            connection,
+            session,
+            set,
+            targets: Vec::with_capacity(wanted.len()),
+            places: HashMap::new(),
             bounds,
-            waker: Arc::new(Notify::new()),
-            deadline,
+            topics,
+            topics_version,
+            lack: Lack::News,
+            turn: None,
+            room: None,
+        };
+        for (key, wanted) in (0..).zip(wanted) {
+            reading.add(key, wanted);
         }
+        reading
+    }
+
+    /// What the fetch waits on.
+    pub(crate) fn set(&self) -> &Arc<ReadySet> {
+        &self.set
+    }
+
+    /// Of the topics that the partitions were looked up in.
+    pub(crate) fn topics_version(&self) -> u64 {
+        self.topics_version
     }
 
     /// Reads once; `None` when it is too little and there is time to wait.
-    pub(crate) async fn attempt(&self) -> Option<Vec<PartitionRead>> {
-        // Registered before the look: what happens in between wakes us.
-        for source in self.targets.iter().filter_map(|t| t.source.as_ref().ok()) {
-            source.log.wake_on_progress(&self.waker);
-        }
+    pub(crate) async fn attempt(&mut self) -> Option<Vec<PartitionRead>> {
+        self.collect();
         let over = self.deadline <= tokio::time::Instant::now()
             || self.state.stopping().is_cancelled()
             || self.bounds.bytes_min == 0
-            || self.targets.is_empty();
-        if !over && !self.targets.iter().any(|t| self.has_news(t)) {
+            || self.asks_for_nothing();
+        if !over && !self.targets.iter().any(|t| t.news) {
+            self.lack = Lack::News;
+            self.room = None;
             return None;
         }
-        let read = self.read().await;
+        if self.turn.is_none() {
+            let turn = Arc::clone(&self.connection.fetched).try_acquire_owned();
+            let Ok(turn) = turn else {
+                self.lack = Lack::Turn;
+                return None;
+            };
+            self.turn = Some(turn);
+        }
+        let (read, lack) = self.read(over).await;
         let bytes: usize = read
             .iter()
             .filter_map(|r| r.result.as_ref().ok())
             .map(|b| b.batches.len())
             .sum();
         let failed = read.iter().any(|r| r.result.is_err());
-        if !over && !failed && bytes < self.bounds.bytes_min {
+        if !over && !failed && (lack.is_some() || bytes < self.bounds.bytes_min) {
+            self.lack = lack.unwrap_or(Lack::News);
+            // What was not enough was not sent: the room is for others.
+            self.room = None;
+            self.turn = None;
             return None;
         }
         for (target, read) in self.targets.iter().zip(&read) {
@@ -106,81 +191,185 @@ impl Reading {
                 );
             }
         }
-        Some(read)
+        self.targets.clear();
+        Some(self.hold(read))
     }
 
     /// Waits for enough, or for the end of the time allowed.
-    pub(crate) async fn wait(self) -> Vec<PartitionRead> {
+    pub(crate) async fn wait(mut self) -> (Self, Vec<PartitionRead>) {
+        let state = Arc::clone(&self.state);
         loop {
+            let lacking = async {
+                match self.lack {
+                    Lack::News => self.set.marked().await,
+                    Lack::Turn => {
+                        let turn = Arc::clone(&self.connection.fetched).acquire_owned();
+                        self.turn = turn.await.ok();
+                    }
+                    Lack::Room(bytes) => self.room = Some(state.fetched_budget().wait(bytes).await),
+                }
+            };
+            let deadline = self.deadline;
+            let waits_for_turn = matches!(self.lack, Lack::Turn);
             tokio::select! {
-                () = self.waker.notified() => {}
-                () = self.state.stopping().cancelled() => {}
-                () = tokio::time::sleep_until(self.deadline) => {}
+                biased;
+                () = lacking => {}
+                // The records of the answer before are given up with the
+                // connection at the latest; an answer without its turn would
+                // have to be empty, though there may be records.
+                () = state.stopping().cancelled(), if !waits_for_turn => {}
+                () = tokio::time::sleep_until(deadline), if !waits_for_turn => {}
+                // The sender lives in the state, which we hold.
+                _ = self.topics.changed(), if !waits_for_turn => {}
             }
             if let Some(read) = self.attempt().await {
-                return read;
+                return (self, read);
             }
         }
     }
 
-    /// Whether a read would give records or an error.
-    fn has_news(&self, target: &Target) -> bool {
-        let Ok(source) = &target.source else {
-            return true;
-        };
-        let progress = source.log.progress();
-        let end = match self.bounds.up_to {
-            UpTo::HighWatermark => progress.high_watermark,
-            UpTo::LastStable => progress.last_stable_offset,
-            UpTo::LogEnd => progress.log_end_offset,
-        };
-        let offset = Offset(target.wanted.offset);
-        let outside = offset < progress.log_start_offset || offset > progress.log_end_offset;
-        offset < end || outside || progress.failure.is_some()
+    /// Without partitions there is nothing to wait for.
+    fn asks_for_nothing(&self) -> bool {
+        match &self.session {
+            Some(session) => session.lock().is_empty(),
+            None => self.targets.is_empty(),
+        }
     }
 
-    async fn read(&self) -> Vec<PartitionRead> {
-        let (limit, permit) = self.room();
-        let mut left = limit;
+    /// Takes up what has moved on, or is to be looked up anew.
+    fn collect(&mut self) {
+        let topics_version = *self.topics.borrow_and_update();
+        let changed = self.topics_version != topics_version;
+        if changed {
+            self.topics_version = topics_version;
+            for target in &mut self.targets {
+                let fresh = resolve(&self.state, target.key, target.wanted.clone());
+                *target = fresh;
+            }
+            if let Some(session) = &self.session {
+                session.lock().refresh(topics_version);
+            }
+        }
+        let keys = self.set.take();
+        for key in keys {
+            if self.place(key).is_none() {
+                let wanted = self
+                    .session
+                    .as_ref()
+                    .and_then(|session| session.lock().wanted(key).cloned());
+                if let Some(wanted) = wanted {
+                    self.add(key, wanted);
+                }
+                continue;
+            }
+            if let Some(place) = self.place(key) {
+                self.look(place);
+            }
+        }
+        if changed {
+            (0..self.targets.len()).for_each(|place| self.look(place));
+        }
+    }
+
+    fn place(&self, key: u64) -> Option<usize> {
+        match self.session {
+            Some(_) => self.places.get(&key).copied(),
+            None => usize::try_from(key)
+                .ok()
+                .filter(|key| *key < self.targets.len()),
+        }
+    }
+
+    fn add(&mut self, key: u64, wanted: Wanted) {
+        let place = self.targets.len();
+        if self.session.is_some() {
+            self.places.insert(key, place);
+        }
+        self.targets.push(resolve(&self.state, key, wanted));
+        self.look(place);
+    }
+
+    /// Finds out whether a read of the target would give anything.
+    fn look(&mut self, place: usize) {
+        let up_to = self.bounds.up_to;
+        let Some(target) = self.targets.get_mut(place) else {
+            return;
+        };
+        if let Ok(source) = &target.source {
+            // Registered before the look: what happens in between wakes us.
+            source.log.wake_in_set(&self.set, target.key);
+        }
+        target.news = match &target.source {
+            Ok(source) => has_news(&source.log, Offset(target.wanted.offset), up_to),
+            Err(_) => true,
+        };
+    }
+
+    /// Reads all targets; and what was lacking to read more, if anything.
+    async fn read(&mut self, over: bool) -> (Vec<PartitionRead>, Option<Lack>) {
+        let wanted = self.targets.iter().fold(0usize, |sum, target| {
+            sum.saturating_add(usize::try_from(target.wanted.bytes_max).unwrap_or(0))
+        });
+        let wanted = wanted.min(self.bounds.bytes_max);
+        let budget = self.state.fetched_budget();
+        let mut lack = None;
+        let mut room = match self.room.take().or_else(|| budget.try_take(wanted)) {
+            Some(room) => room,
+            None if over => Room::default(),
+            None => return (Vec::new(), Some(Lack::Room(BYTES_WITHOUT_ROOM))),
+        };
+        // Without any room: who the leader is and where the log ends.
+        let is_empty = wanted > 0 && room.bytes() == 0;
+        let mut left = room.bytes().min(wanted);
+        let mut first = !is_empty;
+        let mut used = 0;
         let mut read = Vec::with_capacity(self.targets.len());
         for target in &self.targets {
-            let result = match &target.source {
-                Ok(source) => {
-                    self.read_one(source, &target.wanted, left, left == limit)
-                        .await
-                }
+            let mut result = match &target.source {
+                Ok(source) => self.read_one(source, &target.wanted, left, first).await,
                 Err(code) => Err(*code),
             };
-            if let Ok(batches) = &result {
-                left = left.saturating_sub(batches.batches.len());
+            if let Ok(batches) = &mut result {
+                let bytes = batches.batches.len();
+                if used + bytes > room.bytes() && !budget.try_extend(&mut room, used + bytes) {
+                    // One batch that is larger than what there is room for.
+                    lack = Some(Lack::Room(used + bytes));
+                    batches.batches = Bytes::new();
+                    batches.next_offset = Offset(target.wanted.offset);
+                    batches.aborted.clear();
+                } else {
+                    used += bytes;
+                }
+                first &= bytes == 0;
+                left = left.saturating_sub(bytes);
             }
             read.push(PartitionRead {
+                key: target.key,
                 wanted: target.wanted.clone(),
                 name: target.name.clone(),
                 result,
             });
         }
-        hold(&mut read, permit);
-        read
+        room.shrink(used);
+        self.room = Some(room);
+        (read, lack)
     }
 
-    /// How much may be read, and the part of the node's budget for it. Never
-    /// waits: slow clients can hold the budget for long, and others would
-    /// stand still with them. Without room, each fetch gets a little.
-    fn room(&self) -> (usize, Option<OwnedSemaphorePermit>) {
-        let wanted = self.targets.iter().fold(0usize, |sum, target| {
-            sum.saturating_add(usize::try_from(target.wanted.bytes_max).unwrap_or(0))
+    /// Ties room and turn to the bytes that were read.
+    fn hold(&mut self, mut read: Vec<PartitionRead>) -> Vec<PartitionRead> {
+        let held = Arc::new(Held {
+            _room: self.room.take(),
+            _turn: self.turn.take(),
         });
-        let bounds = self
-            .bounds
-            .bytes_max
-            .min(self.state.limits().fetched_bytes_max);
-        let limit = bounds.min(wanted);
-        let permits = u32::try_from(limit).unwrap_or(u32::MAX);
-        match Arc::clone(self.state.fetched_budget()).try_acquire_many_owned(permits) {
-            Ok(permit) => (limit, Some(permit)),
-            Err(_) => (limit.min(BYTES_WITHOUT_ROOM), None),
+        for batches in read.iter_mut().filter_map(|r| r.result.as_mut().ok()) {
+            if !batches.batches.is_empty() {
+                batches.batches = Bytes::from_owner(HeldBytes {
+                    bytes: std::mem::take(&mut batches.batches),
+                    _held: Arc::clone(&held),
+                });
+            }
         }
+        read
     }
 
     async fn read_one(
@@ -218,36 +407,46 @@ impl Reading {
     }
 }
 
-/// Bytes that hold a part of the node's budget until they have been sent.
-struct Held {
-    bytes: Bytes,
-    _permit: OwnedSemaphorePermit,
+impl Drop for Reading {
+    /// A fetch that ends without an answer leaves its partitions to the next
+    /// one of its session.
+    fn drop(&mut self) {
+        for target in &self.targets {
+            self.set.mark(target.key);
+        }
+    }
 }
 
-impl AsRef<[u8]> for Held {
+/// Whether a read would give records or an error.
+fn has_news(log: &PartitionLog, offset: Offset, up_to: UpTo) -> bool {
+    let progress = log.progress();
+    let end = match up_to {
+        UpTo::HighWatermark => progress.high_watermark,
+        UpTo::LastStable => progress.last_stable_offset,
+        UpTo::LogEnd => progress.log_end_offset,
+    };
+    let outside = offset < progress.log_start_offset || offset > progress.log_end_offset;
+    offset < end || outside || progress.failure.is_some()
+}
+
+/// What an answer's records hold until the last of them has been sent.
+struct Held {
+    _room: Option<Room>,
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
+struct HeldBytes {
+    bytes: Bytes,
+    _held: Arc<Held>,
+}
+
+impl AsRef<[u8]> for HeldBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-/// Ties the budget to the bytes that were read; the rest is given back.
-fn hold(read: &mut [PartitionRead], permit: Option<OwnedSemaphorePermit>) {
-    let Some(mut permit) = permit else { return };
-    for batches in read.iter_mut().filter_map(|r| r.result.as_mut().ok()) {
-        // A first batch beyond the bounds is not in the permit; it is one.
-        if let Some(part) = permit.split(batches.batches.len())
-            && !batches.batches.is_empty()
-        {
-            let bytes = std::mem::take(&mut batches.batches);
-            batches.batches = Bytes::from_owner(Held {
-                bytes,
-                _permit: part,
-            });
-        }
-    }
-}
-
-fn resolve(state: &BrokerState, wanted: Wanted) -> Target {
+fn resolve(state: &BrokerState, key: u64, wanted: Wanted) -> Target {
     let hosted = match &wanted.topic {
         TopicKey::Name(name) => state.hosted(name).ok_or(ErrorCode::UnknownTopicOrPartition),
         TopicKey::Id(id) => state.hosted_by_id(*id).ok_or_else(|| {
@@ -276,8 +475,10 @@ fn resolve(state: &BrokerState, wanted: Wanted) -> Target {
         })
     });
     Target {
+        key,
         wanted,
         name,
         source,
+        news: true,
     }
 }

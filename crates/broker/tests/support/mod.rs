@@ -78,7 +78,11 @@ pub struct Client {
 
 impl Client {
     pub async fn connect(address: std::net::SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
+        Self::over(TcpStream::connect(address).await.unwrap())
+    }
+
+    /// A client over a connection of the test's own making.
+    pub fn over(stream: TcpStream) -> Self {
         Self {
             stream,
             buffer: BytesMut::new(),

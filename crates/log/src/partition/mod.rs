@@ -7,7 +7,7 @@
 //! | `read.rs` | reads, searches by time and epoch |
 //! | `flush.rs` | sync, high watermark, failure |
 //! | `checkpoint.rs` | moving the recovery point |
-//! | `wait.rs` | waiting for progress |
+//! | `wait.rs`, `ready.rs` | waiting for progress |
 //! | `clean.rs` | what the cleaner needs, replacing segments |
 //! | `retain.rs` | retention, deletion of records, truncation |
 //! | `recovery.rs` | opening, after a clean and an unclean stop |
@@ -23,12 +23,14 @@ pub(crate) mod checkpoint;
 mod clean;
 mod flush;
 mod read;
+mod ready;
 pub mod recovery;
 pub(crate) mod retain;
 mod types;
 mod validate;
 mod wait;
 
+pub use ready::ReadySet;
 pub use types::{
     AbortedTransaction, AppendInfo, AppendOrigin, FetchRequest, FetchedBatches, ProducerSummary,
     Progress, TimestampedOffset, UpTo,

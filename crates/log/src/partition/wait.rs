@@ -1,6 +1,6 @@
 //! Waiting for a partition to move on, without polling.
 
-use super::{PartitionLog, Progress};
+use super::{PartitionLog, Progress, ReadySet};
 use crate::error::LogFailure;
 use millstream_core::ids::Offset;
 use parking_lot::Mutex;
@@ -38,7 +38,48 @@ impl PartitionLog {
     /// offsets once more, then await it. Dropping the `Arc` takes the
     /// registration back.
     pub fn wake_on_progress(&self, waker: &Arc<Notify>) {
-        self.wakers.register(waker);
+        self.wakers.register(Waker::Notify(Arc::downgrade(waker)));
+    }
+
+    /// Has the partition marked in `set` once, at the next change of any
+    /// offset or at a failure. For waits over so many partitions that a wake
+    /// must not cost a look at all of them. Does nothing when the last
+    /// registration has not fired yet; look at the offsets after it.
+    pub fn wake_in_set(&self, set: &Arc<ReadySet>, key: u64) {
+        if set.arm(key) {
+            self.wakers.register(Waker::Set(Arc::downgrade(set), key));
+        }
+    }
+}
+
+/// One registration.
+enum Waker {
+    Notify(Weak<Notify>),
+    Set(Weak<ReadySet>, u64),
+}
+
+impl Waker {
+    fn is_live(&self) -> bool {
+        match self {
+            Self::Notify(notify) => notify.strong_count() > 0,
+            Self::Set(set, key) => set.upgrade().is_some_and(|set| set.is_armed(*key)),
+        }
+    }
+
+    fn wake(&self) {
+        match self {
+            // `notify_one` keeps its permit when nobody waits yet.
+            Self::Notify(notify) => {
+                if let Some(notify) = notify.upgrade() {
+                    notify.notify_one();
+                }
+            }
+            Self::Set(set, key) => {
+                if let Some(set) = set.upgrade() {
+                    set.fire(*key);
+                }
+            }
+        }
     }
 }
 
@@ -48,7 +89,7 @@ pub(super) struct Wakers(Mutex<List>);
 
 #[derive(Default)]
 struct List {
-    wakers: Vec<Weak<Notify>>,
+    wakers: Vec<Waker>,
     /// Dropped registrations are swept when the list reaches this length, so
     /// that a silent partition in many long polls does not grow it.
     sweep_at: usize,
@@ -57,13 +98,13 @@ struct List {
 const SWEEP_MIN: usize = 64;
 
 impl Wakers {
-    fn register(&self, waker: &Arc<Notify>) {
+    fn register(&self, waker: Waker) {
         let mut list = self.0.lock();
         if list.wakers.len() >= list.sweep_at.max(SWEEP_MIN) {
-            list.wakers.retain(|w| w.strong_count() > 0);
+            list.wakers.retain(Waker::is_live);
             list.sweep_at = 2 * list.wakers.len();
         }
-        list.wakers.push(Arc::downgrade(waker));
+        list.wakers.push(waker);
     }
 
     pub(super) fn wake(&self) {
@@ -74,10 +115,7 @@ impl Wakers {
             }
             std::mem::take(&mut list.wakers)
         };
-        for waker in wakers.iter().filter_map(Weak::upgrade) {
-            // `notify_one` keeps its permit when nobody waits yet.
-            waker.notify_one();
-        }
+        wakers.iter().for_each(Waker::wake);
     }
 
     #[cfg(test)]
@@ -94,9 +132,9 @@ mod tests {
     fn dropped_registrations_are_swept() {
         let wakers = Wakers::default();
         let kept = Arc::new(Notify::new());
-        wakers.register(&kept);
+        wakers.register(Waker::Notify(Arc::downgrade(&kept)));
         for _ in 0..10_000 {
-            wakers.register(&Arc::new(Notify::new()));
+            wakers.register(Waker::Notify(Arc::downgrade(&Arc::new(Notify::new()))));
         }
         assert!(wakers.len() <= 2 * SWEEP_MIN, "{}", wakers.len());
     }
@@ -105,8 +143,22 @@ mod tests {
     async fn a_wake_before_the_wait_is_not_lost() {
         let wakers = Wakers::default();
         let waker = Arc::new(Notify::new());
-        wakers.register(&waker);
+        wakers.register(Waker::Notify(Arc::downgrade(&waker)));
         wakers.wake();
         waker.notified().await;
+    }
+
+    #[tokio::test]
+    async fn a_set_is_told_which_partition_moved() {
+        let (moved, silent) = (Wakers::default(), Wakers::default());
+        let set = Arc::new(ReadySet::default());
+        for (key, wakers) in [(7, &moved), (8, &silent)] {
+            assert!(set.arm(key));
+            wakers.register(Waker::Set(Arc::downgrade(&set), key));
+        }
+        moved.wake();
+        moved.wake();
+        set.marked().await;
+        assert_eq!(set.take(), [7]);
     }
 }
