@@ -194,13 +194,23 @@ impl SegmentFile {
     }
 
     pub(crate) fn write_all_at(self: &Arc<Self>, bytes: &[u8], position: u64) -> io::Result<()> {
-        self.changes.fetch_add(1, Ordering::AcqRel);
-        self.get(true)?.write_all_at(bytes, position)
+        self.change(|file| file.write_all_at(bytes, position))
     }
 
     pub(crate) fn set_size(self: &Arc<Self>, size: u64) -> io::Result<()> {
+        self.change(|file| file.set_size(size))
+    }
+
+    /// Counted before, so that the file stays open, and after, so that a sync
+    /// that began in between does not count for it.
+    fn change(
+        self: &Arc<Self>,
+        change: impl FnOnce(&dyn FsFile) -> io::Result<()>,
+    ) -> io::Result<()> {
         self.changes.fetch_add(1, Ordering::AcqRel);
-        self.get(true)?.set_size(size)
+        let changed = self.get(true).and_then(|file| change(file.as_ref()));
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        changed
     }
 
     /// Makes the content durable.
@@ -292,6 +302,20 @@ mod tests {
         files[0].files.close_idle();
         files[0].files.close_idle();
         assert_eq!(fs.counts().open_files, 0);
+    }
+
+    #[test]
+    fn a_sync_does_not_count_for_a_change_that_it_met_half_done() {
+        let (_dir, _fs, files) = files(2, 1);
+        let file = &files[0];
+        let in_between = file.change(|handle| {
+            let seen = file.changes();
+            handle.write_all_at(b"x", 0)?;
+            file.note_synced(seen);
+            Ok(())
+        });
+        in_between.unwrap();
+        assert!(file.has_unsynced());
     }
 
     #[test]
