@@ -13,13 +13,13 @@ use crate::error::{LogError, OpenError};
 use crate::names;
 use crate::partition::PartitionLog;
 use crate::partition::recovery::{self, OpenPartition, Stop};
-use crate::together::{Aside, Unsynced};
+use crate::together::{Aside, TOGETHER_MIN, Unsynced};
 use millstream_core::ids::{TopicId, TopicPartition};
 use millstream_core::limits::PARTITIONS_MAX;
-use parking_lot::Mutex;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// A partition to create, or to give new settings.
 #[derive(Debug, Clone)]
@@ -241,16 +241,39 @@ impl LogManager {
             }
         }
         // Nobody finds them any more; their names cannot come back.
-        let failed = Mutex::new(Vec::new());
-        spread(doomed, |(place, path)| {
+        if doomed.len() >= TOGETHER_MIN {
+            self.remove_in_background(doomed.into_iter().map(|(_, path)| path).collect());
+            return outcomes;
+        }
+        for (place, path) in doomed {
             if let Err(error) = fs.remove_dir_all(&path) {
-                failed.lock().push((place, io("remove", path)(error)));
+                outcomes[place] = Err(io("remove", path)(error));
             }
-        });
-        for (place, error) in failed.into_inner() {
-            outcomes[place] = Err(error);
         }
         outcomes
+    }
+
+    /// Removes folders of deleted partitions, so many that nobody should wait
+    /// for it. What a stop leaves of them goes at the next start.
+    pub(super) fn remove_in_background(&self, folders: Vec<PathBuf>) {
+        let (fs, ending) = (Arc::clone(&self.shared.fs), Arc::clone(&self.ending));
+        let builder = std::thread::Builder::new().name("log-remove".to_owned());
+        let removing = builder.spawn(move || {
+            for folder in folders {
+                if ending.load(Ordering::Acquire) {
+                    return;
+                }
+                if let Err(error) = fs.remove_dir_all(&folder) {
+                    tracing::warn!(folder = %folder.display(), %error, "deleted records stay until the next start");
+                }
+            }
+        });
+        let mut threads = self.removing.lock();
+        threads.retain(|thread| !thread.is_finished());
+        match removing {
+            Ok(thread) => threads.push(thread),
+            Err(error) => tracing::warn!(%error, "deleted records stay until the next start"),
+        }
     }
 
     /// Closes a partition and takes its name away. Returns the folder to

@@ -28,7 +28,7 @@ use crate::names;
 use crate::partition::checkpoint::checkpoint_all;
 use crate::partition::recovery::{self, OpenPartition, Stop};
 use crate::partition::{PartitionLog, Shared};
-use crate::together::Together;
+use crate::together::{TOGETHER_MIN, Together};
 use folder::FolderLock;
 use millstream_core::env::{Clock, Fs, RealFs, Space, SystemClock};
 use millstream_core::ids::{Offset, TopicPartition};
@@ -37,6 +37,8 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
 /// Threads that open, create and remove partitions.
 const OPEN_THREADS: usize = 4;
@@ -101,6 +103,10 @@ pub struct LogManager {
     changing: Mutex<()>,
     upkeep: upkeep::Upkeep,
     cleaning: cleaning::Cleaning,
+    /// Threads that remove the folders of deleted partitions.
+    removing: Mutex<Vec<JoinHandle<()>>>,
+    /// Tells them to end.
+    ending: Arc<AtomicBool>,
     _lock: FolderLock,
 }
 
@@ -136,6 +142,8 @@ impl LogManager {
             changing: Mutex::new(()),
             upkeep: upkeep::Upkeep::default(),
             cleaning: cleaning::Cleaning::default(),
+            removing: Mutex::default(),
+            ending: Arc::default(),
             _lock: lock,
         };
         manager.open_partitions(stop)?;
@@ -145,19 +153,27 @@ impl LogManager {
     fn open_partitions(&self, stop: Stop) -> Result<(), OpenError> {
         let fs = self.shared.fs.as_ref();
         let mut folders = Vec::new();
+        let mut doomed = Vec::new();
         for path in fs
             .list(&self.data_dir)
             .map_err(folder::io("list", &self.data_dir))?
         {
             if path.to_string_lossy().ends_with(names::DELETE_FOLDER) {
-                fs.remove_dir_all(&path)
-                    .map_err(folder::io("remove", &path))?;
+                doomed.push(path);
             } else if let Some(topic_partition) = names::partition_of(&path) {
                 folders.push((topic_partition, path));
             }
         }
         if folders.len() > PARTITIONS_MAX {
             return Err(OpenError::TooManyPartitions(folders.len()));
+        }
+        if doomed.len() >= TOGETHER_MIN {
+            self.remove_in_background(doomed);
+        } else {
+            for path in doomed {
+                fs.remove_dir_all(&path)
+                    .map_err(folder::io("remove", &path))?;
+            }
         }
         spread(folders, |(topic_partition, path)| {
             self.open_folder(topic_partition, path, stop);
@@ -273,6 +289,11 @@ impl LogManager {
         self.upkeep.stop();
         self.cleaning.stop();
         self.shared.flusher.stop();
+        self.ending.store(true, Ordering::Release);
+        for thread in std::mem::take(&mut *self.removing.lock()) {
+            // A panic in it was reported by the panic hook already.
+            let _ = thread.join();
+        }
         let _turn = self.changing.lock();
         let (points, failed) = self.close_all();
         let io = |doing| {
