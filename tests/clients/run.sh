@@ -17,7 +17,7 @@ set -euo pipefail
 
 here="$repo/tests/clients"
 # The longest first, so that none of them is what is waited for at the end.
-all="java go kafka-python aiokafka python"
+all="java go java-old python kafka-python aiokafka node kcat"
 clients=${CLIENTS:-$all}
 results=${RESULTS:-$repo/tests/output/clients}
 

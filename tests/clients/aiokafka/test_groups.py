@@ -120,9 +120,16 @@ async def config(broker, topic, key):
     return {entry[0]: entry[1] for entry in answer[0].resources[0][4]}[key]
 
 
-async def test_topic_settings_can_be_read(broker):
+async def test_topic_settings_can_be_read_and_altered(broker):
     topic = await broker.topic("configured", retention_ms="3600000")
     assert await config(broker, topic, "retention.ms") == "3600000"
+    wanted = ConfigResource(ConfigResourceType.TOPIC, topic, configs={"retention.ms": "7200000"})
+    await broker.admin.alter_configs([wanted])
+
+    async def altered():
+        return await config(broker, topic, "retention.ms") == "7200000"
+
+    await wait_until(altered, "the new retention")
 
 
 async def test_partitions_can_be_added(broker):

@@ -145,9 +145,13 @@ func value(t testing.TB, admin sarama.ClusterAdmin, topic, key string) string {
 	return ""
 }
 
-func TestAdmin_topic_settings_can_be_read(t *testing.T) {
+func TestAdmin_topic_settings_can_be_read_and_replaced(t *testing.T) {
 	topic, admin := topic(t, "configured", 1, "retention.ms", "3600000", "segment.bytes", "2000000"), admin(t)
 	broker.Equal(t, "retention", value(t, admin, topic, "retention.ms"), "3600000")
+	altered := "7200000"
+	broker.Check(t, admin.AlterConfig(sarama.TopicResource, topic, map[string]*string{"retention.ms": &altered}, false))
+	broker.WaitUntil(t, "the new retention", func() bool { return value(t, admin, topic, "retention.ms") == altered })
+	broker.Equal(t, "what was not named", value(t, admin, topic, "segment.bytes"), "1073741824")
 }
 
 // The old one leaves the largest timestamp of a batch out, see FINDINGS.md.
