@@ -23,6 +23,8 @@ const FRAME_BYTES_PER_S_MIN: usize = 256 * 1024;
 /// silent connection holds this much, and a large frame's beginning is copied
 /// once when its length is known, so more would cost both.
 const READ_AHEAD_BYTES: usize = 2 * 1024;
+/// Room for a peer whose last bytes filled that: many requests in one read.
+const READ_AHEAD_BUSY_BYTES: usize = 16 * 1024;
 
 /// A request frame, and the part of the node's budget that it holds until it
 /// has been answered.
@@ -49,6 +51,7 @@ pub(super) enum FrameError {
 pub(super) struct FrameReader<S> {
     stream: S,
     buffer: BytesMut,
+    read_ahead_bytes: usize,
     budget: Arc<RequestBudget>,
     frame_bytes_max: usize,
     stall_max: Duration,
@@ -88,6 +91,7 @@ impl<S: AsyncRead + Unpin> FrameReader<S> {
         Self {
             stream,
             buffer: BytesMut::new(),
+            read_ahead_bytes: READ_AHEAD_BYTES,
             budget,
             frame_bytes_max: limits.request_bytes_max,
             stall_max: limits.read_stall_max,
@@ -100,8 +104,14 @@ impl<S: AsyncRead + Unpin> FrameReader<S> {
     /// Waits for the first byte of the next frame; false at a clean end.
     pub(super) async fn wait(&mut self) -> Result<bool, FrameError> {
         if self.buffer.is_empty() {
-            self.buffer.reserve(READ_AHEAD_BYTES);
-            return Ok(self.stream.read_buf(&mut self.buffer).await? > 0);
+            self.buffer.reserve(self.read_ahead_bytes);
+            let read = self.stream.read_buf(&mut self.buffer).await?;
+            self.read_ahead_bytes = if read >= READ_AHEAD_BYTES {
+                READ_AHEAD_BUSY_BYTES
+            } else {
+                READ_AHEAD_BYTES
+            };
+            return Ok(read > 0);
         }
         Ok(true)
     }
@@ -276,6 +286,22 @@ mod tests {
                 "{length}: {error}"
             );
             assert!(reader.buffer.capacity() < 1024);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_busy_peer_gets_room_for_many_requests_and_a_silent_one_gives_it_back() {
+        let (mut client, server) = tokio::io::duplex(1 << 20);
+        let mut reader = with_budget(server, 1 << 20, 1 << 16);
+        for (length, room) in [
+            (100, READ_AHEAD_BYTES),
+            (8_000, READ_AHEAD_BUSY_BYTES),
+            (100, READ_AHEAD_BYTES),
+        ] {
+            client.write_all(&frame(&vec![1; length])).await.unwrap();
+            assert!(reader.wait().await.unwrap());
+            assert_eq!(reader.read_ahead_bytes, room, "after {length} bytes");
+            assert_eq!(reader.next().await.unwrap().body.len(), length);
         }
     }
 
