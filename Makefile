@@ -3,10 +3,11 @@
 #
 #   make demo    build, start everything embedded, open a live dashboard
 #   make test    all tests: Rust, SQL, real clients, Kafka's tools, the
-#                flights job under kill -9, a real browser
+#                flights job under kill -9, faults by seed, a real browser
 #   make check   the fast loop: format, clippy, layering, unit tests
 #   make bench   side by side with Apache Kafka (QUICK=1 for a short look)
-#   make soak    the tests that kill the server, many times over
+#   make soak    200 rounds of faults, crash points by the 100,000, flights
+#                under kill -9 again and again (ROUNDS, SEED: scripts/soak.sh)
 #   make fuzz    the fuzz targets, longer than `make test` runs them
 
 SHELL := bash

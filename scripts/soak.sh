@@ -1,12 +1,31 @@
 #!/usr/bin/env bash
-# The tests that kill the server, many times over with new seeds.
-# ROUNDS rounds (20 by default), seeds from SEED on.
+# The tests that kill the server, many times over with new seeds: the fault
+# loop, the crash points in process, and the flights job.
+#
+#   ROUNDS=200         rounds of the fault loop, with six faults each
+#   CRASH_POINTS=200000   crash points of each in-process test
+#   FLIGHTS_ROUNDS=20  rounds of the flights job under kill -9
+#   SEED=1             first seed of all
+#   OUT=FILE           where the fault loop's results go, as JSON lines
+#   PARTS="faults crash flights"   only some of it
 set -euo pipefail
 cd "$(dirname "$0")/.."
-rounds=${ROUNDS:-20}
 seed=${SEED:-1}
-for ((round = 0; round < rounds; round++)); do
-  echo "==> round $((round + 1)) of $rounds, seed $((seed + round))"
-  SEED=$((seed + round)) tests/flights/run.sh
-done
-echo "soak: $rounds passed, 0 failed"
+parts=" ${PARTS:-faults crash flights} "
+if [[ $parts == *" crash "* ]]; then
+  echo "==> ${CRASH_POINTS:-200000} crash points of each kind, seeds from $seed"
+  MILLSTREAM_CRASH_POINTS=${CRASH_POINTS:-200000} MILLSTREAM_CRASH_SEED=$seed \
+    cargo test --locked --quiet --workspace --release crash_point
+fi
+if [[ $parts == *" faults "* ]]; then
+  echo "==> ${ROUNDS:-200} rounds of the fault loop, seeds from $seed"
+  tests/faults/run.sh --seed "$seed" --rounds "${ROUNDS:-200}" --faults 6 --load 2 ${OUT:+--out "$OUT"}
+fi
+if [[ $parts == *" flights "* ]]; then
+  rounds=${FLIGHTS_ROUNDS:-20}
+  for ((round = 0; round < rounds; round++)); do
+    echo "==> flights: round $((round + 1)) of $rounds, seed $((seed + round))"
+    FLIGHTS_SEED=$((seed + round)) tests/flights/run.sh
+  done
+fi
+echo "soak: passed:$parts"

@@ -41,6 +41,7 @@ wanted build && suite "rust: the binary and all tests, built" cargo test --locke
 wanted rust && suite "rust: unit, property, crash and integration tests" cargo test --locked --quiet --workspace --no-fail-fast
 wanted clients && suite "clients: Java, Go, Python and others, new and old" tests/clients/run.sh
 wanted tools-kafka && suite "kafka tools on our files" tests/kafka-tools/run.sh
+wanted faults && suite "faults: kills, disks, clocks, connections; 20 seeded rounds" tests/faults/run.sh
 wanted bus && suite "bus: the librdkafka implementation" tests/bus/run.sh
 wanted flights && suite "flights: 336,776 real records, with and without kill -9" tests/flights/run.sh
 wanted browser && suite "browser: the demo in Chromium" tests/browser/run.sh
