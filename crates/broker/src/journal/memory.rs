@@ -8,6 +8,7 @@ use millstream_wire::batch::{BatchHeader, HEADER_BYTES, set_base_offset};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::watch;
 
 /// What the disk does with an append.
@@ -19,6 +20,8 @@ pub enum Disk {
     Held,
     /// Every sync fails.
     Broken,
+    /// Every append is refused.
+    Full,
 }
 
 type Partition = Vec<(i64, Bytes)>;
@@ -28,6 +31,7 @@ type Partition = Vec<(i64, Bytes)>;
 pub struct MemoryJournal {
     topics: Mutex<HashMap<InternalTopic, Vec<Partition>>>,
     disk: watch::Sender<Disk>,
+    refused: AtomicUsize,
 }
 
 impl MemoryJournal {
@@ -36,12 +40,18 @@ impl MemoryJournal {
         Arc::new(Self {
             topics: Mutex::default(),
             disk: watch::Sender::new(Disk::Fast),
+            refused: AtomicUsize::new(0),
         })
     }
 
     /// Changes what the disk does from now on.
     pub fn set_disk(&self, disk: Disk) {
         self.disk.send_replace(disk);
+    }
+
+    /// Appends that a full disk refused.
+    pub fn refused(&self) -> usize {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Number of batches in a topic.
@@ -62,6 +72,7 @@ impl MemoryJournal {
         Arc::new(Self {
             topics: Mutex::new(topics),
             disk: watch::Sender::new(Disk::Fast),
+            refused: AtomicUsize::new(0),
         })
     }
 }
@@ -86,6 +97,10 @@ impl Journal for MemoryJournal {
         partition: i32,
         batch: Bytes,
     ) -> Result<Appended, JournalError> {
+        if *self.disk.borrow() == Disk::Full {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return Err(JournalError::Failed("the disk is full".into()));
+        }
         let mut topics = self.topics.lock();
         let log = topics
             .get_mut(&topic)

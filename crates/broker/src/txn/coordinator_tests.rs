@@ -232,6 +232,30 @@ async fn a_decision_that_cannot_be_written_leaves_the_transaction_open() {
 }
 
 #[tokio::test]
+async fn an_end_that_a_full_disk_refused_is_recorded_once_there_is_space() {
+    let house = House::new();
+    let coordinator = house.coordinator().await;
+    let producer = begin(&coordinator, "t", 1).await;
+    house.partitions.open.send_replace(false);
+    let ender = coordinator.clone();
+    let work = async move { ender.end("t", producer, TxnOutcome::Commit, V1).await };
+    let pending = tokio::spawn(started(work).await);
+    wait_for_state(&coordinator, "t", TxnState::PrepareCommit).await;
+    house.journal.set_disk(Disk::Full);
+    house.partitions.open.send_replace(true);
+    let refused = async {
+        while house.journal.refused() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, refused).await.unwrap();
+    assert_eq!(state_of(&coordinator, "t").await, TxnState::PrepareCommit);
+    house.journal.set_disk(Disk::Fast);
+    wait_for_state(&coordinator, "t", TxnState::CompleteCommit).await;
+    pending.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_commit_goes_on_though_its_client_went_away() {
     let house = House::new();
     let coordinator = house.coordinator().await;

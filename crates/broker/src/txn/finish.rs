@@ -36,8 +36,14 @@ impl Inner {
         loop {
             match self.write_end(shard, id) {
                 Ok(()) => return,
-                Err(TxnError::NotAvailable) if !self.stop.is_cancelled() => {
-                    tokio::time::sleep(self.config.marker_retry_backoff).await;
+                // A full disk refuses an append and may have space again: without
+                // another try the id would answer CONCURRENT_TRANSACTIONS until a
+                // restart.
+                Err(TxnError::NotAvailable | TxnError::Storage) if !self.stop.is_cancelled() => {
+                    tokio::select! {
+                        () = self.stop.cancelled() => return,
+                        () = tokio::time::sleep(self.config.marker_retry_backoff) => {}
+                    }
                 }
                 Err(error) => {
                     // The markers are written; the decision is found again at
