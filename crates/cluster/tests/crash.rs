@@ -50,8 +50,8 @@ async fn register(service: &MetadataService) {
     assert!(service.propose(command).await.is_ok());
 }
 
-async fn create(service: &MetadataService, name: String) {
-    let topic = NewTopic {
+fn topic(name: String) -> NewTopic {
+    NewTopic {
         name,
         id: uuid::Uuid::new_v4(),
         partitions: 1,
@@ -60,8 +60,11 @@ async fn create(service: &MetadataService, name: String) {
         configs: Default::default(),
         internal: false,
         created_at_ms: 1,
-    };
-    match service.propose(Command::CreateTopic(topic)).await {
+    }
+}
+
+async fn create(service: &MetadataService, name: String) {
+    match service.propose(Command::CreateTopic(topic(name))).await {
         Ok(_) | Err(ClusterError::Refused(Refusal::TopicExists(_))) => {}
         Err(error) => panic!("{error}"),
     }
@@ -109,6 +112,105 @@ async fn what_was_acknowledged_survives_every_crash() {
             service.shutdown().await;
         }
     }
+}
+
+/// Crash points, when `MILLSTREAM_CRASH_POINTS` does not say.
+const POINTS_DEFAULT: usize = 300;
+
+/// The power goes between any two changes of the disk: of an append, a vote,
+/// a snapshot, a purge, or the start after the crash before.
+#[tokio::test]
+async fn what_was_acknowledged_survives_at_any_crash_point() {
+    let number = |name: &str, otherwise| {
+        std::env::var(name).map_or(otherwise, |n| n.parse::<usize>().unwrap())
+    };
+    let wanted = number("MILLSTREAM_CRASH_POINTS", POINTS_DEFAULT).min(20_000);
+    let (mut points, mut seed) = (0, number("MILLSTREAM_CRASH_SEED", 1));
+    while points < wanted {
+        points += crash_again_and_again(seed).await;
+        seed += 1;
+        assert!(points > 0 || seed < 1_000_000, "nothing happens");
+    }
+}
+
+/// Lives of one disk, and how many ended with the power.
+async fn crash_again_and_again(seed: usize) -> usize {
+    let mut fs = disk();
+    let (mut points, mut promised, mut next) = (0, Vec::new(), 0);
+    for life in 0..6 {
+        // A fixed mixture of few and many changes.
+        let changes = (seed * 31 + life * 17) % if life % 2 == 0 { 25 } else { 90 };
+        fs.power_off_after_changes(changes);
+        if let Ok(service) = start(&fs).await {
+            if !fs.is_off() {
+                check(&service, &promised, seed, life);
+            }
+            for step in 0..12 {
+                let done = match step % 5 {
+                    4 => service.snapshot().await.is_ok(),
+                    _ => {
+                        next += 1;
+                        let created = try_create(&service, format!("topic-{next}")).await;
+                        if created {
+                            promised.push(format!("topic-{next}"));
+                        }
+                        created
+                    }
+                };
+                if !done {
+                    break;
+                }
+            }
+            points += usize::from(fs.is_off());
+            let after = fs.crash(keep(seed, life));
+            service.shutdown().await;
+            fs = after;
+        } else {
+            assert!(
+                fs.is_off(),
+                "seed {seed} life {life}: it does not start, with the power on"
+            );
+            points += 1;
+            fs = fs.crash(keep(seed, life));
+        }
+    }
+    let service = start(&fs).await.unwrap();
+    check(&service, &promised, seed, 6);
+    service.shutdown().await;
+    points
+}
+
+fn keep(seed: usize, life: usize) -> Keep {
+    match (seed + life) % 4 {
+        0 => Keep::Nothing,
+        1 => Keep::Everything,
+        _ => Keep::Random((seed * 100 + life) as u64),
+    }
+}
+
+fn check(service: &MetadataService, promised: &[String], seed: usize, life: usize) {
+    let image = service.image();
+    for name in promised {
+        assert!(
+            image.topic(name).is_some(),
+            "seed {seed} life {life} lost {name}"
+        );
+    }
+}
+
+async fn try_create(service: &MetadataService, name: String) -> bool {
+    let register = Command::RegisterBroker {
+        id: BrokerId(1),
+        host: "localhost".into(),
+        port: 9092,
+        rack: None,
+        incarnation: uuid::Uuid::from_u128(1),
+    };
+    service.propose(register).await.is_ok()
+        && service
+            .propose(Command::CreateTopic(topic(name)))
+            .await
+            .is_ok()
 }
 
 /// Does everything that writes, with some syncs left out, loses the power and

@@ -24,10 +24,12 @@
 //! | replacing the recovery point before a truncation | [`what_is_appended_after_a_truncation_is_verified`] |
 //! | `sync_log` after a truncation | [`a_truncation_survives_power_loss`] |
 //! | `sync_log` after a recovery | [`what_a_recovery_shows_survives_power_loss`] |
+//! | writing again what a recovery shows after a kill | [`what_a_failed_sync_dropped_and_a_recovery_shows_survives_power_loss`] |
 //! | `sync_dir` after a recovery | [`what_a_recovery_shows_survives_power_loss`], [`segments_cut_by_a_recovery_stay_gone`] |
 //! | copy of what a recovery cuts | [`what_power_loss_tore_is_cut_and_kept_aside`] |
 //! | `sync_dir` after taking the clean-shutdown mark | [`a_clean_shutdown_mark_is_taken_once`] |
 //! | replacing the clean-shutdown mark, `.boot-id`, `meta.properties`, `partition.metadata` | [`small_files_survive_power_loss`] |
+//! | `sync_dir` of the data folder at an unclean start | [`a_partition_whose_creator_was_killed_keeps_its_name`] |
 //! | `sync_dir` of the data folder at a deletion | [`a_deleted_partition_stays_deleted`] |
 
 use crate::config::{Durability, LogConfig};
@@ -485,12 +487,76 @@ fn what_a_recovery_shows_survives_power_loss() {
     assert_eq!(committed(&log), expected(0..40));
 }
 
+/// After a failed sync the kernel has the records in memory and takes them
+/// for written. A process that starts anew shows them, so it must write them.
+#[test]
+fn what_a_failed_sync_dropped_and_a_recovery_shows_survives_power_loss() {
+    let mut disk = Disk::new(small_segments());
+    let (manager, log) = disk.open();
+    append_all(&log, 0..3);
+    for i in 3..40 {
+        append(&log, batch_of(NOBODY, NOW_MS, &[&value(i)]));
+    }
+    disk.fs
+        .fail_syncs(|call| call.path.to_string_lossy().ends_with(".log"));
+    assert!(log.flush().is_err());
+    drop(manager);
+    disk.kill();
+    let (_manager, log) = disk.reopen();
+    assert_eq!(committed(&log), expected(0..40));
+    disk.lose_power(Keep::Nothing);
+    let (_manager, log) = disk.reopen();
+    assert_eq!(committed(&log), expected(0..40));
+}
+
 #[test]
 fn a_segment_whose_creator_was_killed_keeps_its_name() {
     let mut disk = Disk::new(LogConfig::default());
     let (_manager, _log) = disk.open();
     disk.kill();
     let (manager, log) = disk.reopen();
+    append_all(&log, 0..3);
+    drop(manager);
+    disk.lose_power(Keep::Nothing);
+    let (_manager, log) = disk.reopen();
+    assert_eq!(committed(&log), expected(0..3));
+}
+
+/// Of the names that a creation had not synced, power loss kept the log's.
+#[test]
+fn an_empty_log_without_its_topic_is_created_anew() {
+    let mut disk = Disk::new(LogConfig::default());
+    drop(disk.open());
+    disk.fs
+        .remove_file(&disk.file("partition.metadata"))
+        .unwrap();
+    disk.lose_power(Keep::Everything);
+    let (_manager, log) = disk.open();
+    append_all(&log, 0..3);
+    disk.fs
+        .remove_file(&disk.file("partition.metadata"))
+        .unwrap();
+    disk.lose_power(Keep::Everything);
+    assert_eq!(
+        disk.manager().offline().len(),
+        1,
+        "with records it is damage"
+    );
+}
+
+/// A kill after the folder was made and before its name was synced, and then,
+/// with records promised in it, power loss.
+#[test]
+fn a_partition_whose_creator_was_killed_keeps_its_name() {
+    let mut disk = Disk::new(LogConfig::default());
+    let manager = disk.manager();
+    disk.fs
+        .fail_syncs(|call| call.kind == SyncKind::Folder && call.path == Path::new("/var/data"));
+    let created = manager.create(&orders(), topic_id(), LogConfig::default());
+    assert!(created.is_err());
+    drop(manager);
+    disk.kill();
+    let (manager, log) = disk.open();
     append_all(&log, 0..3);
     drop(manager);
     disk.lose_power(Keep::Nothing);
@@ -639,6 +705,23 @@ fn what_power_loss_tore_is_cut_and_kept_aside() {
         disk.fs.read_to_vec(&disk.file(&cut)).unwrap(),
         before[size..]
     );
+}
+
+/// Power loss tears a log; the first start after it is killed before it is
+/// through, and the second one is of the same boot.
+#[test]
+fn a_recovery_that_was_killed_still_knows_of_the_power_loss() {
+    let mut disk = Disk::new(LogConfig::default());
+    let position = torn_middle(&disk);
+    let path = disk.file("00000000000000000000.log");
+    disk.fs.damage(&path, position as usize);
+    disk.lose_power(Keep::Everything);
+    // The lock, and no more: the mark of the boot must not be there yet.
+    disk.fs.power_off_after_changes(1);
+    drop(disk.try_manager());
+    disk.kill();
+    let (_manager, log) = disk.reopen();
+    assert_eq!(committed(&log), expected(0..20));
 }
 
 #[test]

@@ -63,6 +63,9 @@ pub mod error;
 pub mod manager;
 pub mod partition;
 
+#[cfg(feature = "testing")]
+pub mod fuzzing;
+
 mod buffers;
 mod checkpoint;
 mod epochs;
@@ -86,6 +89,9 @@ pub use partition::{
 
 #[cfg(test)]
 mod testing;
+
+#[cfg(test)]
+mod crash_points;
 
 #[cfg(test)]
 mod crash_tests;

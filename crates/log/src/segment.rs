@@ -18,6 +18,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Bytes that are written again at a time.
+const WRITE_AGAIN_BYTES: usize = 256 << 10;
+
 /// Bytes read at once while walking headers: few at first and after a large
 /// batch, more where headers follow each other closely.
 const SCAN_BYTES_MIN: usize = 1024;
@@ -165,6 +168,24 @@ impl Segment {
     /// Makes the batches durable.
     pub(crate) fn sync_log(&self) -> io::Result<()> {
         self.log.sync_data()
+    }
+
+    /// Writes the bytes from `position` on once more, so that the next sync
+    /// covers them whatever became of an earlier one: after a failed sync the
+    /// kernel takes pages for clean that are in memory only, and a process
+    /// that starts anew reads them from there.
+    pub(crate) fn write_again(&self, position: u64) -> io::Result<()> {
+        let (mut at, end) = (position, self.size());
+        let bytes = end.saturating_sub(at).min(WRITE_AGAIN_BYTES as u64) as usize;
+        let mut buffer = vec![0; bytes];
+        while at < end {
+            let count = (end - at).min(bytes as u64) as usize;
+            let chunk = &mut buffer[..count];
+            self.log.read_exact_at(chunk, at)?;
+            self.log.write_all_at(chunk, at)?;
+            at += count as u64;
+        }
+        Ok(())
     }
 
     /// Writes what the indexes hold in memory. Gives the files to sync, after

@@ -4,10 +4,18 @@
 //! A target panics when something is wrong, and otherwise does nothing.
 
 use crate::api::AnyMessage;
-use crate::batch::{EndTxnMarker, split_batches};
+use crate::batch::{
+    BatchBuilder, BatchError, BatchOptions, BatchView, EndTxnMarker, Record, split_batches,
+};
 use crate::codec::Reader;
+use crate::compression::Compression;
 use crate::frame::{RequestFrame, split_frame};
 use crate::messages::ApiKey;
+use crate::records::consumer_offsets::{
+    ConsumerOffsetsKey, GroupMetadataKey, GroupMetadataValue, OffsetCommitKey, OffsetCommitValue,
+};
+use crate::records::consumer_protocol::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
+use crate::records::transaction_state::{TransactionLogKey, TransactionLogValue};
 use bytes::{Bytes, BytesMut};
 
 /// Uncompressed bytes that a fuzzed batch may have.
@@ -62,6 +70,98 @@ pub fn batches(data: &[u8]) {
             }
         }
     }
+}
+
+/// The messages inside records of the internal topics and of group members.
+#[must_use]
+pub fn record_messages() -> Vec<AnyMessage> {
+    vec![
+        AnyMessage::of::<OffsetCommitKey>(),
+        AnyMessage::of::<OffsetCommitValue>(),
+        AnyMessage::of::<GroupMetadataKey>(),
+        AnyMessage::of::<GroupMetadataValue>(),
+        AnyMessage::of::<TransactionLogKey>(),
+        AnyMessage::of::<TransactionLogValue>(),
+        AnyMessage::of::<ConsumerProtocolSubscription>(),
+        AnyMessage::of::<ConsumerProtocolAssignment>(),
+    ]
+}
+
+/// A message inside a record: two bytes choose which and its version, the
+/// rest is it. The rest is read as a key of `__consumer_offsets` too.
+pub fn records(data: &[u8]) {
+    let [which, version, body @ ..] = data else {
+        return;
+    };
+    let messages = record_messages();
+    let message = messages[usize::from(*which) % messages.len()];
+    let versions_count = message.version_last - message.version_first + 1;
+    let version = message.version_first + i16::from(*version) % versions_count;
+    let body = Bytes::copy_from_slice(body);
+    check_message(message, version, &mut Reader::new(body.clone()));
+    if let Ok(key) = ConsumerOffsetsKey::decode(body)
+        && let Ok(encoded) = key.encode()
+    {
+        assert_eq!(ConsumerOffsetsKey::decode(encoded), Ok(key));
+    }
+}
+
+/// Record batches compressed anew, as a topic with a `compression.type` of
+/// its own stores them: a byte chooses how, the rest is the batches. What can
+/// be read before reads the same after.
+pub fn recompress(data: &[u8]) {
+    let [which, batches @ ..] = data else { return };
+    let compression = Compression::ALL[usize::from(*which) % Compression::ALL.len()];
+    for batch in split_batches(Bytes::copy_from_slice(batches)) {
+        let Ok(batch) = batch else { return };
+        let Ok(before) = read_batch(&batch) else {
+            continue;
+        };
+        let Some(again) = rebuild(&before, compression) else {
+            continue;
+        };
+        let again = BatchView::parse(&again);
+        let after = again.and_then(|again| {
+            again.verify_crc()?;
+            read_batch(&again)
+        });
+        let Ok(after) = after else {
+            panic!("what was compressed with {compression:?} cannot be read: {after:?}");
+        };
+        assert!(
+            before.len() == after.len() && before.iter().zip(&after).all(|(b, a)| same(b, a)),
+            "{compression:?} changes the records"
+        );
+    }
+}
+
+fn read_batch(batch: &BatchView) -> Result<Vec<Record>, BatchError> {
+    batch.records_capped(BATCH_BYTES_MAX)?.collect()
+}
+
+/// `None` for records that the builder does not take: header keys that are
+/// not UTF-8, times that are too far apart.
+fn rebuild(records: &[Record], compression: Compression) -> Option<Bytes> {
+    let mut builder = BatchBuilder::new(BatchOptions {
+        compression,
+        ..Default::default()
+    });
+    for record in records {
+        let headers: Vec<(&str, Option<&[u8]>)> = record
+            .headers
+            .iter()
+            .map(|h| Some((std::str::from_utf8(&h.key).ok()?, h.value.as_deref())))
+            .collect::<Option<_>>()?;
+        let (key, value) = (record.key.as_deref(), record.value.as_deref());
+        builder
+            .append(record.timestamp, key, value, &headers)
+            .ok()?;
+    }
+    builder.build().ok()
+}
+
+fn same(a: &Record, b: &Record) -> bool {
+    (a.timestamp, &a.key, &a.value, &a.headers) == (b.timestamp, &b.key, &b.value, &b.headers)
 }
 
 /// What could be decoded can be encoded, and that is a fixed point: decoding

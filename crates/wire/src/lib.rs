@@ -44,6 +44,8 @@ pub mod frame;
 #[cfg(feature = "testing")]
 pub mod fuzzing;
 pub mod messages;
+#[cfg(feature = "testing")]
+pub mod mutate;
 pub mod records;
 
 pub use api::{Request, Response};

@@ -64,6 +64,32 @@ pub struct SyncCall {
 type SyncRule = Box<dyn Fn(&SyncCall) -> bool + Send + Sync>;
 /// Decides about a write to a path.
 type WriteRule = Box<dyn Fn(&Path) -> bool + Send + Sync>;
+/// Decides whether a change fails, and how.
+type ChangeRule = Box<dyn Fn(&Change) -> Option<io::ErrorKind> + Send + Sync>;
+
+/// What a change is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// Content is written.
+    Write,
+    /// A file is cut or extended.
+    Resize,
+    /// A file or folder gets, loses or changes its name.
+    Name,
+    /// A file or folder is synced.
+    Sync,
+}
+
+/// One attempt to change something or to make it durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// What is done.
+    pub kind: ChangeKind,
+    /// To what, as it is named now.
+    pub path: PathBuf,
+    /// How many changes there were before, of any kind.
+    pub earlier: usize,
+}
 
 /// Smallest unit that a disk writes whole.
 const SECTOR_BYTES: usize = 512;
@@ -84,7 +110,9 @@ struct State {
     /// As they are on the disk.
     durable_names: Names,
     /// Changes of names since the last sync of their folder, in order.
-    pending_names: Vec<NameChange>,
+    pending_names: Vec<(u64, NameChange)>,
+    /// Numbers the changes of names.
+    names_changed: u64,
     next_id: FileId,
     syncs: BTreeMap<PathBuf, usize>,
     calls: Vec<SyncCall>,
@@ -93,8 +121,11 @@ struct State {
     fail_write: Option<WriteRule>,
     /// Syncs until the power goes.
     syncs_left: Option<usize>,
-    /// Changes and syncs until the power goes.
-    changes_left: Option<usize>,
+    /// Changes so far.
+    changes: usize,
+    /// The change at which the power goes.
+    power_off_at: Option<usize>,
+    fail_change: Option<ChangeRule>,
 }
 
 /// What a path names.
@@ -104,7 +135,15 @@ enum Node {
     Folder,
 }
 
-type Names = BTreeMap<PathBuf, Node>;
+/// What a name stands for, and which change gave it: a removal that reaches
+/// the disk late must not take what has been created under that name since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Named {
+    node: Node,
+    since: u64,
+}
+
+type Names = BTreeMap<PathBuf, Named>;
 
 /// A change of names in one folder. A folder moves with all below it.
 #[derive(Debug, Clone)]
@@ -115,6 +154,22 @@ enum NameChange {
 }
 
 impl NameChange {
+    /// Follows a folder that was renamed.
+    fn move_to(&mut self, from: &Path, to: &Path) {
+        let moved = |path: &mut PathBuf| {
+            if let Ok(below) = path.strip_prefix(from) {
+                *path = to.join(below);
+            }
+        };
+        match self {
+            Self::Link(path, _) | Self::Unlink(path) => moved(path),
+            Self::Rename(a, b) => {
+                moved(a);
+                moved(b);
+            }
+        }
+    }
+
     fn folder(&self) -> &Path {
         let path = match self {
             Self::Link(path, _) | Self::Unlink(path) | Self::Rename(_, path) => path,
@@ -184,16 +239,16 @@ impl CrashFs {
         }
         let mut chance = Chance::new(keep);
         let mut names = state.durable_names.clone();
-        for change in &state.pending_names {
+        for (number, change) in &state.pending_names {
             if chance.keep() {
-                apply_name(&mut names, change);
+                apply_name(&mut names, change, *number);
             }
         }
         drop_orphans(&mut names);
         let live: BTreeSet<FileId> = names
             .values()
-            .filter_map(|node| match node {
-                Node::File(id) => Some(*id),
+            .filter_map(|named| match named.node {
+                Node::File(id) => Some(id),
                 Node::Folder => None,
             })
             .collect();
@@ -206,6 +261,7 @@ impl CrashFs {
             durable_names: names.clone(),
             names,
             next_id: state.next_id,
+            names_changed: state.names_changed,
             ..State::default()
         };
         Self {
@@ -237,24 +293,39 @@ impl CrashFs {
         self.shared.lock().syncs_left = Some(syncs);
     }
 
-    /// Has every change fail once `changes` more writes, cuts, changes of
-    /// names and syncs were done: as [`CrashFs::power_off_after`], between any
-    /// two operations.
+    /// Has every change fail once `changes` more were made: the power goes
+    /// between any two of them, not only at a sync.
     pub fn power_off_after_changes(&self, changes: usize) {
-        self.shared.lock().changes_left = Some(changes);
+        let mut state = self.shared.lock();
+        state.power_off_at = Some(state.changes + changes);
     }
 
-    /// Whether the power has gone.
+    /// Whether the power went, as one of the above had asked.
     pub fn is_off(&self) -> bool {
-        let state = self.shared.lock();
-        state.syncs_left == Some(0) || state.changes_left == Some(0)
+        self.shared.lock().is_off()
+    }
+
+    /// Has the changes for which `rule` gives an error fail with it. For lack
+    /// of space a write is half done; after a failed sync what it should have
+    /// written is dropped, as in [`CrashFs::fail_syncs`].
+    pub fn fail_changes(
+        &self,
+        rule: impl Fn(&Change) -> Option<io::ErrorKind> + Send + Sync + 'static,
+    ) {
+        self.shared.lock().fail_change = Some(Box::new(rule));
+    }
+
+    /// Changes so far, those that failed included.
+    pub fn changes_count(&self) -> usize {
+        self.shared.lock().changes
     }
 
     /// Ends all rules.
     pub fn heal(&self) {
         let mut state = self.shared.lock();
+        state.power_off_at = None;
+        state.fail_change = None;
         state.syncs_left = None;
-        state.changes_left = None;
         state.ignore = None;
         state.fail_sync = None;
         state.fail_write = None;
@@ -276,7 +347,7 @@ impl CrashFs {
     /// Changes one byte of a file, on the disk and as seen: damage.
     pub fn damage(&self, path: &Path, position: usize) {
         let mut state = self.shared.lock();
-        if let Some(Node::File(id)) = state.names.get(path).copied()
+        if let Some(Node::File(id)) = state.names.get(path).map(|named| named.node)
             && let Some(content) = state.files.get_mut(&id)
         {
             for bytes in [&mut content.now, &mut content.durable] {
@@ -378,29 +449,44 @@ impl Chance {
     }
 }
 
-fn apply_name(names: &mut Names, change: &NameChange) {
+fn apply_name(names: &mut Names, change: &NameChange, number: u64) {
     match change {
         NameChange::Link(path, node) => {
-            names.entry(path.clone()).or_insert(*node);
+            let named = Named {
+                node: *node,
+                since: number,
+            };
+            names.insert(path.clone(), named);
         }
         NameChange::Unlink(path) => {
-            names.retain(|name, _| !name.starts_with(path));
+            names.retain(|name, named| !name.starts_with(path) || named.since > number);
         }
         NameChange::Rename(from, to) => {
-            let moved: Vec<(PathBuf, Node)> = names
+            let moved: Vec<(PathBuf, Named)> = names
                 .iter()
-                .filter_map(|(name, node)| {
+                .filter(|(_, named)| named.since < number)
+                .filter_map(|(name, named)| {
                     let below = name.strip_prefix(from).ok()?;
                     let name = if below.as_os_str().is_empty() {
                         to.clone()
                     } else {
                         to.join(below)
                     };
-                    Some((name, *node))
+                    let node = named.node;
+                    // The file is here since now.
+                    Some((
+                        name,
+                        Named {
+                            node,
+                            since: number,
+                        },
+                    ))
                 })
                 .collect();
             if !moved.is_empty() {
-                names.retain(|name, _| !name.starts_with(from) && !name.starts_with(to));
+                names.retain(|name, named| {
+                    named.since > number || !name.starts_with(from) && !name.starts_with(to)
+                });
                 names.extend(moved);
             }
         }
@@ -414,7 +500,7 @@ fn drop_orphans(names: &mut Names) {
         name.ancestors()
             .skip(1)
             .filter(|a| a.parent().is_some())
-            .all(|a| all.get(a) == Some(&Node::Folder))
+            .all(|a| all.get(a).map(|named| named.node) == Some(Node::Folder))
     });
 }
 
@@ -425,13 +511,14 @@ impl State {
             names: self.names.clone(),
             durable_names: self.durable_names.clone(),
             pending_names: self.pending_names.clone(),
+            names_changed: self.names_changed,
             next_id: self.next_id,
             ..Self::default()
         }
     }
 
     fn node(&self, path: &Path) -> io::Result<Node> {
-        self.names.get(path).copied().ok_or_else(|| {
+        self.names.get(path).map(|named| named.node).ok_or_else(|| {
             io::Error::new(
                 io::ErrorKind::NotFound,
                 format!("{} not found", path.display()),
@@ -440,24 +527,76 @@ impl State {
     }
 
     fn change_name(&mut self, change: NameChange) -> io::Result<()> {
-        self.powered()?;
-        apply_name(&mut self.names, &change);
-        self.pending_names.push(change);
+        let path = match &change {
+            NameChange::Link(path, _) | NameChange::Unlink(path) | NameChange::Rename(_, path) => {
+                path.clone()
+            }
+        };
+        self.change(ChangeKind::Name, &path)?;
+        self.names_changed += 1;
+        self.take_along(&change);
+        apply_name(&mut self.names, &change, self.names_changed);
+        self.pending_names.push((self.names_changed, change));
         Ok(())
     }
 
-    /// Counts a change; an error when the power is off.
-    fn powered(&mut self) -> io::Result<()> {
-        if self.syncs_left == Some(0) || self.changes_left == Some(0) {
+    /// What is pending in a folder goes with the folder: a new folder of the
+    /// same name has nothing to do with it.
+    fn take_along(&mut self, change: &NameChange) {
+        match change {
+            NameChange::Link(..) => {}
+            NameChange::Unlink(gone) => {
+                self.pending_names
+                    .retain(|(_, pending)| !pending.folder().starts_with(gone));
+            }
+            NameChange::Rename(from, to) => {
+                for (_, pending) in &mut self.pending_names {
+                    if pending.folder().starts_with(from) {
+                        pending.move_to(from, to);
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_off(&self) -> bool {
+        self.syncs_left == Some(0) || self.power_off_at.is_some_and(|at| self.changes >= at)
+    }
+
+    /// Notes an attempt to change something; an error when it is to fail.
+    fn change(&mut self, kind: ChangeKind, path: &Path) -> io::Result<()> {
+        if self.is_off() {
             return Err(io::Error::other("injected: the power is off"));
         }
-        self.changes_left = self.changes_left.map(|left| left - 1);
-        Ok(())
+        let change = Change {
+            kind,
+            path: path.to_owned(),
+            earlier: self.changes,
+        };
+        self.changes += 1;
+        match self.fail_change.as_ref().and_then(|rule| rule(&change)) {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// What a failed sync should have written is gone for good.
+    fn drop_pending(&mut self, path: &Path) {
+        if let Some(Node::File(id)) = self.names.get(path).map(|named| named.node)
+            && let Some(content) = self.files.get_mut(&id)
+        {
+            content.pending.clear();
+        }
     }
 
     /// Notes the call; an error when it is to fail, else whether it counts.
     fn sync(&mut self, kind: SyncKind, path: &Path) -> io::Result<bool> {
-        self.powered()?;
+        if let Err(error) = self.change(ChangeKind::Sync, path) {
+            if !self.is_off() {
+                self.drop_pending(path);
+            }
+            return Err(error);
+        }
         self.syncs_left = self.syncs_left.map(|left| left - 1);
         let earlier = self.syncs.entry(path.to_owned()).or_default();
         let call = SyncCall {
@@ -468,18 +607,17 @@ impl State {
         *earlier += 1;
         self.calls.push(call.clone());
         if self.fail_sync.as_ref().is_some_and(|rule| rule(&call)) {
-            if let Some(Node::File(id)) = self.names.get(path).copied()
-                && let Some(content) = self.files.get_mut(&id)
-            {
-                content.pending.clear();
-            }
+            self.drop_pending(path);
             return Err(io::Error::other("injected: sync failed"));
         }
         Ok(!self.ignore.as_ref().is_some_and(|rule| rule(&call)))
     }
 
     fn path_of(&self, id: FileId) -> PathBuf {
-        let named = self.names.iter().find(|(_, node)| **node == Node::File(id));
+        let named = self
+            .names
+            .iter()
+            .find(|(_, named)| named.node == Node::File(id));
         named.map(|(path, _)| path.clone()).unwrap_or_default()
     }
 
@@ -571,9 +709,9 @@ impl Fs for CrashFs {
         }
         let (now, later): (Vec<_>, Vec<_>) = std::mem::take(&mut state.pending_names)
             .into_iter()
-            .partition(|c| c.folder() == path);
-        for change in &now {
-            apply_name(&mut state.durable_names, change);
+            .partition(|(_, change)| change.folder() == path);
+        for (number, change) in &now {
+            apply_name(&mut state.durable_names, change, *number);
         }
         state.pending_names = later;
         Ok(())
@@ -600,10 +738,13 @@ impl FsFile for CrashFile {
 
     fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
         let mut state = self.shared.lock();
-        state.powered()?;
         let position = usize::try_from(position).map_err(io::Error::other)?;
         let path = state.path_of(self.id);
-        let full = state.fail_write.as_ref().is_some_and(|rule| rule(&path));
+        let full = match state.change(ChangeKind::Write, &path) {
+            Ok(()) => state.fail_write.as_ref().is_some_and(|rule| rule(&path)),
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => true,
+            Err(error) => return Err(error),
+        };
         let written = if full {
             &bytes[..bytes.len() / 2]
         } else {
@@ -626,7 +767,8 @@ impl FsFile for CrashFile {
     fn set_size(&self, size: u64) -> io::Result<()> {
         let size = usize::try_from(size).map_err(io::Error::other)?;
         let mut state = self.shared.lock();
-        state.powered()?;
+        let path = state.path_of(self.id);
+        state.change(ChangeKind::Resize, &path)?;
         let content = state.content(self.id)?;
         let change = ContentChange::Resize(size);
         change.apply(&mut content.now);

@@ -17,6 +17,6 @@ pub use clock::{Clock, SystemClock};
 #[cfg(any(test, feature = "testing"))]
 pub use counting_fs::{CountingFs, FsCounts};
 #[cfg(any(test, feature = "testing"))]
-pub use crash_fs::{CrashFs, Keep, SyncCall, SyncKind};
+pub use crash_fs::{Change, ChangeKind, CrashFs, Keep, SyncCall, SyncKind};
 pub use fs::{Fs, FsFile, RealFs, Space};
 pub use rand::{Rand, SystemRand};

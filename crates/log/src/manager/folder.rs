@@ -23,18 +23,31 @@ pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> 
 }
 
 /// Creates the data folder and makes its name durable, and those of the
-/// folders above it that were created with it.
+/// folders above it that were created with it. Until a start has come to its
+/// end once nobody knows whether those are: the one before may have been
+/// killed in between.
 pub(super) fn create_durably(fs: &dyn Fs, data_dir: &Path) -> Result<(), OpenError> {
     let created: Vec<&Path> = data_dir.ancestors().take_while(|a| !fs.exists(a)).collect();
+    let settled = created.is_empty() && fs.exists(&data_dir.join(BOOT_ID));
     fs.create_dir_all(data_dir)
         .map_err(io("create", data_dir))?;
-    for parent in created.iter().filter_map(|folder| folder.parent()) {
+    if settled {
+        return Ok(());
+    }
+    for (place, folder) in data_dir.ancestors().enumerate() {
+        let Some(parent) = folder.parent() else { break };
         let parent = if parent.as_os_str().is_empty() {
             Path::new(".")
         } else {
             parent
         };
-        fs.sync_dir(parent).map_err(io("sync", parent))?;
+        match fs.sync_dir(parent) {
+            // Another one's folder, which was there before.
+            Err(error)
+                if place >= created.len()
+                    && error.kind() == std::io::ErrorKind::PermissionDenied => {}
+            synced => synced.map_err(io("sync", parent))?,
+        }
     }
     Ok(())
 }
@@ -119,10 +132,6 @@ pub(super) fn take_stop_mark(
         false => None,
     };
     let same_boot = boot_id.is_some_and(|id| last_boot.as_deref() == Some(id.as_bytes()));
-    if let Some(id) = boot_id.filter(|_| !same_boot) {
-        fs.replace(&boot_path, id.as_bytes())
-            .map_err(io("write", &boot_path))?;
-    }
     let mark = data_dir.join(names::CLEAN_SHUTDOWN);
     if fs.exists(&mark) {
         fs.remove_file(&mark).map_err(io("remove", &mark))?;
@@ -134,6 +143,26 @@ pub(super) fn take_stop_mark(
     } else {
         Stop::PowerLoss
     })
+}
+
+/// Notes this boot of the machine, once every partition is open and not
+/// before: a process that is killed while it recovers from a power loss has not
+/// mended all of it, and the next one must not take what is left for damage.
+pub(super) fn note_boot(
+    fs: &dyn Fs,
+    data_dir: &Path,
+    boot_id: Option<&str>,
+) -> Result<(), OpenError> {
+    let path = data_dir.join(BOOT_ID);
+    let Some(id) = boot_id else { return Ok(()) };
+    let known = fs.exists(&path)
+        && fs
+            .read_to_vec(&path)
+            .is_ok_and(|last| last == id.as_bytes());
+    if known {
+        return Ok(());
+    }
+    fs.replace(&path, id.as_bytes()).map_err(io("write", &path))
 }
 
 pub(super) fn put_clean_mark(fs: &dyn Fs, data_dir: &Path) -> io::Result<()> {
@@ -164,10 +193,13 @@ pub(super) fn read_topic_id(fs: &dyn Fs, folder: &Path) -> Result<Option<TopicId
     let content = fs.read_if_there(&path).map_err(io("read", &path))?;
     let Some(content) = content else {
         let paths = fs.list(folder).map_err(io("list", folder))?;
-        if paths
+        let mut logs = paths
             .iter()
-            .any(|p| matches!(names::parse(p), Some((_, names::LOG))))
-        {
+            .filter(|p| matches!(names::parse(p), Some((_, names::LOG))));
+        // A creation syncs the two names together, and power loss may keep the
+        // log's only. Records come after that, so an empty log is no more than
+        // a creation that nobody was told of.
+        if logs.any(|log| !fs.file_size(log).is_ok_and(|size| size == 0)) {
             return Err(malformed(&path, 0, "the file is missing beside a log"));
         }
         return Ok(None);

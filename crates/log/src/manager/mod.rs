@@ -147,6 +147,8 @@ impl LogManager {
             _lock: lock,
         };
         manager.open_partitions(stop)?;
+        let (fs, data_dir) = (manager.shared.fs.as_ref(), manager.data_dir());
+        folder::note_boot(fs, data_dir, options.boot_id.as_deref())?;
         Ok(Arc::new(manager))
     }
 
@@ -174,6 +176,13 @@ impl LogManager {
                 fs.remove_dir_all(&path)
                     .map_err(folder::io("remove", &path))?;
             }
+        }
+        if stop != Stop::Clean {
+            // A creation that was killed before its own sync left folders whose
+            // names may be in the page cache only, and from here on records are
+            // promised in them.
+            fs.sync_dir(&self.data_dir)
+                .map_err(folder::io("sync", &self.data_dir))?;
         }
         spread(folders, |(topic_partition, path)| {
             self.open_folder(topic_partition, path, stop);

@@ -8,7 +8,9 @@
 //! and names included, before the recovery point moved there. Indexes,
 //! transaction index, leader epochs and producer state are rebuilt for what
 //! was read, and all of it is synced before anyone sees it: bytes that
-//! survived a SIGKILL may still be in the page cache only.
+//! survived a SIGKILL may still be in the page cache only, and where
+//! a sync had failed before it the kernel takes them for written: they are
+//! written once more.
 //!
 //! # Torn tail or damage
 //!

@@ -235,7 +235,9 @@ impl PartitionLog {
         writer.truncations += 1;
         // First of all the recovery point: what is appended from here on has
         // to be scanned after a crash.
-        writer.recovery_point = writer.recovery_point.min(end.max(log_start));
+        // Not the log start, where that lies within the batch to cut: a crash
+        // before the cut finds the batch as it was, and begins to scan at it.
+        writer.recovery_point = writer.recovery_point.min(end);
         self.shared
             .recovery_points
             .store([(self.topic_partition.clone(), writer.recovery_point)])

@@ -74,7 +74,12 @@ pub(super) fn find_end(
         path: folder.to_owned(),
         source,
     };
-    for segment in &scanned {
+    for (place, segment) in scanned.iter().enumerate() {
+        if stop == Stop::Killed {
+            // The process may have died of a failed sync.
+            let from = if place == 0 { start } else { 0 };
+            segment.write_again(from).map_err(io)?;
+        }
         reindex(segment, recovery_point, interval_bytes).map_err(|e| read_error(folder, e))?;
         if bytes > 0 || tear.is_some() {
             segment.sync_log().map_err(io)?;
