@@ -310,7 +310,20 @@ impl Inner {
         };
         let group = self.group_or_new(&mut state, group_id)?;
         let machine = &mut group.machine;
-        machine.accept_commit(who.identity(), kind, commit.version, now)?;
+        let accepted = machine.accept_commit(who.identity(), kind, commit.version, now);
+        if accepted == Err(GroupError::StaleMemberEpoch)
+            && let Some(consumer) = machine.consumer()
+        {
+            let topics = self.topics.topics();
+            let keys = offsets
+                .iter()
+                .map(|offset| Some((topics.topic(&offset.topic)?.0, offset.partition)));
+            if !consumer.owned_then(who.identity(), keys) {
+                return Err(GroupError::StaleMemberEpoch);
+            }
+        } else {
+            accepted?;
+        }
         if offsets.is_empty() {
             return Ok(None);
         }

@@ -585,3 +585,33 @@ async fn a_static_member_may_come_back_with_the_classic_protocol() {
     let described = after.coordinator.describe("g").await;
     assert_eq!(described, Err(GroupError::GroupIdNotFound));
 }
+
+#[tokio::test]
+async fn a_commit_that_an_epoch_overtook_holds_for_partitions_that_stayed() {
+    let world = World::new().await;
+    let one = world.join("m1").await;
+    world.topics.0.lock().set("a", 6);
+    let grown = world.beat(beating("m1", 1, one.assignment)).await.unwrap();
+    assert_eq!(grown.epoch, 2);
+    let commit = async |partition, epoch| {
+        let one = OffsetToCommit {
+            partition,
+            ..offset(1)
+        };
+        let who = member("m1", epoch);
+        world
+            .coordinator
+            .commit_offsets("g", &who, vec![one], None)
+            .await
+    };
+    assert_eq!(
+        commit(0, 1).await,
+        Ok(vec![Ok(())]),
+        "its own before and after"
+    );
+    let stale = Err(GroupError::StaleMemberEpoch);
+    assert_eq!(commit(5, 1).await, stale, "not yet its own in that epoch");
+    assert_eq!(commit(0, 0).await, stale);
+    assert_eq!(commit(0, 3).await, stale);
+    assert_eq!(commit(5, 2).await, Ok(vec![Ok(())]));
+}

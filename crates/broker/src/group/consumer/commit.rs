@@ -4,6 +4,7 @@ use super::machine::ConsumerGroup;
 use super::member::ConsumerMember;
 use crate::group::error::GroupError;
 use crate::group::liveness::{CommitIdentity, CommitKind};
+use uuid::Uuid;
 
 /// The first version of OffsetCommit that has member epochs.
 const MEMBER_EPOCHS_FROM: i16 = 9;
@@ -34,6 +35,24 @@ impl ConsumerGroup {
             return Err(GroupError::UnsupportedVersion);
         }
         check_epoch(member, who.generation)
+    }
+
+    /// Whether a commit of an older epoch is welcome: the member's epoch was
+    /// raised while the commit was on its way, but the partitions were its
+    /// own in that epoch and are still (KIP-1251).
+    pub(in crate::group) fn owned_then(
+        &self,
+        who: CommitIdentity<'_>,
+        mut partitions: impl Iterator<Item = Option<(Uuid, i32)>>,
+    ) -> bool {
+        let Some(member) = self.members.get(who.member_id) else {
+            return false;
+        };
+        let is_older = who.generation > 0 && who.generation < member.current.epoch;
+        let owned = |key: Option<(Uuid, i32)>| {
+            key.is_some_and(|key| self.owned_since(&key, who.member_id, who.generation))
+        };
+        is_older && partitions.all(owned)
     }
 
     /// Checks an OffsetFetch that names a member (version 9).

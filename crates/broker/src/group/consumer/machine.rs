@@ -84,8 +84,9 @@ pub struct ConsumerGroup {
     pub(super) targets: HashMap<String, Assignment>,
     pub(super) static_members: HashMap<String, String>,
     pub(super) regexes: Regexes,
-    /// Who has a partition, or is still to give it up.
-    owners: HashMap<(Uuid, i32), String>,
+    /// Who has a partition, or is still to give it up, and since which member
+    /// epoch. After a restart: since the epoch it then has.
+    owners: HashMap<(Uuid, i32), (String, i32)>,
     /// The version of the topics that subscriptions were last compared with.
     pub(super) topics_seen: Option<u64>,
     pub(super) deadlines: HashMap<String, Deadlines>,
@@ -169,7 +170,16 @@ impl ConsumerGroup {
 
     /// Who has the partition, or is still to give it up.
     pub(super) fn owner(&self, topic: &Uuid, partition: i32) -> Option<&str> {
-        self.owners.get(&(*topic, partition)).map(String::as_str)
+        let owner = self.owners.get(&(*topic, partition));
+        owner.map(|(id, _)| id.as_str())
+    }
+
+    /// Whether the member had the partition in an epoch before its own, and
+    /// has it still (KIP-1251).
+    pub(super) fn owned_since(&self, key: &(Uuid, i32), id: &str, epoch: i32) -> bool {
+        self.owners
+            .get(key)
+            .is_some_and(|(owner, since)| owner == id && *since <= epoch)
     }
 
     /// Turns the group dead before its records are deleted; only one without
@@ -306,25 +316,31 @@ impl ConsumerGroup {
     }
 
     fn set_current(&mut self, id: &str, current: super::member::MemberCurrent) {
-        self.release(id);
-        for (topic, partition) in current.assigned.iter().chain(current.revoking.iter()) {
-            self.owners.insert((topic, partition), id.to_owned());
+        let before = self.release(id);
+        for key in current.assigned.iter().chain(current.revoking.iter()) {
+            let since = before.get(&key).copied().unwrap_or(current.epoch);
+            self.owners.insert(key, (id.to_owned(), since));
         }
         let member = self.members.entry(id.to_owned()).or_default();
         id.clone_into(&mut member.id);
         member.current = current;
     }
 
-    fn release(&mut self, id: &str) {
+    /// Takes a member's partitions from it; gives since when it had them.
+    fn release(&mut self, id: &str) -> HashMap<(Uuid, i32), i32> {
+        let mut released = HashMap::new();
         let Some(member) = self.members.get(id) else {
-            return;
+            return released;
         };
         let current = &member.current;
         for key in current.assigned.iter().chain(current.revoking.iter()) {
-            if self.owners.get(&key).is_some_and(|owner| owner == id) {
-                self.owners.remove(&key);
+            if self.owners.get(&key).is_some_and(|(owner, _)| owner == id)
+                && let Some((_, since)) = self.owners.remove(&key)
+            {
+                released.insert(key, since);
             }
         }
+        released
     }
 
     fn forget(&mut self, id: &str) {
