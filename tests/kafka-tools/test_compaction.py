@@ -40,6 +40,8 @@ class Side:
         self.transactional = self.producer("none", **{"transactional.id": "compaction"})
         self.transactional.init_transactions(30)
         self.now_ms = BASE_MS
+        # Records and markers written to the topic of the moment.
+        self.end = 0
 
     def producer(self, codec: str, **more) -> Producer:
         return Producer({"bootstrap.servers": self.server.bootstrap, "acks": "all", "enable.idempotence": True,
