@@ -210,6 +210,7 @@ impl Hosting {
         if defaults_changed {
             let settings = state.configs(&image).broker_settings();
             self.logs.set_cleaner_config(settings.cleaner);
+            self.logs.set_retention_check(settings.retention_check);
         }
         self.remove_deleted(state, &image).await;
         let changed: Vec<Arc<Topic>> = image

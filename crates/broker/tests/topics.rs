@@ -24,8 +24,9 @@ use millstream_wire::messages::incremental_alter_configs::{
 use millstream_wire::messages::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse,
 };
+use std::time::{Duration, Instant};
 use support::kafka::{batch, create_topic, produce};
-use support::{Client, TestBroker, options};
+use support::{Client, PATIENCE, TestBroker, options};
 use uuid::Uuid;
 
 const TOPIC: i8 = 2;
@@ -446,6 +447,32 @@ async fn settings_are_described_as_they_are_in_force() {
 
     let at_start = describe(&mut client, BROKER, "1", "group.max.size").await;
     assert!(at_start.read_only);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn records_of_long_ago_go_at_the_next_look_at_retention() {
+    let name = "log.retention.check.interval.ms";
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options(dir.path());
+    options.configs.insert(name.into(), "1".into());
+    let broker = TestBroker::with(options).await;
+    let mut client = broker.client().await;
+    let interval = describe(&mut client, BROKER, "1", name).await;
+    assert_eq!(interval.value.as_deref(), Some("1"));
+    assert!(interval.read_only);
+    let values = interval.synonyms.iter().map(|s| s.value.as_deref());
+    assert_eq!(values.collect::<Vec<_>>(), [Some("1"), Some("300000")]);
+
+    create_topic(&mut client, "t", 1, &[]).await;
+    // Of 1970, as what a client writes that replays history.
+    produce(&mut client, "t", 0, batch(&["old"])).await;
+    let log = broker.handle.state().partition("t", 0).unwrap().log;
+    let began = Instant::now();
+    while log.log_start_offset().0 < 1 {
+        assert!(began.elapsed() < PATIENCE, "still there");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     broker.stop().await;
 }
 

@@ -103,6 +103,8 @@ pub struct BrokerSettings {
     pub fetch_bytes_max: usize,
     /// `log.cleaner.*`.
     pub cleaner: CleanerConfig,
+    /// `log.retention.check.interval.ms`.
+    pub retention_check: Duration,
     /// `max.connections`.
     pub connections_max: usize,
     /// `max.connections.per.ip`.
@@ -157,6 +159,7 @@ impl BrokerSettings {
             default_replication_factor: view.broker_number("default.replication.factor", 1),
             fetch_bytes_max: view.broker_number("fetch.max.bytes", 55 << 20),
             cleaner: cleaner(view),
+            retention_check: ms("log.retention.check.interval.ms", 300_000),
             connections_max: view.broker_number("max.connections", 10_000),
             connections_per_ip_max: view.broker_number("max.connections.per.ip", 10_000),
             connection_idle_max: number_or_none(&view.broker_text("connections.max.idle.ms"))

@@ -621,6 +621,13 @@ pub static BROKER_CONFIGS: &[ConfigDef] = &[
         LONG_OR_NONE,
         "Default of retention.bytes.",
     ),
+    at_start(
+        "log.retention.check.interval.ms",
+        Long,
+        "300000",
+        POSITIVE_LONG,
+        "How often segments are looked at that retention lets go; at most once a second.",
+    ),
     broker(
         "log.retention.ms",
         Long,

@@ -68,6 +68,7 @@ fn storage_settings_reach_the_log() {
     let statics = configs(&[
         ("log.cleaner.dedupe.buffer.size", "1048576"),
         ("log.cleaner.io.max.bytes.per.second", "1000000.5"),
+        ("log.retention.check.interval.ms", "6000"),
     ]);
     let view = ConfigView {
         image: &image,
@@ -104,6 +105,8 @@ fn storage_settings_reach_the_log() {
     let cleaner = view.broker_settings().cleaner;
     assert_eq!(cleaner.dedupe_bytes_max, 1 << 20);
     assert_eq!(cleaner.io_bytes_per_second_max, Some(1_000_000));
+    let retention_check = view.broker_settings().retention_check;
+    assert_eq!(retention_check.as_millis(), 6_000);
 }
 
 #[test]

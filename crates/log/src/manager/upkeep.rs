@@ -26,17 +26,32 @@ const CHECKPOINT_BYTES_ALL: u64 = 256 << 20;
 const CHECKPOINT_AGE: Duration = Duration::from_secs(300);
 /// Logs of one round of checkpoints, which hold off deletions meanwhile.
 const CHECKPOINT_LOGS_MAX: usize = 1024;
-/// Ticks between two looks at retention and expiry, and at files that nobody
-/// uses (`log.retention.check.interval.ms` is 300,000 in Kafka; looking is
-/// cheap).
-const RETENTION_TICKS: u64 = 30;
+/// Ticks between two looks at silent producers, and at files that nobody
+/// uses.
+const EXPIRY_TICKS: u64 = 30;
+/// Default of `log.retention.check.interval.ms`, Kafka's. Not shorter, although
+/// looking is cheap: clients write records of long ago and read them at once,
+/// from topics whose retention they have outlived.
+const RETENTION_CHECK_DEFAULT: Duration = Duration::from_secs(300);
+/// Longest wait for the first look after a start, Kafka's as well.
+const RETENTION_CHECK_FIRST_MAX: Duration = Duration::from_secs(30);
 /// Logs whose segments are deleted in one go.
 const RETENTION_LOGS_MAX: usize = 256;
 
-#[derive(Default)]
 pub(super) struct Upkeep {
+    retention_check: Mutex<Duration>,
     stopping: Arc<(Mutex<bool>, Condvar)>,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Default for Upkeep {
+    fn default() -> Self {
+        Self {
+            retention_check: Mutex::new(RETENTION_CHECK_DEFAULT),
+            stopping: Arc::default(),
+            thread: Mutex::default(),
+        }
+    }
 }
 
 impl Upkeep {
@@ -56,14 +71,35 @@ pub(super) fn start(manager: &Arc<LogManager>) -> io::Result<()> {
         return Ok(());
     }
     let stopping = Arc::clone(&manager.upkeep.stopping);
+    let mut pace = RetentionPace::from(manager.shared.clock.monotonic());
     // Weak, so that a manager that was dropped without a shutdown ends.
     let manager = Arc::downgrade(manager);
     let builder = std::thread::Builder::new().name("log-upkeep".to_owned());
-    *thread = Some(builder.spawn(move || run(&manager, &stopping))?);
+    *thread = Some(builder.spawn(move || run(&manager, &mut pace, &stopping))?);
     Ok(())
 }
 
-fn run(manager: &Weak<LogManager>, stopping: &(Mutex<bool>, Condvar)) {
+/// When retention was last looked at.
+struct RetentionPace {
+    start: Duration,
+    last: Option<Duration>,
+}
+
+impl RetentionPace {
+    fn from(start: Duration) -> Self {
+        Self { start, last: None }
+    }
+
+    fn is_due(&self, now: Duration, interval: Duration) -> bool {
+        let next = match self.last {
+            Some(last) => last.saturating_add(interval),
+            None => self.start + interval.min(RETENTION_CHECK_FIRST_MAX),
+        };
+        now >= next
+    }
+}
+
+fn run(manager: &Weak<LogManager>, pace: &mut RetentionPace, stopping: &(Mutex<bool>, Condvar)) {
     for tick in 1_u64.. {
         {
             let mut stop = stopping.0.lock();
@@ -78,8 +114,9 @@ fn run(manager: &Weak<LogManager>, stopping: &(Mutex<bool>, Condvar)) {
             return;
         };
         manager.checkpoint_due();
-        if tick % RETENTION_TICKS == 0 {
-            manager.enforce_retention();
+        manager.enforce_retention_when_due(pace);
+        if tick % EXPIRY_TICKS == 0 {
+            manager.expire_producers();
             manager.shared.files.close_idle();
             buffers::shrink();
         }
@@ -157,15 +194,36 @@ impl LogManager {
         }
     }
 
-    /// Deletes what the topics' retention allows, and forgets silent
-    /// producers.
+    /// Puts another `log.retention.check.interval.ms` in force, give or take a
+    /// tick.
+    pub fn set_retention_check(&self, interval: Duration) {
+        *self.upkeep.retention_check.lock() = interval;
+    }
+
+    fn enforce_retention_when_due(&self, pace: &mut RetentionPace) {
+        let now = self.shared.clock.monotonic();
+        let interval = *self.upkeep.retention_check.lock();
+        if pace.is_due(now, interval) {
+            pace.last = Some(now);
+            self.enforce_retention();
+        }
+    }
+
+    /// Forgets silent producers.
+    fn expire_producers(&self) {
+        let now_ms = self.shared.clock.now_ms();
+        for log in self.all().iter().filter(|log| log.failure().is_none()) {
+            log.expire_producers(now_ms);
+        }
+    }
+
+    /// Deletes what the topics' retention allows.
     pub fn enforce_retention(&self) {
         let now_ms = self.shared.clock.now_ms();
         let logs = self.all();
         for round in logs.chunks(RETENTION_LOGS_MAX) {
             let mut deletions = Vec::new();
             for log in round.iter().filter(|log| log.failure().is_none()) {
-                log.expire_producers(now_ms);
                 match log.plan_retention(now_ms) {
                     Ok(planned) => deletions.extend(planned),
                     Err(error) => report(log, &error),
@@ -221,7 +279,9 @@ fn report(log: &PartitionLog, error: &LogError) {
 mod tests {
     use super::*;
     use crate::config::LogConfig;
-    use crate::testing::Disk;
+    use crate::partition::UpTo;
+    use crate::testing::{Disk, NOBODY, append, batch_of, read_values};
+    use millstream_core::env::Clock as _;
 
     fn growing(bytes: &[u64], age_s: u64) -> Vec<Growing> {
         let (_manager, log) = Disk::new(LogConfig::default()).open();
@@ -249,5 +309,44 @@ mod tests {
         let mut uneven = vec![1; 1000];
         uneven.extend([15 * MB; 20]);
         assert!(due_of(&uneven, 10).iter().all(|bytes| *bytes == 15 * MB));
+    }
+
+    #[test]
+    fn records_older_than_the_retention_live_until_the_next_look_at_it() {
+        let disk = Disk::new(LogConfig::default());
+        let (manager, log) = disk.open();
+        let mut pace = RetentionPace::from(disk.clock.monotonic());
+        let mut value = 0_u8;
+        let mut write_old = || {
+            value += 1;
+            append(&log, batch_of(NOBODY, 1_000, &[&[value]]));
+            log.flush().unwrap();
+        };
+        let mut readable_after_ms = |ms| {
+            disk.clock.advance_ms(ms);
+            manager.enforce_retention_when_due(&mut pace);
+            let records = read_values(&log, UpTo::HighWatermark);
+            records.iter().map(|(_, v)| v[0]).collect::<Vec<_>>()
+        };
+        write_old();
+        assert_eq!(readable_after_ms(29_999), [1]);
+        assert_eq!(readable_after_ms(1), [], "the first look after a start");
+        write_old();
+        assert_eq!(readable_after_ms(299_999), [2]);
+        assert_eq!(readable_after_ms(1), []);
+
+        manager.set_retention_check(Duration::from_secs(10));
+        write_old();
+        assert_eq!(readable_after_ms(9_999), [3]);
+        assert_eq!(readable_after_ms(1), []);
+    }
+
+    #[test]
+    fn a_short_interval_holds_for_the_first_look_too() {
+        let start = Duration::from_secs(7);
+        let pace = RetentionPace::from(start);
+        let interval = Duration::from_millis(50);
+        assert!(!pace.is_due(start, interval));
+        assert!(pace.is_due(start + interval, interval));
     }
 }
