@@ -6,7 +6,11 @@ use crate::error::{AppendError, LogError, ReadError};
 use crate::testing::*;
 use bytes::Bytes;
 use millstream_core::env::{Fs, SyncKind};
-use millstream_wire::batch::{BatchView, ControlKind, split_batches};
+use millstream_wire::batch::{
+    BatchBuilder, BatchOptions, BatchView, ControlKind, LOG_OVERHEAD_BYTES, set_max_timestamp,
+    split_batches,
+};
+use millstream_wire::compression::Compression;
 use std::time::Duration;
 
 fn values(range: std::ops::Range<usize>) -> Vec<(i64, Vec<u8>)> {
@@ -275,6 +279,50 @@ fn log_append_time_replaces_the_producers() {
         stored.records().unwrap().next().unwrap().unwrap().timestamp,
         NOW_MS
     );
+}
+
+/// sarama 1.23 leaves -1 there.
+#[test]
+fn a_batch_without_its_largest_timestamp_gets_it() {
+    let disk = Disk::new(LogConfig::default());
+    let (_manager, log) = disk.open();
+    for compression in [Compression::None, Compression::Zstd] {
+        let mut builder = BatchBuilder::new(BatchOptions {
+            compression,
+            ..BatchOptions::default()
+        });
+        for timestamp_ms in [NOW_MS - 2, NOW_MS, NOW_MS - 1] {
+            builder.append(timestamp_ms, None, Some(b"v"), &[]).unwrap();
+        }
+        let sent = builder.build().unwrap();
+        let mut without = sent.to_vec();
+        set_max_timestamp(&mut without, -1).unwrap();
+        let offset = append(&log, without.into()).first_offset;
+        let stored = read_batches(&log, UpTo::LogEnd).pop().unwrap();
+        stored.verify_crc().unwrap();
+        assert_eq!(stored.header().max_timestamp, NOW_MS);
+        // As if it had been sent so; the leader epoch is the log's.
+        let rest = LOG_OVERHEAD_BYTES + 4..;
+        assert_eq!(stored.bytes()[rest.clone()], sent[rest]);
+        assert_eq!(stored.base_offset(), offset.0);
+    }
+    log.flush().unwrap();
+    let found = log
+        .offset_for_timestamp(NOW_MS, UpTo::HighWatermark)
+        .unwrap()
+        .unwrap();
+    assert_eq!((found.offset, found.timestamp_ms), (Offset(1), NOW_MS));
+}
+
+/// Too far ahead, which its header does not tell.
+#[test]
+fn a_batch_without_its_largest_timestamp_is_checked_by_its_records() {
+    let disk = Disk::new(LogConfig::default());
+    let (_manager, log) = disk.open();
+    let mut ahead = batch_of(NOBODY, NOW_MS + 3_600_001, &[b"v"]).to_vec();
+    set_max_timestamp(&mut ahead, -1).unwrap();
+    let refused = log.append_as_leader(ahead.into(), AppendOrigin::Client, LeaderEpoch(0));
+    assert!(matches!(refused, Err(AppendError::InvalidTimestamp { .. })));
 }
 
 #[test]

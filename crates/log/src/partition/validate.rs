@@ -4,7 +4,9 @@ use super::AppendOrigin;
 use crate::config::{LogConfig, StoredCompression, TimestampType};
 use crate::error::AppendError;
 use bytes::Bytes;
-use millstream_wire::batch::{BatchError, BatchView, EndTxnMarker, recompress, split_batches};
+use millstream_wire::batch::{
+    BatchError, BatchView, EndTxnMarker, recompress, set_max_timestamp, split_batches,
+};
 
 /// Records that one error names.
 const RECORD_ERRORS_MAX: usize = 100;
@@ -59,6 +61,11 @@ fn validate_one(
     if header.has_producer_id() && header.producer_epoch < 0 {
         return invalid(format!("producer epoch {}", header.producer_epoch));
     }
+    let batch = match origin {
+        AppendOrigin::Client => with_its_max_timestamp(batch, config)?,
+        _ => batch,
+    };
+    let header = batch.header();
     if origin == AppendOrigin::Client {
         if header.is_control() {
             return invalid("clients cannot write control batches".to_owned());
@@ -85,6 +92,25 @@ fn check_size(batch: &BatchView, config: &LogConfig) -> Result<(), AppendError> 
         return Err(AppendError::TooLarge { bytes, bytes_max });
     }
     Ok(())
+}
+
+/// The batch with the largest of its records' timestamps in its header, where
+/// some clients leave -1 (sarama 1.23): search by time and retention go by it.
+/// Kafka compares it with every record's; here only a header that contradicts
+/// itself is worth decoding the records.
+fn with_its_max_timestamp(batch: BatchView, config: &LogConfig) -> Result<BatchView, AppendError> {
+    let header = batch.header();
+    let is_plausible = header.max_timestamp >= header.base_timestamp;
+    if is_plausible || config.timestamp_type != TimestampType::CreateTime {
+        return Ok(batch);
+    }
+    let mut max_ms = header.max_timestamp;
+    for record in batch.records().map_err(refuse)? {
+        max_ms = max_ms.max(record.map_err(refuse)?.timestamp);
+    }
+    let mut bytes = batch.bytes().to_vec();
+    set_max_timestamp(&mut bytes, max_ms).map_err(refuse)?;
+    BatchView::parse(&bytes.into()).map_err(refuse)
 }
 
 /// A producer's own timestamps lie within bounds around now.

@@ -14,8 +14,8 @@
 //!   file without reading its records.
 //! - [`BatchView`] is a whole batch, opaque until [`BatchView::records`].
 //! - [`split_batches`] walks a concatenation of batches.
-//! - [`set_base_offset`], [`set_leader_epoch`] and [`set_log_append_time`]
-//!   are what a broker may change.
+//! - [`set_base_offset`], [`set_leader_epoch`], [`set_log_append_time`] and
+//!   [`set_max_timestamp`] are what a broker may change.
 //! - [`retain_records`], [`without_records`] and [`recompress`] are what the
 //!   cleaner and `compression.type` make of one.
 //! - [`BatchBuilder`] and [`EndTxnMarker`] make new batches.
@@ -36,6 +36,6 @@ pub use compact::{recompress, retain_records, without_records};
 pub use control::{ControlKind, EndTxnMarker};
 pub use error::BatchError;
 pub use header::{Attributes, BatchHeader, HEADER_BYTES, LOG_OVERHEAD_BYTES, TimestampType};
-pub use patch::{set_base_offset, set_leader_epoch, set_log_append_time};
+pub use patch::{set_base_offset, set_leader_epoch, set_log_append_time, set_max_timestamp};
 pub use record::{Record, RecordHeader, Records};
 pub use view::{BatchView, SplitBatches, split_batches};

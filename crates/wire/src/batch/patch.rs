@@ -26,6 +26,12 @@ pub fn set_log_append_time(batch: &mut [u8], timestamp_ms: i64) -> Result<(), Ba
     let attributes = Attributes(i16::from_be_bytes([high, low]))
         .with_timestamp_type(TimestampType::LogAppendTime);
     put(batch, position::ATTRIBUTES, attributes.0.to_be_bytes())?;
+    set_max_timestamp(batch, timestamp_ms)
+}
+
+/// Sets the largest timestamp of the records, in milliseconds since 1970, and
+/// recomputes the checksum. `batch` must end where the batch ends.
+pub fn set_max_timestamp(batch: &mut [u8], timestamp_ms: i64) -> Result<(), BatchError> {
     put(batch, position::MAX_TIMESTAMP, timestamp_ms.to_be_bytes())?;
     let crc = checksum(batch)?;
     put(batch, position::CRC, crc.to_be_bytes())

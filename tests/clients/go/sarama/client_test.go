@@ -361,3 +361,20 @@ func TestAdmin_a_group_is_listed_described_and_deleted_only_when_empty(t *testin
 	member.leave()
 	broker.Check(t, admin.DeleteConsumerGroup(group))
 }
+
+// The old one leaves the largest timestamp of a batch out; the broker works it
+// out from the records.
+func TestRecords_a_consumer_starts_at_a_time(t *testing.T) {
+	topic := topic(t, "times", 1)
+	fill(t, topic, 0, 100, 1, nil)
+	client, err := sarama.NewClient([]string{broker.Address(t)}, config())
+	broker.Check(t, err)
+	defer func() { _ = client.Close() }()
+	at, err := client.GetOffset(topic, 0, 1_042_000)
+	broker.Check(t, err)
+	broker.Equal(t, "by time", at, 42)
+	newest, err := client.GetOffset(topic, 0, sarama.OffsetNewest)
+	broker.Check(t, err)
+	broker.Equal(t, "end", newest, 100)
+	broker.Equal(t, "first", string(readAll(t, topic, 58, at, nil)[0].Value), "v42")
+}

@@ -153,19 +153,3 @@ func TestAdmin_topic_settings_can_be_read_and_replaced(t *testing.T) {
 	broker.WaitUntil(t, "the new retention", func() bool { return value(t, admin, topic, "retention.ms") == altered })
 	broker.Equal(t, "what was not named", value(t, admin, topic, "segment.bytes"), "1073741824")
 }
-
-// The old one leaves the largest timestamp of a batch out, see FINDINGS.md.
-func TestRecords_a_consumer_starts_at_a_time(t *testing.T) {
-	topic := topic(t, "times", 1)
-	fill(t, topic, 0, 100, 1, nil)
-	client, err := sarama.NewClient([]string{broker.Address(t)}, config())
-	broker.Check(t, err)
-	defer func() { _ = client.Close() }()
-	at, err := client.GetOffset(topic, 0, 1_042_000)
-	broker.Check(t, err)
-	broker.Equal(t, "by time", at, 42)
-	newest, err := client.GetOffset(topic, 0, sarama.OffsetNewest)
-	broker.Check(t, err)
-	broker.Equal(t, "end", newest, 100)
-	broker.Equal(t, "first", string(readAll(t, topic, 58, at, nil)[0].Value), "v42")
-}
