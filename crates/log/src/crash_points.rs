@@ -1,7 +1,7 @@
 //! Thousands of crash points, by seed: a folder with several partitions is
 //! worked on until the power goes (or the process is killed) between any two
 //! changes of the disk, is opened again, compared with what was promised, and
-//! worked on further.
+//! worked on further. Then the same with I/O errors and a full disk instead.
 //!
 //! What `crash_tests` shows place by place, this looks for everywhere. It
 //! differs from `model_tests` in that it stops *within* every operation:
@@ -18,14 +18,17 @@ use crate::error::OpenError;
 use crate::manager::LogManager;
 use crate::partition::{AppendOrigin, PartitionLog, UpTo};
 use crate::testing::*;
-use millstream_core::env::{Fs, Keep};
+use millstream_core::env::{Change, ChangeKind, Fs, Keep};
 use millstream_core::ids::{LeaderEpoch, Offset, TopicId, TopicPartition};
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::time::Instant;
 
 /// Points of each test when nothing else is asked.
 const POINTS_DEFAULT: usize = 1500;
+/// As many of errors: a few seconds, too.
+const ERRORS_DEFAULT: usize = 800;
 /// Lives of one disk: after so many crashes the next seed begins anew.
 const LIVES_MAX: usize = 8;
 /// Steps of one life when nothing ends it before.
@@ -474,9 +477,9 @@ fn trace(what: impl FnOnce() -> String) {
     }
 }
 
-fn points_wanted() -> usize {
+fn points_wanted(otherwise: usize) -> usize {
     let wanted = std::env::var("MILLSTREAM_CRASH_POINTS").ok();
-    wanted.map_or(POINTS_DEFAULT, |n| n.parse().unwrap())
+    wanted.map_or(otherwise, |n| n.parse().unwrap())
 }
 
 fn first_seed() -> u64 {
@@ -486,8 +489,8 @@ fn first_seed() -> u64 {
 
 /// Runs `life` for seed after seed until there were enough points. It says
 /// whether it ended at one.
-fn until_enough(mut story: impl FnMut(u64) -> usize) {
-    let (wanted, began) = (points_wanted(), Instant::now());
+fn until_enough(otherwise: usize, mut story: impl FnMut(u64) -> usize) {
+    let (wanted, began) = (points_wanted(otherwise), Instant::now());
     let (mut points, mut seed) = (0, first_seed());
     while points < wanted {
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| story(seed)));
@@ -507,7 +510,7 @@ fn until_enough(mut story: impl FnMut(u64) -> usize) {
 
 #[test]
 fn nothing_promised_is_lost_at_any_crash_point() {
-    until_enough(|seed| {
+    until_enough(POINTS_DEFAULT, |seed| {
         let mut world = World::new(seed);
         let mut points = 0;
         for _ in 0..LIVES_MAX {
@@ -529,6 +532,80 @@ fn nothing_promised_is_lost_at_any_crash_point() {
         world.live();
         points
     });
+}
+
+/// One error, or a disk that is full for a while, at any change.
+#[test]
+fn nothing_promised_is_lost_by_io_errors_or_a_full_disk() {
+    until_enough(ERRORS_DEFAULT, |seed| {
+        let mut world = World::new(seed);
+        let mut points = 0;
+        for _ in 0..LIVES_MAX {
+            let from = world.disk.fs.changes_count() + world.chance.below(90);
+            let to = from + [1, 1, 3, 20][world.chance.below(4)];
+            let full = world.chance.below(2) == 0;
+            world
+                .disk
+                .fs
+                .fail_changes(move |change| fails(change, from..to, full));
+            world.live_with_errors(from);
+            points += usize::from(world.disk.fs.changes_count() > from);
+            world.disk.fs.heal();
+            match world.chance.below(3) {
+                0 => world.disk.kill(),
+                1 => world.disk.lose_power(Keep::Nothing),
+                _ => world
+                    .disk
+                    .lose_power(Keep::Random(seed << 8 | points as u64)),
+            }
+        }
+        world.live();
+        points
+    });
+}
+
+/// A full disk refuses what needs space; an I/O error hits anything.
+fn fails(change: &Change, when: std::ops::Range<usize>, full: bool) -> Option<io::ErrorKind> {
+    if !when.contains(&change.earlier) {
+        return None;
+    }
+    match (full, change.kind) {
+        (true, ChangeKind::Write | ChangeKind::Name) => Some(io::ErrorKind::StorageFull),
+        (true, ChangeKind::Resize | ChangeKind::Sync) => None,
+        (false, _) => Some(io::ErrorKind::Other),
+    }
+}
+
+impl World {
+    /// As [`World::live`], where an error may keep the folder from opening:
+    /// it does so once the error is over.
+    fn live_with_errors(&mut self, from: usize) {
+        self.over = false;
+        trace(|| format!("a life begins, an error at {from}: {:?}", self.partitions));
+        let opened = self.disk.try_manager();
+        if self.disk.fs.changes_count() > from {
+            // An error while opening: clear, or a partition that is offline
+            // and untouched. The next life finds everything.
+            if let Ok(manager) = &opened {
+                for (_, why) in manager.offline() {
+                    assert!(!why.to_string().is_empty());
+                }
+            }
+            return;
+        }
+        let manager = opened.unwrap_or_else(|error| panic!("no error was given: {error}"));
+        self.compare(&manager);
+        for _ in 0..STEPS_MAX {
+            if self.over {
+                return;
+            }
+            let p = self.chance.below(self.partitions.len());
+            self.step(&manager, p);
+        }
+        if self.chance.below(2) == 0 {
+            self.stop(&manager);
+        }
+    }
 }
 
 /// The checks must be able to fail: without the syncs that promises rest on,

@@ -23,6 +23,7 @@
 //! | `sync_dir` between renaming and removing segments, in retention and truncation | [`retention_never_leaves_a_segment_without_its_log`] |
 //! | replacing the recovery point before a truncation | [`what_is_appended_after_a_truncation_is_verified`] |
 //! | `sync_log` after a truncation | [`a_truncation_survives_power_loss`] |
+//! | `sync_log` and `sync_dir` after a recovery that finds a truncation cut off | [`what_a_truncation_that_was_cut_off_has_taken_stays_gone`] |
 //! | `sync_log` after a recovery | [`what_a_recovery_shows_survives_power_loss`] |
 //! | writing again what a recovery shows after a kill | [`what_a_failed_sync_dropped_and_a_recovery_shows_survives_power_loss`] |
 //! | `sync_dir` after a recovery | [`what_a_recovery_shows_survives_power_loss`], [`segments_cut_by_a_recovery_stay_gone`] |
@@ -36,9 +37,10 @@ use crate::config::{Durability, LogConfig};
 use crate::error::OpenError;
 use crate::partition::{AppendOrigin, PartitionLog, UpTo};
 use crate::testing::*;
-use millstream_core::env::{Fs, Keep, SyncCall, SyncKind};
+use millstream_core::env::{Change, Fs, Keep, SyncCall, SyncKind};
 use millstream_core::ids::{LeaderEpoch, Offset};
 use millstream_wire::batch::ControlKind;
+use std::io::ErrorKind;
 use std::path::Path;
 
 fn value(i: usize) -> Vec<u8> {
@@ -442,6 +444,68 @@ fn a_truncation_survives_power_loss() {
         let (_manager, log) = disk.reopen();
         assert_eq!(committed(&log), expected(0..30));
     }
+}
+
+/// Killed, or failed, at any change of a truncation; then power loss before
+/// anything else is written. What a start has shown in between holds.
+#[test]
+fn what_a_truncation_that_was_cut_off_has_taken_stays_gone() {
+    // Within the only segment, all of it, over segments, below the log start.
+    for (to, start, config) in [
+        (30, 0, LogConfig::default()),
+        (0, 0, LogConfig::default()),
+        (30, 0, small_segments()),
+        (53, 53, LogConfig::default()),
+    ] {
+        let mut cut_off = 0;
+        for (changes, fails) in (0..60).flat_map(|n| [(n, false), (n, true)]) {
+            let mut disk = Disk::new(config.clone());
+            let (manager, log) = disk.open();
+            append_all(&log, 0..50);
+            append(&log, batch(5));
+            log.flush().unwrap();
+            manager.checkpoint_logs(1);
+            log.delete_records_before(Offset(start)).unwrap();
+            if fails {
+                let at = disk.fs.changes_count() + changes;
+                let rule =
+                    move |change: &Change| (change.earlier == at).then_some(ErrorKind::Other);
+                disk.fs.fail_changes(rule);
+            } else {
+                disk.fs.power_off_after_changes(changes);
+            }
+            cut_off += usize::from(log.truncate_to(Offset(to)).is_err());
+            disk.kill();
+            let (manager, log) = disk.reopen();
+            let shown = (log.log_start_offset(), log.log_end_offset());
+            drop((manager, log));
+            disk.lose_power(Keep::Nothing);
+            let (_manager, log) = disk.reopen();
+            assert_eq!(
+                (log.log_start_offset(), log.log_end_offset()),
+                shown,
+                "to {to}, change {changes}, an error: {fails}"
+            );
+        }
+        assert!((12..100).contains(&cut_off), "{cut_off}");
+    }
+}
+
+/// The disk fails when the new log start is in the file and not yet told.
+#[test]
+fn a_deletion_that_failed_is_not_missed_after_a_truncation_below_it() {
+    let mut disk = Disk::new(LogConfig::default());
+    let (_manager, log) = disk.open();
+    append_all(&log, 0..20);
+    disk.fs
+        .fail_syncs(|call| call.kind == SyncKind::Folder && call.path.ends_with("data"));
+    assert!(log.delete_records_before(Offset(10)).is_err());
+    disk.fs.heal();
+    assert_eq!(log.log_start_offset(), Offset(0));
+    assert_eq!(log.truncate_to(Offset(5)).unwrap(), Offset(5));
+    disk.lose_power(Keep::Random(1));
+    let (_manager, log) = disk.reopen();
+    assert_eq!(committed(&log), expected(0..5));
 }
 
 #[test]

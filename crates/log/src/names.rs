@@ -16,6 +16,8 @@ pub(crate) const SWAP: &str = "swap";
 pub(crate) const DELETED: &str = "deleted";
 /// A file that was written aside and not renamed into place.
 pub(crate) const TMP: &str = "tmp";
+/// Marks a log that is being truncated.
+pub(crate) const TRUNCATION: &str = "truncation.tmp";
 /// Ends the folder name of a partition that is about to be removed.
 pub(crate) const DELETE_FOLDER: &str = "-delete";
 

@@ -188,6 +188,11 @@ impl Segment {
         Ok(())
     }
 
+    /// Cuts the file where it ends, for the reason of [`Segment::write_again`].
+    pub(crate) fn cut_again(&self) -> io::Result<()> {
+        self.log.set_size(self.size())
+    }
+
     /// Writes what the indexes hold in memory. Gives the files to sync, after
     /// which [`Segment::indexes_synced`] is due.
     pub(crate) fn write_indexes(&self) -> io::Result<Vec<Arc<SegmentFile>>> {

@@ -46,6 +46,7 @@ use millstream_core::env::Fs;
 use millstream_core::ids::{LeaderEpoch, Offset, TopicId, TopicPartition};
 use millstream_wire::batch::BatchHeader;
 use parking_lot::{Mutex, RwLock};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,6 +92,7 @@ pub(crate) fn open(
     if swap::recover(&shared.files, &folder, &paths)? {
         paths = list()?;
     }
+    let leftovers: Vec<&PathBuf> = paths.iter().filter(|path| is_leftover(path)).collect();
     let checkpointed_start = shared.log_starts.get(&partition.topic_partition);
     let recovery_point = shared.recovery_points.get(&partition.topic_partition);
     let mut segments = open_segments(
@@ -122,9 +124,20 @@ pub(crate) fn open(
         &folder,
         &mut segments,
         recovery_point.unwrap_or_default().max(Offset(first)),
-        partition.stop,
+        scan::Left {
+            stop: partition.stop,
+            within_a_change: !leftovers.is_empty(),
+        },
         config.index_interval_bytes,
     )?;
+    // One that a deletion just now used the name of is gone already.
+    for path in leftovers.into_iter().filter(|path| fs.exists(path)) {
+        fs.remove_file(path).map_err(|source| OpenError::Io {
+            doing: "remove",
+            path: path.clone(),
+            source,
+        })?;
+    }
     let end = scanned.end.max(log_start);
     if end != scanned.end && !is_empty(&segments) {
         return Err(OpenError::Missing {
@@ -208,8 +221,15 @@ fn is_empty(segments: &[Arc<Segment>]) -> bool {
     segments.iter().all(|s| s.size() == 0)
 }
 
-/// Opens all segments in order, and removes what a deletion or a replacement
-/// left behind.
+/// What a deletion, a replacement or a truncation leaves that was cut off:
+/// what the files show now may be in the page cache only.
+fn is_leftover(path: &Path) -> bool {
+    let extension = path.extension().and_then(|e| e.to_str());
+    matches!(extension, Some(names::DELETED | names::TMP))
+}
+
+/// Opens all segments in order, and removes those that a deletion had begun
+/// to remove.
 fn open_segments(
     files: &Arc<Files>,
     folder: &Path,
@@ -228,10 +248,7 @@ fn open_segments(
     let fs = &files.fs;
     let mut bases: Vec<i64> = Vec::new();
     for path in paths {
-        let extension = path.extension().and_then(|e| e.to_str());
-        if matches!(extension, Some(names::DELETED | names::TMP)) {
-            fs.remove_file(path).map_err(io("remove", path))?;
-        } else if let Some((base, names::LOG)) = names::parse(path) {
+        if let Some((base, names::LOG)) = names::parse(path) {
             bases.push(base);
         }
     }
@@ -256,14 +273,12 @@ fn open_segments(
     let kept = bases.get(kept).copied().unwrap_or(0);
     let snapshot = names::file(folder, kept, names::SNAPSHOT);
     let state_is_known = recovery_point.0 >= kept || paths.contains(&snapshot);
+    let mut doomed = Vec::new();
     let mut segments = Vec::with_capacity(bases.len());
     for (i, base) in bases.iter().enumerate() {
         let segment = Segment::open(files, folder, *base).map_err(io("open", folder))?;
         if *base < kept && state_is_known {
-            segment
-                .mark_deleted()
-                .map_err(io("delete", segment.path()))?;
-            segment.unlink().map_err(io("delete", segment.path()))?;
+            doomed.push(segment);
             continue;
         }
         // Those of the last one are looked at when its end is searched.
@@ -285,7 +300,19 @@ fn open_segments(
         }
         segments.push(Arc::new(segment));
     }
+    remove_below_start(fs.as_ref(), folder, &doomed).map_err(io("delete a segment in", folder))?;
     Ok(segments)
+}
+
+/// As a deletion does. The sync also covers the name of the segment that
+/// stays: without it power loss would bring the others back in its place.
+fn remove_below_start(fs: &dyn Fs, folder: &Path, doomed: &[Segment]) -> io::Result<()> {
+    if doomed.is_empty() {
+        return Ok(());
+    }
+    doomed.iter().try_for_each(Segment::mark_deleted)?;
+    fs.sync_dir(folder)?;
+    doomed.iter().try_for_each(Segment::unlink)
 }
 
 /// What a replay gives.

@@ -211,7 +211,7 @@ impl PartitionLog {
                 high_watermark: progress.high_watermark,
             });
         }
-        let cut = self.truncate_files(&mut writer, end);
+        let cut = self.truncate_marked(&mut writer, end);
         cut.map_err(|error| match error {
             LogError::Io {
                 doing,
@@ -223,6 +223,21 @@ impl PartitionLog {
             }
             other => other,
         })
+    }
+
+    /// A file tells a start after a kill, or after an error, that the cut is
+    /// not durable perhaps. Without it the start would take a log that ends at
+    /// its recovery point for one that nothing has happened to, and power loss
+    /// could bring back what it did not show.
+    fn truncate_marked(&self, writer: &mut Writer, end: Offset) -> Result<Offset, LogError> {
+        let fs = self.shared.fs.as_ref();
+        let mark = self.folder.join(names::TRUNCATION);
+        fs.open(&mark, true)
+            .map_err(self.io("mark a truncation in"))?;
+        let end = self.truncate_files(writer, end)?;
+        fs.remove_file(&mark)
+            .map_err(self.io("end a truncation in"))?;
+        Ok(end)
     }
 
     fn truncate_files(&self, writer: &mut Writer, end: Offset) -> Result<Offset, LogError> {
@@ -242,6 +257,15 @@ impl PartitionLog {
             .recovery_points
             .store([(self.topic_partition.clone(), writer.recovery_point)])
             .map_err(self.io("write the recovery point of"))?;
+        // A deletion may have failed when the file had its log start already:
+        // above the new end, it would be missing records after a crash.
+        let noted_start = self.shared.log_starts.get(&self.topic_partition);
+        if noted_start.is_some_and(|noted| noted > log_start) {
+            self.shared
+                .log_starts
+                .store([(self.topic_partition.clone(), log_start)])
+                .map_err(self.io("write the log start of"))?;
+        }
         let cleaned_to = self.shared.cleaned_to.get(&self.topic_partition);
         if cleaned_to.is_some_and(|to| to > end) {
             self.shared

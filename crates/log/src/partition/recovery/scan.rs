@@ -23,6 +23,15 @@ pub(super) struct Scanned {
     pub(super) unindexed: Vec<Arc<Segment>>,
 }
 
+/// How the log was left.
+#[derive(Clone, Copy)]
+pub(super) struct Left {
+    pub(super) stop: Stop,
+    /// Files tell that a deletion or truncation was cut off. What it has done
+    /// is seen, but power loss could still undo it.
+    pub(super) within_a_change: bool,
+}
+
 /// Where a scan stopped.
 struct Tear {
     segment: usize,
@@ -37,9 +46,13 @@ pub(super) fn find_end(
     folder: &Path,
     segments: &mut Vec<Arc<Segment>>,
     recovery_point: Offset,
-    stop: Stop,
+    left: Left,
     interval_bytes: u32,
 ) -> Result<Scanned, OpenError> {
+    let Left {
+        stop,
+        within_a_change,
+    } = left;
     if stop == Stop::Clean
         && let Some(end) = clean_end(segments, recovery_point, interval_bytes)
     {
@@ -58,7 +71,7 @@ pub(super) fn find_end(
         .ok_or_else(|| missing(segments, first, recovery_point))?;
     let untouched =
         first + 1 == segments.len() && segments.last().is_some_and(|s| s.size() == start);
-    if untouched {
+    if untouched && !within_a_change {
         return untouched_end(segments, recovery_point, interval_bytes)
             .map_err(|e| read_error(folder, e));
     }
@@ -81,11 +94,15 @@ pub(super) fn find_end(
             segment.write_again(from).map_err(io)?;
         }
         reindex(segment, recovery_point, interval_bytes).map_err(|e| read_error(folder, e))?;
-        if bytes > 0 || tear.is_some() {
+        if within_a_change {
+            // As above: a cut whose sync failed.
+            segment.cut_again().map_err(io)?;
+        }
+        if bytes > 0 || tear.is_some() || within_a_change {
             segment.sync_log().map_err(io)?;
         }
     }
-    if names_changed || bytes > 0 {
+    if names_changed || bytes > 0 || within_a_change {
         fs.sync_dir(folder).map_err(io)?;
     }
     let end = end_of(segments, first, recovery_point).map_err(|e| read_error(folder, e))?;
