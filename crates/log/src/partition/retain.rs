@@ -273,6 +273,7 @@ impl PartitionLog {
                 .store([(self.topic_partition.clone(), end)])
                 .map_err(self.io("write the cleaner's offset of"))?;
         }
+        self.drop_segments(writer, segment.base_offset() + 1)?;
         let end = if end < log_start {
             // The log start lies within the batch to cut: nothing is left but
             // what is known of the producers, from batches that go now.
@@ -282,7 +283,6 @@ impl PartitionLog {
             self.restart_at(writer, log_start)?;
             log_start
         } else {
-            self.drop_segments(writer, segment.base_offset() + 1)?;
             segment.truncate(position, end.0).map_err(self.io("cut"))?;
             segment.sync_log().map_err(self.io("sync"))?;
             segment.resume_from_index(self.config().index_interval_bytes)?;
@@ -503,7 +503,8 @@ fn remove_segments(log: &PartitionLog, doomed: &[Arc<Segment>]) -> io::Result<()
     if doomed.is_empty() {
         return Ok(());
     }
-    for segment in doomed {
+    // Newest first, so that a kill leaves no hole: that would be damage.
+    for segment in doomed.iter().rev() {
         segment.mark_deleted()?;
     }
     log.shared.fs.sync_dir(&log.folder)?;
