@@ -297,3 +297,31 @@ async fn a_failed_sync_stops_the_service_and_is_never_retried() {
     assert!(matches!(after, Err(ClusterError::Stopped(_))), "{after:?}");
     service.shutdown().await;
 }
+
+/// A command whose sync failed may be there after the restart or not; once a
+/// start has shown it, it stays, though the kernel wrote none of it.
+#[tokio::test]
+async fn what_a_failed_sync_dropped_and_a_start_shows_survives_power_loss() {
+    let fs = disk();
+    let service = start(&fs).await.unwrap();
+    register(&service).await;
+    create(&service, "topic-0".into()).await;
+    fs.fail_syncs(|call| call.path.ends_with("log"));
+    let lost = service
+        .propose(Command::CreateTopic(topic("topic-1".into())))
+        .await;
+    assert!(matches!(lost, Err(ClusterError::Stopped(_))), "{lost:?}");
+    let killed = fs.crash(Keep::Everything);
+    service.shutdown().await;
+    let service = start(&killed).await.unwrap();
+    let shown = service.image().topic("topic-1").is_some();
+    assert!(shown, "the page cache has it");
+    create(&service, "topic-2".into()).await;
+    let after = killed.crash(Keep::Nothing);
+    service.shutdown().await;
+    let service = start(&after).await.unwrap();
+    for name in ["topic-0", "topic-1", "topic-2"] {
+        assert!(service.image().topic(name).is_some(), "{name} is lost");
+    }
+    service.shutdown().await;
+}

@@ -40,7 +40,8 @@ pub(super) struct Recovered {
 }
 
 impl LogFile {
-    /// Opens the log, cuts off a torn tail, or starts an empty one.
+    /// Opens the log, cuts off a torn tail, or starts an empty one. What it
+    /// gives is durable.
     pub(super) fn open(fs: Arc<dyn Fs>, path: PathBuf) -> io::Result<(Self, Recovered)> {
         if !fs.exists(&path) {
             fs.replace(
@@ -50,16 +51,20 @@ impl LogFile {
         }
         let bytes = fs.read_to_vec(&path)?;
         let (recovered, valid) = recover(&bytes, &path)?;
-        let file = fs.open(&path, false)?;
         if valid < bytes.len() {
             tracing::warn!(
                 path = %path.display(),
                 bytes = bytes.len() - valid,
                 "cut off the torn tail of the metadata log"
             );
-            file.set_size(valid as u64)?;
-            file.sync_data()?;
         }
+        // Written anew, because what was read may be in memory only: its
+        // writer was killed before the sync, or was told that the sync failed,
+        // after which the kernel takes the pages for clean. The folder's sync
+        // covers the names of the vote and of the snapshot too.
+        let bytes = bytes.get(..valid).unwrap_or_default();
+        fs.replace(&path, bytes)?;
+        let file = fs.open(&path, false)?;
         Ok((
             Self {
                 fs,
