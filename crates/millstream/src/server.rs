@@ -6,6 +6,7 @@
 
 mod monitor;
 mod runtimes;
+mod signals;
 
 use crate::config::{Config, Durability, Role};
 use anyhow::{Context, Result, bail};
@@ -30,6 +31,7 @@ use millstream_engine::{
     Engine, EngineHandle, EngineOptions, JobOptions, LiveOptions, QueryLimits,
 };
 use runtimes::Runtimes;
+use signals::Signals;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::SocketAddr;
@@ -49,6 +51,7 @@ const HTTP_DRAIN_MAX: Duration = Duration::from_secs(3);
 /// A running server.
 pub struct Server {
     runtimes: Runtimes,
+    signals: Signals,
     metadata: Arc<MetadataService>,
     broker: Option<BrokerHandle>,
     bus: Arc<dyn Bus>,
@@ -87,6 +90,12 @@ impl Server {
             rand: SystemRand::shared(),
         };
         let runtimes = Runtimes::new(parts.config.kafka.threads)?;
+        // Before any port opens: who sees one may stop the server at once, and
+        // it is to stop cleanly.
+        let signals = runtimes
+            .console
+            .block_on(async { Signals::listen() })
+            .context("cannot listen for signals")?;
         let metadata = runtimes.broker.block_on(parts.start_metadata())?;
         let broker = runtimes.broker.block_on(parts.start_broker(&metadata))?;
         let bus = runtimes.engine.block_on(parts.bus(broker.as_ref()))?;
@@ -103,6 +112,7 @@ impl Server {
         ))?;
         Ok(Self {
             runtimes,
+            signals,
             metadata,
             broker,
             bus,
@@ -190,18 +200,9 @@ impl Server {
         });
     }
 
-    /// Waits for SIGTERM or Ctrl-C.
-    pub fn wait_for_signal(&self) -> Result<()> {
-        self.runtimes.console.block_on(async {
-            use tokio::signal::unix::{SignalKind, signal};
-            let mut terminate = signal(SignalKind::terminate())?;
-            let mut interrupt = signal(SignalKind::interrupt())?;
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            Ok(())
-        })
+    /// Waits for SIGTERM or Ctrl-C; one that came since the start counts.
+    pub fn wait_for_signal(&mut self) {
+        self.runtimes.console.block_on(self.signals.next());
     }
 
     /// Stops everything, in the reverse order of the start.
@@ -576,5 +577,26 @@ mod tests {
             let def = broker_config(&name).unwrap_or_else(|| panic!("{name} is not listed"));
             assert_eq!(def.default, value, "{name}");
         }
+    }
+
+    /// A script stops it in the instant after the ready line.
+    #[test]
+    fn a_signal_before_the_server_waits_for_one_stops_it_cleanly() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config {
+            data_dir: dir.path().to_owned(),
+            ..Config::default()
+        };
+        config.kafka.listen = "127.0.0.1:0".parse().unwrap();
+        config.http.listen = "127.0.0.1:0".parse().unwrap();
+        let mut server = Server::start(config).unwrap();
+        let kill = format!("kill -TERM {}", std::process::id());
+        let sent = std::process::Command::new("sh")
+            .args(["-c", &kill])
+            .status();
+        assert!(sent.unwrap().success());
+        server.wait_for_signal();
+        server.stop().unwrap();
+        assert!(dir.path().join(".kafka_cleanshutdown").exists());
     }
 }

@@ -46,7 +46,7 @@ impl Demo {
             return self.remove();
         }
         let began = Instant::now();
-        let server = Server::start(self.config()?)?;
+        let mut server = Server::start(self.config()?)?;
         demo::apply(&server)?;
         println!("{}", server.ready_line());
         self.greet(&server, began);
@@ -61,7 +61,7 @@ impl Demo {
         if !self.no_open {
             open_browser(&server);
         }
-        server.wait_for_signal()?;
+        server.wait_for_signal();
         stop.cancel();
         server.stop()
     }

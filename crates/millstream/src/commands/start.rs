@@ -33,10 +33,10 @@ pub struct Start {
 impl Start {
     /// Runs the command.
     pub fn run(self) -> Result<()> {
-        let server = Server::start(self.config()?)?;
+        let mut server = Server::start(self.config()?)?;
         println!("{}", server.ready_line());
         std::io::stdout().flush()?;
-        server.wait_for_signal()?;
+        server.wait_for_signal();
         server.stop()
     }
 
