@@ -4,8 +4,8 @@
 //! which a group lags, at most [`TIMESTAMP_READS_MAX`] a reading.
 
 use crate::inputs::{
-    AssignmentView, ClientInput, CommittedInput, GroupInput, Inputs, MemberView, PartitionInput,
-    TopicInput,
+    AssignmentView, ClientInput, CommittedInput, GroupInput, Inputs, LogsInput, MemberView,
+    PartitionInput, TopicInput,
 };
 use crate::process;
 use crate::prometheus::TopicCounters;
@@ -200,6 +200,11 @@ pub async fn broker(state: &BrokerState, now_ms: i64) -> Inputs {
         jobs: Vec::new(),
         producers: producers(state),
         process,
+        logs: LogsInput {
+            counts: state.logs().metrics(),
+            offline_partitions: state.logs().offline().len(),
+            uncleanable_partitions: state.logs().uncleanable().len(),
+        },
         live_reads: Vec::new(),
     }
 }

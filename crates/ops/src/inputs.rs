@@ -1,5 +1,6 @@
 //! What the monitor is fed once a second: plain readings, no handles.
 
+use millstream_log::LogCounts;
 use serde::Serialize;
 
 /// Everything read at one moment.
@@ -17,6 +18,8 @@ pub struct Inputs {
     pub producers: Vec<ClientInput>,
     /// The process and its host.
     pub process: ProcessInput,
+    /// The logs of all partitions together.
+    pub logs: LogsInput,
     /// Live subscriptions of dashboards and pages, by topic read.
     pub live_reads: Vec<String>,
 }
@@ -152,6 +155,17 @@ pub struct ProcessInput {
     pub fetched_bytes: u64,
     /// Partitions of all fetch sessions.
     pub fetch_session_partitions: u64,
+}
+
+/// The logs of all partitions together.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LogsInput {
+    /// What was appended, synced and cleaned since the start.
+    pub counts: LogCounts,
+    /// Partitions that could not be opened.
+    pub offline_partitions: usize,
+    /// Partitions that the cleaner has set aside after an error.
+    pub uncleanable_partitions: usize,
 }
 
 /// A job as pages show it; see the HTTP API's Job document.

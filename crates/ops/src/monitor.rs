@@ -2,7 +2,7 @@
 
 use crate::groups::{GroupMonitor, GroupView};
 use crate::health::{Health, health};
-use crate::inputs::{Inputs, JobView, PartitionInput, ProcessInput, TopicInput};
+use crate::inputs::{Inputs, JobView, LogsInput, PartitionInput, ProcessInput, TopicInput};
 use crate::rates::{History, Rate};
 use crate::stream::{Flow, Stream, StreamInputs, stream};
 use serde::Serialize;
@@ -100,6 +100,8 @@ pub struct Snapshot {
     pub jobs: Vec<JobView>,
     /// The process.
     pub process: ProcessInput,
+    /// The logs of all partitions together.
+    pub logs: LogsInput,
     /// CPU used, 100 is one core.
     pub cpu_percent: f64,
 }
@@ -198,6 +200,7 @@ impl Monitor {
             cpu_percent: self.cpu_ms.observe(inputs.now_ms, cpu_ms) / 10.0,
             jobs: inputs.jobs,
             process: inputs.process,
+            logs: inputs.logs,
         }
     }
 

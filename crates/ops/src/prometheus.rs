@@ -5,6 +5,7 @@
 //! of names, [`METRICS`]; a metric that is not in it cannot be written.
 
 use crate::groups::GroupView;
+use crate::inputs::LogsInput;
 use crate::monitor::{Snapshot, TopicView};
 use std::fmt::Write;
 
@@ -179,6 +180,61 @@ const METRICS: &[(&str, &str, &str)] = &[
         "Partitions of all fetch sessions",
     ),
     (
+        "millstream_log_appends_total",
+        "counter",
+        "Appends to partitions' logs",
+    ),
+    (
+        "millstream_log_appended_bytes_total",
+        "counter",
+        "Bytes of those appends",
+    ),
+    (
+        "millstream_log_syncs_total",
+        "counter",
+        "Syncs of partitions' logs",
+    ),
+    (
+        "millstream_log_sync_seconds_total",
+        "counter",
+        "Time that those syncs took, summed over the partitions of each",
+    ),
+    (
+        "millstream_log_failures_total",
+        "counter",
+        "Partitions' logs that have stopped after an error",
+    ),
+    (
+        "millstream_log_offline_partitions",
+        "gauge",
+        "Partitions whose log could not be opened",
+    ),
+    (
+        "millstream_cleaner_rounds_total",
+        "counter",
+        "Rounds of the log cleaner over a partition",
+    ),
+    (
+        "millstream_cleaner_read_bytes_total",
+        "counter",
+        "Bytes of the segments that those rounds have read",
+    ),
+    (
+        "millstream_cleaner_kept_bytes_total",
+        "counter",
+        "Bytes that were left of them",
+    ),
+    (
+        "millstream_cleaner_failures_total",
+        "counter",
+        "Rounds that failed, after which the partition is set aside for a while",
+    ),
+    (
+        "millstream_cleaner_uncleanable_partitions",
+        "gauge",
+        "Partitions that the log cleaner has set aside",
+    ),
+    (
         "process_cpu_seconds_total",
         "counter",
         "CPU time used by the process",
@@ -262,6 +318,7 @@ pub fn render(snapshot: &Snapshot, counters: &[TopicCounters]) -> String {
     ] {
         page.sample(name, &[], value as f64);
     }
+    log_samples(&mut page, &snapshot.logs);
     page.sample(
         "process_cpu_seconds_total",
         &[],
@@ -283,6 +340,27 @@ pub fn render(snapshot: &Snapshot, counters: &[TopicCounters]) -> String {
         snapshot.process.disk_total_bytes as f64,
     );
     page.finish()
+}
+
+fn log_samples(page: &mut Page, logs: &LogsInput) {
+    let counts = &logs.counts;
+    let mut sample = |name: &str, value: f64| {
+        page.sample(&format!("millstream_{name}"), &[], value);
+    };
+    sample("log_appends_total", counts.appends as f64);
+    sample("log_appended_bytes_total", counts.appended_bytes as f64);
+    sample("log_syncs_total", counts.syncs as f64);
+    sample("log_sync_seconds_total", counts.sync_us as f64 / 1e6);
+    sample("log_failures_total", counts.failures as f64);
+    sample("log_offline_partitions", logs.offline_partitions as f64);
+    sample("cleaner_rounds_total", counts.cleanings as f64);
+    let read_bytes = counts.cleaned_bytes_before;
+    sample("cleaner_read_bytes_total", read_bytes as f64);
+    let kept_bytes = counts.cleaned_bytes_after;
+    sample("cleaner_kept_bytes_total", kept_bytes as f64);
+    sample("cleaner_failures_total", counts.cleanings_failed as f64);
+    let uncleanable = logs.uncleanable_partitions;
+    sample("cleaner_uncleanable_partitions", uncleanable as f64);
 }
 
 fn topic_samples(page: &mut Page, topic: &TopicView) {
@@ -418,6 +496,7 @@ mod tests {
     use super::*;
     use crate::inputs::{Inputs, JobView, PartitionInput, TopicInput};
     use crate::monitor::Monitor;
+    use millstream_log::LogCounts;
 
     #[test]
     fn metrics_have_kafka_exporters_names_and_escape_labels() {
@@ -458,5 +537,45 @@ mod tests {
                 "{line} is missing in\n{page}"
             );
         }
+    }
+
+    #[test]
+    fn the_logs_and_the_cleaners_counters_are_told() {
+        let snapshot = Monitor::default().observe(Inputs {
+            logs: LogsInput {
+                counts: LogCounts {
+                    appends: 1,
+                    appended_bytes: 2,
+                    syncs: 3,
+                    sync_us: 4_500_000,
+                    failures: 5,
+                    cleanings: 6,
+                    cleaned_bytes_before: 7,
+                    cleaned_bytes_after: 8,
+                    cleanings_failed: 9,
+                },
+                offline_partitions: 10,
+                uncleanable_partitions: 11,
+            },
+            ..Default::default()
+        });
+        let page = render(&snapshot, &[]);
+        let told = page.lines().filter(|line| {
+            line.starts_with("millstream_log_") || line.starts_with("millstream_cleaner_")
+        });
+        let expected = [
+            "millstream_log_appends_total 1",
+            "millstream_log_appended_bytes_total 2",
+            "millstream_log_syncs_total 3",
+            "millstream_log_sync_seconds_total 4.5",
+            "millstream_log_failures_total 5",
+            "millstream_log_offline_partitions 10",
+            "millstream_cleaner_rounds_total 6",
+            "millstream_cleaner_read_bytes_total 7",
+            "millstream_cleaner_kept_bytes_total 8",
+            "millstream_cleaner_failures_total 9",
+            "millstream_cleaner_uncleanable_partitions 11",
+        ];
+        assert_eq!(told.collect::<Vec<_>>(), expected);
     }
 }
