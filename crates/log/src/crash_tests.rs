@@ -510,6 +510,40 @@ fn truncation_cut_off(
     }
 }
 
+/// The disk is full at each step of a roll, then no longer. A smaller batch
+/// still fits the old segment, which so reaches beyond where the new one would
+/// have begun.
+#[test]
+fn a_roll_that_a_full_disk_refused_leaves_no_segment() {
+    let large = vec![0; 520];
+    for step in 0..4 {
+        let mut disk = Disk::new(LogConfig {
+            segment_bytes: 1200,
+            ..LogConfig::default()
+        });
+        let (manager, log) = disk.open();
+        append(&log, batch_of(NOBODY, NOW_MS, &[&large]));
+        append(&log, batch_of(NOBODY, NOW_MS, &[b"value-1"]));
+        log.flush().unwrap();
+        let at = disk.fs.changes_count() + step;
+        disk.fs
+            .fail_changes(move |change| (change.earlier == at).then_some(ErrorKind::StorageFull));
+        let refused = log.append_as_leader(
+            batch_of(NOBODY, NOW_MS, &[&large]),
+            AppendOrigin::Client,
+            LeaderEpoch(0),
+        );
+        assert!(refused.is_err() && log.failure().is_none(), "step {step}");
+        disk.fs.heal();
+        append_all(&log, 2..5);
+        assert_eq!(log.segments_count(), 1);
+        manager.checkpoint_logs(1);
+        disk.lose_power(Keep::Nothing);
+        let (_manager, log) = disk.reopen();
+        assert_eq!(committed(&log)[1..], expected(1..5), "step {step}");
+    }
+}
+
 /// The disk fails when the new log start is in the file and not yet told.
 #[test]
 fn a_deletion_that_failed_is_not_missed_after_a_truncation_below_it() {

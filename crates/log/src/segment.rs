@@ -95,6 +95,12 @@ impl Segment {
     ) -> io::Result<Self> {
         let path =
             |extension: &str| names::file(folder, base_offset, &format!("{extension}{suffix}"));
+        // The log last: a creation that fails half way, for lack of space, must
+        // leave no segment, or the one before goes on and reaches beyond where
+        // this one begins. Indexes without a log are removed by an open.
+        let offsets = IndexFile::create(files, path(names::OFFSET_INDEX))?;
+        let timestamps = IndexFile::create(files, path(names::TIME_INDEX))?;
+        let aborted = IndexFile::create(files, path(names::TXN_INDEX))?;
         let log = files.file(path(names::LOG));
         // Closed again at once: the first append opens it.
         if files.fs.open(log.path(), true)?.size()? > 0 {
@@ -104,9 +110,9 @@ impl Segment {
             base_offset,
             log,
             size: AtomicU64::new(0),
-            offsets: IndexFile::create(files, path(names::OFFSET_INDEX))?,
-            timestamps: IndexFile::create(files, path(names::TIME_INDEX))?,
-            aborted: IndexFile::create(files, path(names::TXN_INDEX))?,
+            offsets,
+            timestamps,
+            aborted,
             times: Mutex::default(),
             last_read: Mutex::default(),
         })
