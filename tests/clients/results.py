@@ -26,7 +26,7 @@ PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
 def behaviour(group: str, name: str) -> str:
     """`group: name` in words; runners spell the same thing in four ways."""
-    words = re.sub(r"\(\)$", "", name.strip())
+    words = re.sub(r"\([A-Za-z, ]*\)$", "", name.strip())
     # Surefire's `name(String)[2] gzip`.
     words = re.sub(r"\([A-Za-z, ]*\)\[\d+\] (.*)$", r"[\1]", words)
     words = re.sub(r"^test_", "", words).replace("_", " ")
