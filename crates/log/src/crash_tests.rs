@@ -841,6 +841,34 @@ fn a_recovery_that_was_killed_still_knows_of_the_power_loss() {
     assert_eq!(committed(&log), expected(0..20));
 }
 
+/// An I/O error, at any change of the start after a power loss, keeps the
+/// partition offline; the start after that is of the same boot, after a kill or
+/// a stop.
+#[test]
+fn a_recovery_that_an_io_error_ended_still_knows_of_the_power_loss() {
+    let mut went_offline = 0;
+    for (change, stops) in (0..12).flat_map(|n| [(n, false), (n, true)]) {
+        let mut disk = Disk::new(LogConfig::default());
+        let position = torn_middle(&disk);
+        let path = disk.file("00000000000000000000.log");
+        disk.fs.damage(&path, position as usize);
+        disk.lose_power(Keep::Everything);
+        disk.fs
+            .fail_changes(move |c| (c.earlier == change).then_some(ErrorKind::Other));
+        if let Ok(manager) = disk.try_manager() {
+            went_offline += manager.offline().len();
+            disk.fs.heal();
+            if stops && !manager.offline().is_empty() {
+                manager.shutdown().unwrap();
+            }
+        }
+        disk.kill();
+        let (_manager, log) = disk.reopen();
+        assert_eq!(committed(&log), expected(0..20), "change {change}");
+    }
+    assert!(went_offline > 0);
+}
+
 #[test]
 fn records_missing_below_the_recovery_point_are_reported() {
     let mut disk = Disk::new(LogConfig::default());

@@ -148,8 +148,19 @@ impl LogManager {
         };
         manager.open_partitions(stop)?;
         let (fs, data_dir) = (manager.shared.fs.as_ref(), manager.data_dir());
-        folder::note_boot(fs, data_dir, options.boot_id.as_deref())?;
+        if !manager.left_unrecovered() {
+            folder::note_boot(fs, data_dir, options.boot_id.as_deref())?;
+        }
         Ok(Arc::new(manager))
+    }
+
+    /// Whether an I/O error kept a partition from its recovery: the next start
+    /// must still know of the power loss that it is to recover from.
+    fn left_unrecovered(&self) -> bool {
+        let offline = self.offline.read();
+        offline
+            .values()
+            .any(|why| matches!(**why, OpenError::Io { .. }))
     }
 
     fn open_partitions(&self, stop: Stop) -> Result<(), OpenError> {
@@ -319,6 +330,10 @@ impl LogManager {
             .map_err(io("write checkpoints to"))?;
         if let Some(error) = failed {
             return Err(error);
+        }
+        if self.left_unrecovered() {
+            // Theirs was no clean stop.
+            return Ok(());
         }
         folder::put_clean_mark(self.shared.fs.as_ref(), &self.data_dir)
             .map_err(io("mark the clean shutdown of"))
