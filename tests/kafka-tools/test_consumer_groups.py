@@ -68,9 +68,10 @@ class Member:
 @pytest.fixture(scope="module")
 def members(server):
     both = [Member(server, "one"), Member(server, "two")]
+    # Records come after the assignment, or the first member may read what the second reads again.
+    wait_until(lambda: all([len(member.turn()) == PARTITIONS // 2 for member in both]), "two members with two partitions each")
     produce(server, 100)
-    wait_until(lambda: all(len(member.turn()) == PARTITIONS // 2 for member in both)
-               and sum(member.read for member in both) == 100, "two members with two partitions each")
+    wait_until(lambda: all([member.turn() for member in both]) and sum(member.read for member in both) == 100, "all read")
     for member in both:
         member.consumer.commit(asynchronous=False)
     yield both
