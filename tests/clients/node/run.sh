@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Node: kafkajs, both majors. See ../run.sh.
+# Node: kafkajs, both majors, and @platformatic/kafka. See ../run.sh.
 set -euo pipefail
 # shellcheck source=tests/lib/suite.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../../lib/suite.sh"
@@ -27,6 +27,7 @@ case $1 in
     status=0
     suite "$2" kafkajs kafkajs kafkajs.test.mjs || status=1
     suite "$2" kafkajs-1 kafkajs kafkajs.test.mjs || status=1
+    suite "$2" @platformatic/kafka platformatic-kafka platformatic.test.mjs || status=1
     exit "$status"
     ;;
 esac
