@@ -466,6 +466,19 @@ async fn offsets_are_listed_for_every_version_and_the_epoch_only_from_four_on() 
 }
 
 #[tokio::test]
+async fn what_acks_1_has_acknowledged_is_there_at_once() {
+    let (_dir, broker, mut client) = broker_with("t").await;
+    for end in 1..=50 {
+        let mut request = produce_request("t", 0, 1, batch(&["a"]));
+        request.timeout_ms = 0;
+        let answer = client.call(&request, 9).await;
+        assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
+        assert_eq!(list(&mut client, -1, 0).await.offset, end);
+    }
+    broker.stop().await;
+}
+
+#[tokio::test]
 async fn deleted_records_move_the_start_and_are_out_of_range() {
     let (_dir, broker, mut client) = broker_with("t").await;
     produce(&mut client, "t", 0, batch(&["a", "b", "c"])).await;

@@ -79,18 +79,25 @@ impl Handler for Produce {
                 Some(code) => Answer::Close(format!("produce with acks=0 failed: {code}")),
                 None => Answer::None,
             },
-            1 => response.into(),
+            // acks=1 waits too: on Kafka a leader's own append is readable at
+            // once, and clients count on it (DeleteRecords or ListOffsets right
+            // after the answer). Here readable means durable.
             _ => {
                 let timeout_ms = u64::try_from(request.timeout_ms).unwrap_or(0);
-                Answer::later(wait_durable(
-                    response,
-                    pending,
-                    Duration::from_millis(timeout_ms),
-                ))
+                let timeout = Duration::from_millis(timeout_ms);
+                // The request's time is for acks=all only: a client may send 0.
+                let timeout = match acks {
+                    1 => timeout.max(ACKS_1_WAIT),
+                    _ => timeout,
+                };
+                Answer::later(wait_durable(response, pending, timeout))
             }
         }
     }
 }
+
+/// How long acks=1 waits for its records to become readable, at least.
+const ACKS_1_WAIT: Duration = Duration::from_secs(30);
 
 fn first_error(response: &ProduceResponse) -> Option<ErrorCode> {
     let mut partitions = response
@@ -110,7 +117,7 @@ struct Pending {
     end_offset: Offset,
 }
 
-/// acks=all: answers when all is committed, or the time is over.
+/// Answers when all is committed and readable, or the time is over.
 async fn wait_durable(
     mut response: ProduceResponse,
     pending: Vec<Pending>,

@@ -135,7 +135,7 @@ impl Default for Http {
     }
 }
 
-/// When `acks=all` is acknowledged.
+/// When a Produce is acknowledged (`acks=all` and `acks=1`) and readable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
@@ -150,7 +150,7 @@ pub enum Durability {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
-    /// When `acks=all` is acknowledged.
+    /// When a Produce is acknowledged (`acks=all` and `acks=1`) and readable.
     pub durability: Durability,
     /// `num.partitions`: partitions of a topic created without a number.
     pub num_partitions: i32,
