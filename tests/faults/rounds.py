@@ -31,7 +31,9 @@ from schedule import Round  # noqa: E402
 from shim import Shim  # noqa: E402
 
 LOAD = Path(__file__).with_name("load.py")
-HEAL_S = 45.0
+# More than the 45 s after which a crashed member of the consumer protocol is given up
+# (`group.consumer.session.timeout.ms` is the broker's, not the client's).
+HEAL_S = 120.0
 #: How long a fault may be kept until it has really met something.
 BITE_S = 3.0
 #: What the broker says of an error of the disk, and of a log that has stopped for good.
