@@ -134,7 +134,12 @@ async fn wait_durable(
         let waited = tokio::time::timeout_at(deadline, log.wait_high_watermark(end_offset)).await;
         let error = match waited {
             Ok(Ok(())) => continue,
-            Ok(Err(failure)) => ApiError::new(ErrorCode::KafkaStorageError, failure.to_string()),
+            // Appended, and a restart may show it. KAFKA_STORAGE_ERROR would say that
+            // it is not there: librdkafka then gives its sequence numbers to other
+            // records, which would be taken for duplicates and lost.
+            Ok(Err(failure)) => {
+                ApiError::new(ErrorCode::NotEnoughReplicasAfterAppend, failure.to_string())
+            }
             Err(_) => ApiError::new(
                 ErrorCode::RequestTimedOut,
                 "appended, but not committed within the request's timeout",
