@@ -141,7 +141,9 @@ async fn crash_again_and_again(seed: usize) -> usize {
         // A fixed mixture of few and many changes.
         let changes = (seed * 31 + life * 17) % if life % 2 == 0 { 25 } else { 90 };
         fs.power_off_after_changes(changes);
-        if let Ok(service) = start(&fs).await {
+        let started = start(&fs).await;
+        let why = started.as_ref().err().map(ToString::to_string);
+        if let Ok(service) = started {
             if !fs.is_off() {
                 check(&service, &promised, seed, life);
             }
@@ -168,7 +170,7 @@ async fn crash_again_and_again(seed: usize) -> usize {
         } else {
             assert!(
                 fs.is_off(),
-                "seed {seed} life {life}: it does not start, with the power on"
+                "seed {seed} life {life}: it does not start, with the power on: {why:?}"
             );
             points += 1;
             fs = fs.crash(keep(seed, life));
