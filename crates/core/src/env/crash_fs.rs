@@ -150,7 +150,9 @@ type Names = BTreeMap<PathBuf, Named>;
 enum NameChange {
     Link(PathBuf, Node),
     Unlink(PathBuf),
-    Rename(PathBuf, PathBuf),
+    /// From, to, and what has the name `from` at that moment: a rename that
+    /// reaches the disk without the changes before it moves no other file.
+    Rename(PathBuf, PathBuf, Node),
 }
 
 impl NameChange {
@@ -163,7 +165,7 @@ impl NameChange {
         };
         match self {
             Self::Link(path, _) | Self::Unlink(path) => moved(path),
-            Self::Rename(a, b) => {
+            Self::Rename(a, b, _) => {
                 moved(a);
                 moved(b);
             }
@@ -172,7 +174,7 @@ impl NameChange {
 
     fn folder(&self) -> &Path {
         let path = match self {
-            Self::Link(path, _) | Self::Unlink(path) | Self::Rename(_, path) => path,
+            Self::Link(path, _) | Self::Unlink(path) | Self::Rename(_, path, _) => path,
         };
         path.parent().unwrap_or(Path::new("/"))
     }
@@ -461,7 +463,19 @@ fn apply_name(names: &mut Names, change: &NameChange, number: u64) {
         NameChange::Unlink(path) => {
             names.retain(|name, named| !name.starts_with(path) || named.since > number);
         }
-        NameChange::Rename(from, to) => {
+        NameChange::Rename(from, to, node @ Node::File(_)) => {
+            if names.get(from).is_some_and(|named| named.node == *node) {
+                names.remove(from);
+            }
+            if names.get(to).is_none_or(|named| named.since < number) {
+                let named = Named {
+                    node: *node,
+                    since: number,
+                };
+                names.insert(to.clone(), named);
+            }
+        }
+        NameChange::Rename(from, to, Node::Folder) => {
             let moved: Vec<(PathBuf, Named)> = names
                 .iter()
                 .filter(|(_, named)| named.since < number)
@@ -528,9 +542,9 @@ impl State {
 
     fn change_name(&mut self, change: NameChange) -> io::Result<()> {
         let path = match &change {
-            NameChange::Link(path, _) | NameChange::Unlink(path) | NameChange::Rename(_, path) => {
-                path.clone()
-            }
+            NameChange::Link(path, _)
+            | NameChange::Unlink(path)
+            | NameChange::Rename(_, path, _) => path.clone(),
         };
         self.change(ChangeKind::Name, &path)?;
         self.names_changed += 1;
@@ -549,7 +563,7 @@ impl State {
                 self.pending_names
                     .retain(|(_, pending)| !pending.folder().starts_with(gone));
             }
-            NameChange::Rename(from, to) => {
+            NameChange::Rename(from, to, _) => {
                 for (_, pending) in &mut self.pending_names {
                     if pending.folder().starts_with(from) {
                         pending.move_to(from, to);
@@ -667,8 +681,8 @@ impl Fs for CrashFs {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.shared.lock();
-        state.node(from)?;
-        state.change_name(NameChange::Rename(from.to_owned(), to.to_owned()))
+        let node = state.node(from)?;
+        state.change_name(NameChange::Rename(from.to_owned(), to.to_owned(), node))
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {

@@ -150,3 +150,20 @@ fn after_the_power_is_off_nothing_changes() {
     assert!(file.sync_data().is_err());
     assert_eq!(get(&fs.crash(Keep::Everything), "/d/a").unwrap(), b"1");
 }
+
+#[test]
+fn a_rename_moves_the_file_that_had_the_name_then_and_no_older_one() {
+    for seed in 0..200 {
+        let fs = fs();
+        put(&fs, "/d/log", b"old").sync_data().unwrap();
+        // Left by a writer that came no further.
+        fs.open(Path::new("/d/log.tmp"), true).unwrap();
+        fs.sync_dir(Path::new("/d")).unwrap();
+        fs.remove_file(Path::new("/d/log.tmp")).unwrap();
+        put(&fs, "/d/log.tmp", b"new").sync_data().unwrap();
+        fs.rename(Path::new("/d/log.tmp"), Path::new("/d/log"))
+            .unwrap();
+        let found = get(&fs.crash(Keep::Random(seed)), "/d/log").unwrap();
+        assert!(found == b"old" || found == b"new", "seed {seed}: {found:?}");
+    }
+}
