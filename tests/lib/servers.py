@@ -30,6 +30,11 @@ import urllib.request
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
+# A hundred years. The suites write records of 1970, and a server looks for
+# what has outlived its retention 30 s after its start: with the default of a
+# week they are gone before a test that comes just then has read them.
+RETENTION_H = 100 * 365 * 24
+RETENTION_MS = RETENTION_H * 60 * 60 * 1000
 JARS = REPO / "tests" / "kafka-tools" / "target" / "jars"
 OUTPUT = REPO / "tests" / "output"
 
@@ -342,12 +347,12 @@ def java_command(main_class: str, *arguments: str, jvm: list[str] = (), level: s
             "-cp", f"{JARS}/*", main_class, *arguments]
 
 
-def make(kind: str, data_dir: Path, config: str | None = None) -> Server:
-    """A server of the kind, not started."""
+def make(kind: str, data_dir: Path) -> Server:
+    """A server of the kind for a suite of clients, not started."""
     if kind == "kafka":
-        return ApacheKafka(data_dir)
+        return ApacheKafka(data_dir, {"log.retention.ms": str(RETENTION_MS)})
     if kind == "millstream":
-        return Millstream(data_dir, config)
+        return Millstream(data_dir, f'[log]\nretention = "{RETENTION_H}h"\n')
     if kind == "broker":
         return BrokerExample(data_dir)
     raise ServerError(f"unknown kind of server {kind!r}: millstream, kafka or broker")

@@ -27,8 +27,7 @@ after(async () => { for (const client of opened.reverse()) await client.disconne
 
 async function topic (what, numPartitions = 1, configs = {}) {
   const topic = name(what)
-  // Records of 1970 are older than any retention.
-  const configEntries = Object.entries({ 'retention.ms': '-1', ...configs }).map(([name, value]) => ({ name, value }))
+  const configEntries = Object.entries(configs).map(([name, value]) => ({ name, value }))
   assert.equal(await admin.createTopics({ topics: [{ topic, numPartitions, replicationFactor: 1, configEntries }], waitForLeaders: false }), true)
   // Kafka's controller answers before the broker leads every partition, and a batch sent again is stored again.
   await waitUntil(`topic ${topic}`, () => admin.fetchTopicOffsets(topic).then(found => found.length === numPartitions, () => false))

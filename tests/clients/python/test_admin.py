@@ -66,14 +66,14 @@ def alter(broker, topic, key, value, operation):
 
 
 def test_topic_settings_can_be_read_and_altered_one_by_one(broker):
-    topic = broker.topic("configured", retention_ms="3600000")
-    assert config(broker, topic, "retention.ms").value == "3600000"
+    topic = broker.topic("configured", segment_ms="3600000")
+    assert config(broker, topic, "segment.ms").value == "3600000"
     assert config(broker, topic, "cleanup.policy").value == "delete"
     assert config(broker, topic, "cleanup.policy").is_default
-    alter(broker, topic, "retention.ms", "7200000", AlterConfigOpType.SET).result(30)
-    wait_until(lambda: config(broker, topic, "retention.ms").value == "7200000", "the new retention")
-    alter(broker, topic, "retention.ms", None, AlterConfigOpType.DELETE).result(30)
-    wait_until(lambda: config(broker, topic, "retention.ms").value == "604800000", "the default")
+    alter(broker, topic, "segment.ms", "7200000", AlterConfigOpType.SET).result(30)
+    wait_until(lambda: config(broker, topic, "segment.ms").value == "7200000", "the new age")
+    alter(broker, topic, "segment.ms", None, AlterConfigOpType.DELETE).result(30)
+    wait_until(lambda: config(broker, topic, "segment.ms").value == "604800000", "the default")
     refused = alter(broker, topic, "cleanup.policy", "burn", AlterConfigOpType.SET)
     assert code_of(refused) == KafkaError.INVALID_CONFIG
 

@@ -163,9 +163,9 @@ func TestAdmin_settings_offsets_and_deletion(t *testing.T) {
 	topic := topic(t, "admin", 1)
 	broker.Check(t, write(t, topic, nil, numbered(0, 10)...))
 	described, err := client(t).DescribeConfigs(background(t), &kafka.DescribeConfigsRequest{Resources: []kafka.DescribeConfigRequestResource{
-		{ResourceType: kafka.ResourceTypeTopic, ResourceName: topic, ConfigNames: []string{"retention.ms"}}}})
+		{ResourceType: kafka.ResourceTypeTopic, ResourceName: topic, ConfigNames: []string{"segment.ms"}}}})
 	broker.Check(t, err)
-	broker.Equal(t, "retention", described.Resources[0].ConfigEntries[0].ConfigValue, "604800000")
+	broker.Equal(t, "segment.ms", described.Resources[0].ConfigEntries[0].ConfigValue, "604800000")
 	offsets, err := client(t).ListOffsets(background(t), &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{
 		topic: {kafka.FirstOffsetOf(0), kafka.LastOffsetOf(0)}}})
 	broker.Check(t, err)

@@ -172,19 +172,19 @@ class AdminTest {
 
     @Test
     void topic_settings_tell_value_default_and_source_and_can_be_altered_one_by_one() throws Exception {
-        String topic = Broker.topic("configured", 1, Map.of("retention.ms", "3600000"));
-        assertEquals("3600000", config(topic, "retention.ms").value());
-        assertEquals(ConfigEntry.ConfigSource.DYNAMIC_TOPIC_CONFIG, config(topic, "retention.ms").source());
+        String topic = Broker.topic("configured", 1, Map.of("segment.ms", "3600000"));
+        assertEquals("3600000", config(topic, "segment.ms").value());
+        assertEquals(ConfigEntry.ConfigSource.DYNAMIC_TOPIC_CONFIG, config(topic, "segment.ms").source());
         assertEquals("delete", config(topic, "cleanup.policy").value());
         assertTrue(config(topic, "cleanup.policy").isDefault());
 
-        alter(topic, "retention.ms", "7200000", AlterConfigOp.OpType.SET);
+        alter(topic, "segment.ms", "7200000", AlterConfigOp.OpType.SET);
         alter(topic, "max.message.bytes", "200000", AlterConfigOp.OpType.SET);
-        waitForConfig(topic, "retention.ms", "7200000", OF_THE_TOPIC);
+        waitForConfig(topic, "segment.ms", "7200000", OF_THE_TOPIC);
         waitForConfig(topic, "max.message.bytes", "200000", OF_THE_TOPIC);
 
-        alter(topic, "retention.ms", "", AlterConfigOp.OpType.DELETE);
-        waitForConfig(topic, "retention.ms", "604800000", OF_THE_BROKER);
+        alter(topic, "segment.ms", "", AlterConfigOp.OpType.DELETE);
+        waitForConfig(topic, "segment.ms", "604800000", OF_THE_BROKER);
         assertEquals("200000", config(topic, "max.message.bytes").value());
 
         assertInstanceOf(InvalidConfigurationException.class,
