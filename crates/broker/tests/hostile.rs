@@ -269,7 +269,8 @@ async fn a_flood_of_requests_whose_answers_nobody_reads_is_held_back() {
     };
     let frame = millstream_wire::frame::encode_request(&request, 12, 1, None)
         .unwrap()
-        .to_bytes();
+        .to_bytes()
+        .unwrap();
     let many = frame.repeat(1000);
     let all_taken = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let mut floods = tokio::task::JoinSet::new();

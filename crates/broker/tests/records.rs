@@ -336,7 +336,7 @@ async fn a_topics_compression_is_what_a_fetch_returns() {
             .await
             .responses,
     );
-    let stored = split_batches(fetched.records.clone().unwrap())
+    let stored = split_batches(fetched.records.clone().unwrap().read().unwrap())
         .next()
         .unwrap()
         .unwrap();
@@ -388,7 +388,7 @@ async fn log_append_time_is_written_into_the_batch_and_told() {
             .await
             .responses,
     );
-    let stored = split_batches(fetched.records.unwrap())
+    let stored = split_batches(fetched.records.unwrap().read().unwrap())
         .next()
         .unwrap()
         .unwrap();

@@ -3,7 +3,6 @@
 
 mod support;
 
-use bytes::Bytes;
 use millstream_wire::ErrorCode;
 use millstream_wire::batch::{BatchBuilder, BatchOptions, split_batches};
 use millstream_wire::messages::add_offsets_to_txn::AddOffsetsToTxnRequest;
@@ -261,7 +260,7 @@ async fn read_committed(
         .flatten()
         .map(|aborted| (aborted.first_offset, aborted.producer_id))
         .collect();
-    let records: Bytes = data.records.clone().unwrap_or_default();
+    let records = data.records.clone().unwrap_or_default().read().unwrap();
     // As clients do: a producer's records are skipped from the first offset
     // of an aborted transaction to its marker.
     let mut skipped = std::collections::BTreeSet::new();

@@ -185,6 +185,12 @@ impl SegmentFile {
         }
     }
 
+    /// The file, opened when it is not; who holds it reads on whatever becomes
+    /// of its name.
+    pub(crate) fn handle(self: &Arc<Self>) -> io::Result<Arc<dyn FsFile>> {
+        self.get(false)
+    }
+
     pub(crate) fn read_exact_at(
         self: &Arc<Self>,
         buffer: &mut [u8],

@@ -83,8 +83,8 @@ pub use error::{AppendError, LogError, LogFailure, OpenError, ReadError};
 pub use gather::gather_syncs;
 pub use manager::{LogCounts, LogManager, LogManagerOptions, LogMetrics, NewPartition};
 pub use partition::{
-    AbortedTransaction, AppendInfo, AppendOrigin, FetchRequest, FetchedBatches, PartitionLog,
-    ProducerSummary, Progress, ReadySet, TimestampedOffset, UpTo,
+    AbortedTransaction, AppendInfo, AppendOrigin, FetchRequest, FetchedBatches, FileRange,
+    PartitionLog, ProducerSummary, Progress, ReadySet, TimestampedOffset, UpTo,
 };
 
 #[cfg(test)]

@@ -4,11 +4,12 @@
 use crate::config::LogConfig;
 use crate::error::{OpenError, ReadError};
 use crate::manager::{LogManager, LogManagerOptions, NewPartition};
-use crate::partition::{PartitionLog, UpTo};
+use crate::partition::{FetchRequest, PartitionLog, UpTo};
 use crate::testing::*;
 use crate::together::TOGETHER_MIN;
 use millstream_core::env::{CountingFs, FsCounts, Keep, RealFs};
 use millstream_core::ids::{Offset, TopicPartition};
+use millstream_wire::batch::ControlKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -444,4 +445,104 @@ fn a_failed_sync_of_many_stops_all_of_them() {
         assert_eq!(log.recovery_point(), Offset(0));
         assert_eq!(log.high_watermark(), Offset(0));
     }
+}
+
+/// A large request, as a reader that catches up makes it.
+fn large(offset: Offset, up_to: UpTo) -> FetchRequest {
+    FetchRequest {
+        bytes_max: 1 << 20,
+        ..fetch(offset.0, up_to)
+    }
+}
+
+#[test]
+fn who_reads_on_is_told_where_the_batches_are_and_they_are_not_read() {
+    let disk = Counted::new();
+    let manager = disk.open();
+    let log = create(&manager, 1).remove(0);
+    let value = vec![7; 10_000];
+    for i in 0..400 {
+        append(&log, batch_of(NOBODY, NOW_MS + i, &[&value]));
+    }
+    log.flush().unwrap();
+    let first = large(Offset(0), UpTo::HighWatermark);
+    assert!(
+        log.locate(first).unwrap().is_none(),
+        "nobody knows where it begins"
+    );
+    let (read, cost) = disk.count(|| log.read(first).unwrap());
+    assert!(cost.bytes_read >= read.batches.len() as u64);
+
+    let mut next = read.next_offset;
+    let mut located = 0;
+    loop {
+        let request = large(next, UpTo::HighWatermark);
+        let (found, cost) = disk.count(|| log.locate(request).unwrap());
+        let Some(found) = found else {
+            break;
+        };
+        assert!(cost.bytes_read < 4096, "{cost:?}");
+        let range = &found.batches;
+        assert!((512 << 10..=1 << 20).contains(&range.size), "{range:?}");
+        let mut bytes = vec![0; range.size];
+        range
+            .file
+            .read_exact_at(&mut bytes, range.position)
+            .unwrap();
+        let reader = FetchRequest {
+            bytes_max: range.size,
+            ..request
+        };
+        let read = log.read(reader).unwrap();
+        assert!(read.batches == bytes, "other bytes than a read gives");
+        assert_eq!(read.next_offset, found.next_offset);
+        next = found.next_offset;
+        located += 1;
+    }
+    assert!(located >= 3, "{located} of 4 MB");
+    // The rest is little, and has no entry behind it.
+    let rest = log.read(large(next, UpTo::HighWatermark)).unwrap();
+    assert_eq!(rest.next_offset, Offset(400));
+}
+
+#[test]
+fn what_is_located_is_below_the_bound_and_comes_with_the_aborted_transactions() {
+    let disk = Counted::new();
+    let manager = disk.open();
+    let log = create(&manager, 1).remove(0);
+    let value = vec![7; 10_000];
+    append(&log, batch_of(NOBODY, NOW_MS, &[&value]));
+    for sequence in 0..50 {
+        append(
+            &log,
+            batch_of(transactional(1, sequence), NOW_MS, &[&value]),
+        );
+    }
+    end_transaction(&log, 1, ControlKind::Abort);
+    append(&log, batch_of(transactional(2, 0), NOW_MS, &[&value]));
+    for _ in 0..100 {
+        append(&log, batch_of(NOBODY, NOW_MS, &[&value]));
+    }
+    log.flush().unwrap();
+    // The first read makes the place known.
+    let one = FetchRequest {
+        bytes_max: 1,
+        ..fetch(0, UpTo::LastStable)
+    };
+    assert_eq!(log.read(one).unwrap().next_offset, Offset(1));
+    let found = log.locate(large(Offset(1), UpTo::LastStable)).unwrap();
+    // The open transaction is within reach, and no batch may be half in.
+    assert!(found.is_none_or(|found| found.next_offset <= Offset(52)));
+    let near = FetchRequest {
+        bytes_max: 300_000,
+        ..fetch(1, UpTo::LastStable)
+    };
+    let found = log.locate(near).unwrap().unwrap();
+    assert_eq!(found.last_stable_offset, Offset(52));
+    let aborted: Vec<Offset> = found.aborted.iter().map(|a| a.first_offset).collect();
+    assert_eq!(aborted, [Offset(1)]);
+    // All readers' places are forgotten when the log is cut.
+    log.read(one).unwrap();
+    log.truncate_to(Offset(30)).unwrap();
+    assert!(log.locate(near).unwrap().is_none());
 }

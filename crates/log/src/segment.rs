@@ -8,7 +8,7 @@ use crate::error::ReadError;
 use crate::files::{Files, SegmentFile};
 use crate::index::{IndexFile, OffsetEntry, TimeEntry};
 use crate::names;
-use crate::partition::AbortedTransaction;
+use crate::partition::{AbortedTransaction, FileRange};
 use bytes::Bytes;
 use millstream_core::ids::Offset;
 use millstream_wire::batch::{BatchError, BatchHeader, BatchView, HEADER_BYTES};
@@ -28,6 +28,11 @@ const SCAN_BYTES_MAX: usize = 16 * 1024;
 /// Bytes read beyond what was asked, for the batches between an index entry
 /// and the offset.
 const SEEK_SLACK_BYTES: usize = 8 * 1024;
+/// Readers of a segment whose places are known.
+const READERS: usize = 4;
+/// Less than this is read rather than located: a look into the index and at
+/// a header costs as much as the copy.
+const LOCATED_BYTES_MIN: u64 = 64 * 1024;
 
 /// The largest timestamp of a run of batches, and the last offset of the
 /// batch that holds it.
@@ -54,18 +59,41 @@ pub(crate) struct Segment {
     pub(crate) timestamps: IndexFile<TimeEntry>,
     pub(crate) aborted: IndexFile<AbortedTransaction>,
     times: Mutex<Times>,
-    last_read: Mutex<LastRead>,
+    last_reads: Mutex<LastReads>,
 }
 
-/// Where the last read ended. Most reads go on there, and then need neither
-/// the index nor the bytes before.
+/// Where the last reads ended. Most reads go on at one of these places, and
+/// then need neither the index nor the bytes before.
 #[derive(Debug, Default)]
-struct LastRead {
-    /// The offset that comes next, and the position of its batch.
-    end: Option<(i64, u64)>,
+struct LastReads {
+    /// The offsets that come next, and the positions of their batches.
+    ends: [Option<(i64, u64)>; READERS],
+    /// The one that is replaced next.
+    oldest: usize,
     /// Counts truncations: a read that began before one must not note where
     /// it ended.
     truncations: u64,
+}
+
+impl LastReads {
+    /// The position of the batch that begins with this offset, if known.
+    fn position(&self, offset: i64) -> Option<u64> {
+        let at_offset = |end: &&(i64, u64)| end.0 == offset;
+        self.ends.iter().flatten().find(at_offset).map(|end| end.1)
+    }
+
+    /// Notes the end of a read that began at `from`, in the place of the one
+    /// that it went on from.
+    fn note(&mut self, from: i64, end: (i64, u64)) {
+        let same = |slot: &Option<(i64, u64)>| slot.is_some_and(|(next, _)| next == from);
+        let place = self.ends.iter().position(same).unwrap_or_else(|| {
+            self.oldest = (self.oldest + 1) % READERS;
+            self.oldest
+        });
+        if let Some(slot) = self.ends.get_mut(place) {
+            *slot = Some(end);
+        }
+    }
 }
 
 /// A header and where its batch begins.
@@ -114,7 +142,7 @@ impl Segment {
             timestamps,
             aborted,
             times: Mutex::default(),
-            last_read: Mutex::default(),
+            last_reads: Mutex::default(),
         })
     }
 
@@ -149,7 +177,7 @@ impl Segment {
             timestamps: IndexFile::existing(files, path(names::TIME_INDEX)),
             aborted: IndexFile::existing(files, path(names::TXN_INDEX)),
             times: Mutex::default(),
-            last_read: Mutex::default(),
+            last_reads: Mutex::default(),
         })
     }
 
@@ -431,13 +459,13 @@ impl Segment {
     ) -> Result<Option<(Bytes, i64)>, ReadError> {
         let end = self.size();
         let (known, truncations) = {
-            let last = self.last_read.lock();
-            let known = last.end.filter(|(next, at)| *next == offset && *at < end);
+            let last = self.last_reads.lock();
+            let known = last.position(offset).filter(|at| *at < end);
             (known, last.truncations)
         };
         let (mut start, mut reach) = match known {
             // A header at least, or a read of nothing would get nowhere.
-            Some((_, position)) => (position, bytes_max.max(HEADER_BYTES)),
+            Some(position) => (position, bytes_max.max(HEADER_BYTES)),
             None => (
                 self.checked_floor(offset)?,
                 bytes_max.saturating_add(SEEK_SLACK_BYTES),
@@ -457,9 +485,9 @@ impl Segment {
                     to,
                     next_offset,
                 } => {
-                    let mut last = self.last_read.lock();
+                    let mut last = self.last_reads.lock();
                     if last.truncations == truncations {
-                        last.end = Some((next_offset, start + to as u64));
+                        last.note(offset, (next_offset, start + to as u64));
                     }
                     return Ok(Some((bytes.slice(from..to), next_offset)));
                 }
@@ -481,15 +509,73 @@ impl Segment {
         }
     }
 
+    /// Whole batches from `offset` on, below `bound`, without reading them:
+    /// they end at an entry of the index, so there are about as many as asked
+    /// for and rarely exactly. `None` where reading is the way: what is to be
+    /// had is little, not in the page cache, or not where a read ended.
+    pub(crate) fn locate(
+        &self,
+        offset: i64,
+        bound: i64,
+        bytes_max: usize,
+    ) -> Result<Option<(FileRange, i64)>, ReadError> {
+        let end = self.size();
+        let (start, truncations) = {
+            let last = self.last_reads.lock();
+            (last.position(offset), last.truncations)
+        };
+        let Some(start) = start else {
+            return Ok(None);
+        };
+        let reach = end.min(start.saturating_add(bytes_max as u64));
+        let size_max = usize::try_from(reach.saturating_sub(start)).unwrap_or(usize::MAX);
+        if (size_max as u64) < LOCATED_BYTES_MIN {
+            return Ok(None);
+        }
+        let file = self.log.handle().map_err(|e| self.io(e))?;
+        if !file.is_cached(start, size_max) {
+            return Ok(None);
+        }
+        let stop = self
+            .offsets
+            .floor(|entry| u64::try_from(entry.position).is_ok_and(|at| at <= reach))
+            .map_err(|e| self.io(e))?
+            .and_then(|entry| u64::try_from(entry.position).ok())
+            .filter(|stop| (start + LOCATED_BYTES_MIN..end).contains(stop));
+        let Some(stop) = stop else {
+            return Ok(None);
+        };
+        // An index that points elsewhere is for a read to notice.
+        let header = match self.headers(stop).next() {
+            Some(Ok((_, header))) => header,
+            Some(Err(_)) | None => return Ok(None),
+        };
+        let next_offset = header.base_offset;
+        if next_offset <= offset || next_offset > bound {
+            return Ok(None);
+        }
+        let mut last = self.last_reads.lock();
+        if last.truncations != truncations {
+            return Ok(None);
+        }
+        last.note(offset, (next_offset, stop));
+        let range = FileRange {
+            file,
+            position: start,
+            size: usize::try_from(stop - start).unwrap_or(usize::MAX),
+        };
+        Ok(Some((range, next_offset)))
+    }
+
     /// Cuts the file to `position`, which `end_offset` belongs to, and the
     /// indexes with it. Not durable before a sync.
     pub(crate) fn truncate(&self, position: u64, end_offset: i64) -> io::Result<()> {
         self.log.set_size(position)?;
         self.size.store(position, Ordering::Release);
         {
-            let mut last = self.last_read.lock();
+            let mut last = self.last_reads.lock();
             last.truncations += 1;
-            last.end = None;
+            last.ends = Default::default();
         }
         let end = end_offset - self.base_offset;
         self.offsets

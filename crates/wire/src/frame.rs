@@ -10,10 +10,12 @@
 
 use crate::api::Request;
 use crate::codec::{
-    At, DecodeError, EncodeError, Message, Nullable, Reader, Segment, TagReader, Value, Writer,
+    At, DecodeError, EncodeError, Message, Nullable, Payload, Reader, Segment, TagReader, Value,
+    Writer,
 };
 use crate::messages::ApiKey;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use std::io;
 
 /// Bytes of the length before a frame.
 const LENGTH_BYTES: usize = 4;
@@ -139,20 +141,20 @@ impl RequestFrame {
 /// large byte fields are shared, not copied.
 #[derive(Clone, Debug, Default)]
 pub struct Frame {
-    chunks: Vec<Bytes>,
+    chunks: Vec<Payload>,
     size_bytes: usize,
 }
 
 impl Frame {
     /// The pieces, in order; none is empty.
     #[must_use]
-    pub fn chunks(&self) -> &[Bytes] {
+    pub fn chunks(&self) -> &[Payload] {
         &self.chunks
     }
 
     /// The pieces, in order; none is empty.
     #[must_use]
-    pub fn into_chunks(self) -> Vec<Bytes> {
+    pub fn into_chunks(self) -> Vec<Payload> {
         self.chunks
     }
 
@@ -162,17 +164,17 @@ impl Frame {
         self.size_bytes
     }
 
-    /// The pieces copied into one.
-    #[must_use]
-    pub fn to_bytes(&self) -> Bytes {
+    /// The pieces copied into one; fails where some are elsewhere and cannot
+    /// be read.
+    pub fn to_bytes(&self) -> io::Result<Bytes> {
         if let [only] = self.chunks.as_slice() {
-            return only.clone();
+            return only.read();
         }
         let mut all = BytesMut::with_capacity(self.size_bytes);
-        self.chunks
-            .iter()
-            .for_each(|chunk| all.extend_from_slice(chunk));
-        all.freeze()
+        for chunk in &self.chunks {
+            all.extend_from_slice(&chunk.read()?);
+        }
+        Ok(all.freeze())
     }
 
     fn finish(writer: Writer) -> Result<Self, EncodeError> {
@@ -189,8 +191,8 @@ impl Frame {
         let chunks = segments
             .into_iter()
             .map(|segment| match segment {
-                Segment::Written(bytes) => bytes.freeze(),
-                Segment::Shared(bytes) => bytes,
+                Segment::Written(bytes) => Payload::Here(bytes.freeze()),
+                Segment::Shared(payload) => payload,
             })
             .filter(|chunk| !chunk.is_empty())
             .collect();

@@ -1,6 +1,6 @@
 //! Random messages for tests, here and in crates above (feature `testing`).
 
-use crate::codec::{At, EncodeError, FieldSpec, Message, Value};
+use crate::codec::{At, EncodeError, FieldSpec, Message, Payload, Value};
 use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
@@ -123,6 +123,12 @@ impl Sample for String {
 impl Sample for Bytes {
     fn sample(_at: At, source: &mut Source<'_>) -> Self {
         (0..source.length()).map(|_| source.byte()).collect()
+    }
+}
+
+impl Sample for Payload {
+    fn sample(at: At, source: &mut Source<'_>) -> Self {
+        Self::Here(Bytes::sample(at, source))
     }
 }
 

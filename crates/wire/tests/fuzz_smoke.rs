@@ -27,7 +27,7 @@ fn no_frame_does_harm() {
         encode_request(&FetchRequest::default(), 12, 4, Some("c")),
     ];
     let seeds: Vec<_> = frames
-        .map(|frame| frame.unwrap().to_bytes().to_vec())
+        .map(|frame| frame.unwrap().to_bytes().unwrap().to_vec())
         .into();
     run(&seeds, ROUNDS, fuzzing::frame);
 }

@@ -9,6 +9,7 @@ use millstream_core::ids::TopicId;
 use millstream_core::limits::PARTITIONS_MAX;
 use millstream_log::{ReadySet, UpTo};
 use millstream_wire::ErrorCode;
+use millstream_wire::codec::Payload;
 use millstream_wire::messages::fetch::{
     AbortedTransaction, FetchRequest, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch,
     NodeEndpoint, PartitionData,
@@ -267,7 +268,7 @@ impl Shape {
                     .unwrap_or_default(),
                 high_watermark: -1,
                 aborted_transactions: None,
-                records: Some(bytes::Bytes::new()),
+                records: Some(Payload::default()),
                 ..Default::default()
             },
         }

@@ -7,6 +7,7 @@
 //! | `frames` | requests out of a byte stream, bounded |
 //! | `unsent` | responses that wait for their clients |
 //! | `pipeline` | one connection: read, call in order, answer in order |
+//! | `sending` | one response into the socket, from memory and from files |
 //!
 //! Invariants:
 //! - Nothing is read beyond the bytes that the node's budget and the
@@ -20,6 +21,7 @@ pub mod acceptor;
 pub(crate) mod budget;
 mod frames;
 mod pipeline;
+mod sending;
 pub(crate) mod unsent;
 
 use std::net::SocketAddr;

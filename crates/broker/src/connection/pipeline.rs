@@ -8,25 +8,22 @@
 
 use super::budget::Charge;
 use super::frames::{Frame, FrameError, FrameReader};
+use super::sending::Sending;
 use super::unsent::{Queue, Queued};
 use super::{Connection, ConnectionLimits};
 use crate::api::{self, CallError, RawAnswer};
 use crate::state::{BrokerState, RequestContext};
 use crate::stats::ApiStats;
-use bytes::{Buf, Bytes};
 use millstream_wire::ApiKey;
 use millstream_wire::codec::EncodeError;
 use millstream_wire::frame::{Frame as Response, RequestFrame};
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWriteExt};
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::mpsc;
-
-/// Pieces of a response given to one vectored write.
-const WRITE_SLICES_MAX: usize = 64;
 
 /// Why a connection ended, other than by the client at a frame's border.
 #[derive(Debug, thiserror::Error)]
@@ -228,8 +225,8 @@ fn count(unsent: &Queue, api: ApiKey, response: &Response) -> Option<Queued> {
     (api != ApiKey::Fetch).then(|| unsent.add(response.size_bytes()))
 }
 
-struct Writing<'a, S> {
-    stream: S,
+struct Writing<'a> {
+    stream: OwnedWriteHalf,
     state: &'a Arc<BrokerState>,
     connection: &'a Arc<Connection>,
     limits: &'a ConnectionLimits,
@@ -237,7 +234,7 @@ struct Writing<'a, S> {
     unsent: &'a Queue,
 }
 
-impl<S: AsyncWrite + Unpin> Writing<'_, S> {
+impl Writing<'_> {
     async fn run(mut self, mut queue: mpsc::Receiver<InFlight>) -> Result<(), PipelineError> {
         let closed = self.connection.closed.clone();
         loop {
@@ -278,19 +275,14 @@ impl<S: AsyncWrite + Unpin> Writing<'_, S> {
 
     /// Writes a response; returns its size in bytes.
     async fn write(&mut self, response: Response) -> Result<u64, PipelineError> {
-        let mut chunks = VecDeque::from(response.into_chunks());
-        let bytes: usize = chunks.iter().map(Bytes::len).sum();
+        let bytes = response.size_bytes();
+        let mut sending = Sending::new(response)?;
         let deadline = tokio::time::Instant::now() + time_max(bytes, self.limits);
         let mut slow = std::pin::pin!(tokio::time::sleep_until(deadline));
-        while !chunks.is_empty() {
-            let slices: Vec<io::IoSlice<'_>> = chunks
-                .iter()
-                .take(WRITE_SLICES_MAX)
-                .map(|chunk| io::IoSlice::new(chunk))
-                .collect();
-            let written = tokio::select! {
+        while sending.left() > 0 {
+            tokio::select! {
                 biased;
-                written = self.stream.write_vectored(&slices) => written?,
+                sent = sending.some(self.stream.as_ref()) => sent?,
                 () = &mut slow => {
                     let rate_min = self.limits.write_bytes_per_s_min;
                     return Err(PipelineError::WriteSlow { bytes, rate_min });
@@ -298,13 +290,9 @@ impl<S: AsyncWrite + Unpin> Writing<'_, S> {
                 stalled = stalled(self.state, self.limits) => {
                     return Err(PipelineError::WriteStalled(stalled));
                 }
-            };
-            if written == 0 {
-                return Err(io::Error::from(io::ErrorKind::WriteZero).into());
             }
-            advance(&mut chunks, written);
             // Always ready to take a byte is not fast enough either.
-            if !chunks.is_empty() && tokio::time::Instant::now() > deadline {
+            if sending.left() > 0 && tokio::time::Instant::now() > deadline {
                 let rate_min = self.limits.write_bytes_per_s_min;
                 return Err(PipelineError::WriteSlow { bytes, rate_min });
             }
@@ -338,15 +326,4 @@ fn time_max(bytes: usize, limits: &ConnectionLimits) -> Duration {
     let rate_min = limits.write_bytes_per_s_min.max(1);
     limits.write_stall_max
         + Duration::from_millis((bytes as u64).saturating_mul(1000) / rate_min as u64)
-}
-
-fn advance(chunks: &mut VecDeque<Bytes>, mut bytes: usize) {
-    while let Some(chunk) = chunks.front_mut() {
-        if chunk.len() > bytes {
-            chunk.advance(bytes);
-            return;
-        }
-        bytes -= chunk.len();
-        chunks.pop_front();
-    }
 }

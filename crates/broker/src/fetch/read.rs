@@ -12,10 +12,12 @@ use crate::stats::TopicStats;
 use crate::topics::{HostedTopic, check_leader_epoch};
 use bytes::Bytes;
 use millstream_core::ids::Offset;
-use millstream_log::{FetchRequest, FetchedBatches, PartitionLog, ReadySet, UpTo};
+use millstream_log::{FetchRequest, FetchedBatches, FileRange, PartitionLog, ReadySet, UpTo};
 use millstream_wire::ErrorCode;
+use millstream_wire::codec::{Elsewhere, Payload};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -34,12 +36,12 @@ pub(crate) struct Bounds {
 }
 
 /// What one partition gave.
-pub(crate) struct PartitionRead {
+pub(crate) struct PartitionRead<B = Payload> {
     /// Its key in the set that the fetch waits on.
     pub(crate) key: u64,
     pub(crate) wanted: Wanted,
     pub(crate) name: Option<Arc<str>>,
-    pub(crate) result: Result<FetchedBatches, ErrorCode>,
+    pub(crate) result: Result<FetchedBatches<B>, ErrorCode>,
 }
 
 /// Where the partitions of a fetch come from.
@@ -64,6 +66,21 @@ struct Target {
 struct Source {
     log: Arc<PartitionLog>,
     stats: Arc<TopicStats>,
+}
+
+/// The records of a partition, before anything is tied to them.
+enum Found {
+    Read(Bytes),
+    InFile(FileRange),
+}
+
+impl Found {
+    fn len(&self) -> usize {
+        match self {
+            Self::Read(bytes) => bytes.len(),
+            Self::InFile(range) => range.size,
+        }
+    }
 }
 
 /// What keeps a fetch from reading now.
@@ -306,7 +323,7 @@ impl Reading {
     }
 
     /// Reads all targets; and what was lacking to read more, if anything.
-    async fn read(&mut self, over: bool) -> (Vec<PartitionRead>, Option<Lack>) {
+    async fn read(&mut self, over: bool) -> (Vec<PartitionRead<Found>>, Option<Lack>) {
         let wanted = self.targets.iter().fold(0usize, |sum, target| {
             sum.saturating_add(usize::try_from(target.wanted.bytes_max).unwrap_or(0))
         });
@@ -334,7 +351,7 @@ impl Reading {
                 if used + bytes > room.bytes() && !budget.try_extend(&mut room, used + bytes) {
                     // One batch that is larger than what there is room for.
                     lack = Some(Lack::Room(used + bytes));
-                    batches.batches = Bytes::new();
+                    batches.batches = Found::Read(Bytes::new());
                     batches.next_offset = Offset(target.wanted.offset);
                     batches.aborted.clear();
                 } else {
@@ -356,20 +373,29 @@ impl Reading {
     }
 
     /// Ties room and turn to the bytes that were read.
-    fn hold(&mut self, mut read: Vec<PartitionRead>) -> Vec<PartitionRead> {
+    fn hold(&mut self, read: Vec<PartitionRead<Found>>) -> Vec<PartitionRead> {
         let held = Arc::new(Held {
             _room: self.room.take(),
             _turn: self.turn.take(),
         });
-        for batches in read.iter_mut().filter_map(|r| r.result.as_mut().ok()) {
-            if !batches.batches.is_empty() {
-                batches.batches = Bytes::from_owner(HeldBytes {
-                    bytes: std::mem::take(&mut batches.batches),
-                    _held: Arc::clone(&held),
-                });
-            }
-        }
-        read
+        let hold = |found| match found {
+            Found::Read(bytes) if bytes.is_empty() => Payload::default(),
+            Found::Read(bytes) => Payload::Here(Bytes::from_owner(HeldBytes {
+                bytes,
+                _held: Arc::clone(&held),
+            })),
+            Found::InFile(range) => Payload::Elsewhere(Arc::new(HeldRange {
+                range,
+                _held: Arc::clone(&held),
+            })),
+        };
+        let held = read.into_iter().map(|read| PartitionRead {
+            key: read.key,
+            wanted: read.wanted,
+            name: read.name,
+            result: read.result.map(|batches| batches.map(hold)),
+        });
+        held.collect()
     }
 
     async fn read_one(
@@ -378,7 +404,7 @@ impl Reading {
         wanted: &Wanted,
         left: usize,
         first: bool,
-    ) -> Result<FetchedBatches, ErrorCode> {
+    ) -> Result<FetchedBatches<Found>, ErrorCode> {
         let request = FetchRequest {
             offset: Offset(wanted.offset),
             bytes_max: left.min(usize::try_from(wanted.bytes_max).unwrap_or(0)),
@@ -387,6 +413,11 @@ impl Reading {
             min_one_batch: first,
             up_to: self.bounds.up_to,
         };
+        // What is in the page cache goes from there to the socket; errors are
+        // for the read to tell.
+        if let Ok(Some(found)) = source.log.locate(request) {
+            return Ok(found.map(Found::InFile));
+        }
         let behind = source.log.high_watermark().0.saturating_sub(wanted.offset);
         let log = Arc::clone(&source.log);
         let result = if behind > CATCH_UP_RECORDS {
@@ -397,7 +428,8 @@ impl Reading {
         } else {
             log.read(request)
         };
-        result.map_err(|error| {
+        let read = result.map(|read| read.map(Found::Read));
+        read.map_err(|error| {
             let error = crate::error::ApiError::from(error);
             if error.code != ErrorCode::OffsetOutOfRange {
                 tracing::error!(partition = %source.log.topic_partition(), error = error.message, "read failed");
@@ -430,6 +462,7 @@ fn has_news(log: &PartitionLog, offset: Offset, up_to: UpTo) -> bool {
 }
 
 /// What an answer's records hold until the last of them has been sent.
+#[derive(Debug)]
 struct Held {
     _room: Option<Room>,
     _turn: Option<OwnedSemaphorePermit>,
@@ -443,6 +476,27 @@ struct HeldBytes {
 impl AsRef<[u8]> for HeldBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+/// Records that go from their file to the socket.
+#[derive(Debug)]
+pub(crate) struct HeldRange {
+    pub(crate) range: FileRange,
+    _held: Arc<Held>,
+}
+
+impl Elsewhere for HeldRange {
+    fn size_bytes(&self) -> usize {
+        self.range.size
+    }
+
+    fn read(&self) -> io::Result<Bytes> {
+        let mut bytes = vec![0; self.range.size];
+        self.range
+            .file
+            .read_exact_at(&mut bytes, self.range.position)?;
+        Ok(bytes.into())
     }
 }
 

@@ -95,7 +95,10 @@ impl Client {
         let id = self.next_id;
         self.next_id += 1;
         let frame = encode_request(request, version, id, Some("test")).unwrap();
-        self.stream.write_all(&frame.to_bytes()).await.unwrap();
+        self.stream
+            .write_all(&frame.to_bytes().unwrap())
+            .await
+            .unwrap();
         id
     }
 
@@ -146,6 +149,7 @@ pub mod kafka {
     use super::Client;
     use bytes::Bytes;
     use millstream_wire::batch::{BatchBuilder, BatchOptions, split_batches};
+    use millstream_wire::codec::Payload;
     use millstream_wire::messages::create_topics::{
         CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
     };
@@ -271,8 +275,8 @@ pub mod kafka {
     }
 
     /// Offsets and values of some batches.
-    pub fn records(batches: Option<Bytes>) -> Vec<(i64, String)> {
-        split_batches(batches.unwrap_or_default())
+    pub fn records(batches: Option<Payload>) -> Vec<(i64, String)> {
+        split_batches(batches.unwrap_or_default().read().unwrap())
             .map(|batch| batch.unwrap())
             .filter(|batch| !batch.header().is_control())
             .flat_map(|batch| {

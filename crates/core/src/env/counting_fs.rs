@@ -4,6 +4,7 @@
 use super::fs::{Fs, FsFile, Space};
 use std::fs::File;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -202,5 +203,13 @@ impl FsFile for CountingFile {
 
     fn as_real(&self) -> Option<&File> {
         self.inner.as_real()
+    }
+
+    fn is_cached(&self, position: u64, size: usize) -> bool {
+        self.inner.is_cached(position, size)
+    }
+
+    fn send_to(&self, socket: BorrowedFd<'_>, position: u64, size: usize) -> io::Result<usize> {
+        self.inner.send_to(socket, position, size)
     }
 }

@@ -10,9 +10,15 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// One byte in this many is looked for in the page cache: the kernel reads at
+/// least so much ahead.
+#[cfg(target_os = "linux")]
+const CACHE_LOOK_BYTES: usize = 64 * 1024;
 
 /// A file system.
 pub trait Fs: Send + Sync + 'static {
@@ -107,9 +113,20 @@ pub trait FsFile: Send + Sync + 'static {
     fn sync_file_system(&self) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
-    /// The real file, where there is one: for `sendfile` and memory maps.
+    /// The real file, where there is one: for locks.
     fn as_real(&self) -> Option<&File> {
         None
+    }
+    /// Whether reading these bytes would not wait for the disk, as far as a
+    /// look at some of them tells.
+    fn is_cached(&self, _position: u64, _size: usize) -> bool {
+        false
+    }
+    /// Hands bytes to a socket that does not block, without copying them
+    /// (`sendfile`): how many it took, 0 at the end of the file. Waits for the
+    /// disk unless [`is_cached`](Self::is_cached).
+    fn send_to(&self, _socket: BorrowedFd<'_>, _position: u64, _size: usize) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Fills `buffer` from `position`, or fails with `UnexpectedEof`.
@@ -225,5 +242,31 @@ impl FsFile for RealFile {
 
     fn as_real(&self) -> Option<&File> {
         Some(&self.0)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn is_cached(&self, position: u64, size: usize) -> bool {
+        use rustix::io::{ReadWriteFlags, preadv2};
+        let is_cached = |at: u64| {
+            let mut byte = [0];
+            let mut buffers = [io::IoSliceMut::new(&mut byte)];
+            preadv2(&self.0, &mut buffers, at, ReadWriteFlags::NOWAIT) == Ok(1)
+        };
+        let end = position + size as u64;
+        // From the front, up to the first that is not there: the kernel takes
+        // that for the next read of who reads in order, and reads ahead.
+        (position..end).step_by(CACHE_LOOK_BYTES).all(is_cached)
+            && end.checked_sub(1).is_none_or(is_cached)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn send_to(&self, socket: BorrowedFd<'_>, position: u64, size: usize) -> io::Result<usize> {
+        let mut position = position;
+        Ok(rustix::fs::sendfile(
+            socket,
+            &self.0,
+            Some(&mut position),
+            size,
+        )?)
     }
 }

@@ -32,8 +32,8 @@ mod wait;
 
 pub use ready::ReadySet;
 pub use types::{
-    AbortedTransaction, AppendInfo, AppendOrigin, FetchRequest, FetchedBatches, ProducerSummary,
-    Progress, TimestampedOffset, UpTo,
+    AbortedTransaction, AppendInfo, AppendOrigin, FetchRequest, FetchedBatches, FileRange,
+    ProducerSummary, Progress, TimestampedOffset, UpTo,
 };
 
 use crate::checkpoint::OffsetCheckpoint;

@@ -1,7 +1,8 @@
 //! Reading.
 
 use super::{
-    AbortedTransaction, FetchRequest, FetchedBatches, PartitionLog, TimestampedOffset, UpTo,
+    AbortedTransaction, FetchRequest, FetchedBatches, FileRange, PartitionLog, Progress,
+    TimestampedOffset, UpTo,
 };
 use crate::error::ReadError;
 use crate::segment::Segment;
@@ -19,6 +20,39 @@ impl PartitionLog {
     /// between the offset and the bound; wait for progress then. Blocks when
     /// the bytes are not in the page cache.
     pub fn read(&self, request: FetchRequest) -> Result<FetchedBatches, ReadError> {
+        let (found, progress) = self.fetch(&request, |bound| self.read_below(&request, bound))?;
+        Ok(found.unwrap_or(FetchedBatches {
+            batches: Bytes::new(),
+            next_offset: request.offset,
+            aborted: Vec::new(),
+            high_watermark: progress.high_watermark,
+            last_stable_offset: progress.last_stable_offset,
+            log_start_offset: progress.log_start_offset,
+        }))
+    }
+
+    /// As [`read`](Self::read), without reading: where a reader that goes on
+    /// finds its next batches in the page cache. `None` where reading is the
+    /// way.
+    pub fn locate(
+        &self,
+        request: FetchRequest,
+    ) -> Result<Option<FetchedBatches<FileRange>>, ReadError> {
+        let locate = |bound: Offset| {
+            let segment = self.segment_of(request.offset);
+            let found = segment.locate(request.offset.0, bound.0, request.bytes_max)?;
+            Ok(found.map(|(range, next_offset)| (range, Offset(next_offset))))
+        };
+        Ok(self.fetch(&request, locate)?.0)
+    }
+
+    /// What `find` finds below the bound that it is given, if anything, and
+    /// the progress that this bound is part of.
+    fn fetch<B>(
+        &self,
+        request: &FetchRequest,
+        find: impl Fn(Offset) -> Result<Option<(B, Offset)>, ReadError>,
+    ) -> Result<(Option<FetchedBatches<B>>, Progress), ReadError> {
         let progress = self.progress();
         let outside = || ReadError::OffsetOutOfRange {
             offset: request.offset,
@@ -33,39 +67,41 @@ impl PartitionLog {
             UpTo::LastStable => progress.last_stable_offset,
             UpTo::LogEnd => progress.log_end_offset,
         };
-        let read = self.unless_removed(|| self.read_decided(&request, bound));
+        let found = self.unless_removed(|| self.decided(request, || find(bound)));
         // Retention may have taken the segment in the meantime.
         if request.offset < self.log_start_offset() {
             return Err(outside());
         }
-        let (batches, next_offset, aborted) = read?;
-        Ok(FetchedBatches {
+        let found = found?.map(|(batches, next_offset, aborted)| FetchedBatches {
             batches,
             next_offset,
             aborted,
             high_watermark: progress.high_watermark,
             last_stable_offset: progress.last_stable_offset,
             log_start_offset: progress.log_start_offset,
-        })
+        });
+        Ok((found, progress))
     }
 
     /// Batches, and which of their transactions were aborted, of one and the
     /// same state of the segments: the cleaner drops aborted records first and
     /// the entries that tell of them later.
-    fn read_decided(
+    fn decided<B>(
         &self,
         request: &FetchRequest,
-        bound: Offset,
-    ) -> Result<(Bytes, Offset, Vec<AbortedTransaction>), ReadError> {
+        find: impl Fn() -> Result<Option<(B, Offset)>, ReadError>,
+    ) -> Result<Option<(B, Offset, Vec<AbortedTransaction>)>, ReadError> {
         loop {
             let replacements = self.replacements.load(Ordering::Acquire);
-            let (batches, next_offset) = self.read_below(request, bound)?;
-            if request.up_to != UpTo::LastStable || batches.is_empty() {
-                return Ok((batches, next_offset, Vec::new()));
+            let Some((batches, next_offset)) = find()? else {
+                return Ok(None);
+            };
+            if request.up_to != UpTo::LastStable {
+                return Ok(Some((batches, next_offset, Vec::new())));
             }
             let aborted = self.aborted_transactions(request.offset, next_offset)?;
             if replacements == self.replacements.load(Ordering::Acquire) {
-                return Ok((batches, next_offset, aborted));
+                return Ok(Some((batches, next_offset, aborted)));
             }
         }
     }
@@ -74,10 +110,9 @@ impl PartitionLog {
         &self,
         request: &FetchRequest,
         bound: Offset,
-    ) -> Result<(Bytes, Offset), ReadError> {
-        let nothing = (Bytes::new(), request.offset);
+    ) -> Result<Option<(Bytes, Offset)>, ReadError> {
         if request.offset >= bound {
-            return Ok(nothing);
+            return Ok(None);
         }
         let mut segment = self.segment_of(request.offset);
         loop {
@@ -88,7 +123,7 @@ impl PartitionLog {
                 request.min_one_batch,
             )?;
             if let Some((batches, next_offset)) = read {
-                return Ok((batches, Offset(next_offset)));
+                return Ok(Some((batches, Offset(next_offset))));
             }
             // The offset is after the last batch of this segment, or the
             // batch is larger than asked for; only the former is looked on.
@@ -96,7 +131,7 @@ impl PartitionLog {
                 Some(next) if next.base_offset() < bound.0 && ends_before(&segment, request)? => {
                     segment = next;
                 }
-                _ => return Ok(nothing),
+                _ => return Ok(None),
             }
         }
     }

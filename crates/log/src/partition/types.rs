@@ -1,9 +1,10 @@
 //! What goes into and comes out of a partition's log.
 
-use bytes::Bytes;
-use millstream_core::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
-
 use crate::error::LogFailure;
+use bytes::Bytes;
+use millstream_core::env::FsFile;
+use millstream_core::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
+use std::sync::Arc;
 
 /// Who appends, which decides what is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,11 +72,11 @@ pub struct FetchRequest {
     pub up_to: UpTo,
 }
 
-/// What was read.
+/// What was read, or found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FetchedBatches {
+pub struct FetchedBatches<B = Bytes> {
     /// Whole batches, one after another; may be empty.
-    pub batches: Bytes,
+    pub batches: B,
     /// Where the next read goes on: one past the last batch, or the offset
     /// asked for when there is none.
     pub next_offset: Offset,
@@ -88,6 +89,38 @@ pub struct FetchedBatches {
     pub last_stable_offset: Offset,
     /// As it was for this read.
     pub log_start_offset: Offset,
+}
+
+impl<B> FetchedBatches<B> {
+    /// The same with the batches in another form.
+    pub fn map<C>(self, form: impl FnOnce(B) -> C) -> FetchedBatches<C> {
+        FetchedBatches {
+            batches: form(self.batches),
+            next_offset: self.next_offset,
+            aborted: self.aborted,
+            high_watermark: self.high_watermark,
+            last_stable_offset: self.last_stable_offset,
+            log_start_offset: self.log_start_offset,
+        }
+    }
+}
+
+/// Whole batches that were found in a file and not read. The file stays open
+/// as long as this lives, whatever becomes of its segment.
+#[derive(Clone)]
+pub struct FileRange {
+    /// The segment's file.
+    pub file: Arc<dyn FsFile>,
+    /// Where the first batch begins.
+    pub position: u64,
+    /// Bytes of all of them.
+    pub size: usize,
+}
+
+impl std::fmt::Debug for FileRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "FileRange({} bytes at {})", self.size, self.position)
+    }
 }
 
 /// A transaction whose records are not to be shown to `read_committed`.

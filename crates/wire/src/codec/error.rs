@@ -107,4 +107,7 @@ pub enum EncodeError {
         /// The version asked for.
         version: i16,
     },
+    /// Bytes that are elsewhere could not be read.
+    #[error("bytes of the message cannot be read: {0}")]
+    Unreadable(String),
 }

@@ -7,7 +7,7 @@
 //!
 //! - [`Reader`] reads primitive types and never past its bytes.
 //! - [`Writer`] writes them; large byte fields can be kept as shared chunks
-//!   instead of copied.
+//!   instead of copied, and a [`Payload`] need not be in memory at all.
 //! - [`Field`] and [`Value`] say how each type travels.
 //!
 //! Invariants: a count is held against the bytes that remain, the cap on
@@ -21,6 +21,7 @@ mod error;
 mod field;
 mod macros;
 mod message;
+mod payload;
 mod reader;
 mod tags;
 mod value;
@@ -29,6 +30,7 @@ mod writer;
 pub use error::{DecodeError, EncodeError};
 pub use field::{At, Field, FieldSpec};
 pub use message::{Message, decode_versioned, encode_versioned};
+pub use payload::{Elsewhere, Payload};
 pub use reader::Reader;
 pub use tags::{TagReader, TagWriter};
 pub use value::{Nullable, Value};

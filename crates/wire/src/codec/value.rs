@@ -176,7 +176,11 @@ impl<T: Value> Nullable for Vec<T> {
     }
 }
 
-fn put_length(length: Option<usize>, at: At, out: &mut Writer) -> Result<(), EncodeError> {
+pub(super) fn put_length(
+    length: Option<usize>,
+    at: At,
+    out: &mut Writer,
+) -> Result<(), EncodeError> {
     if at.flexible {
         out.put_compact_length(length)
     } else {

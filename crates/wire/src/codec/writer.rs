@@ -1,7 +1,8 @@
 //! Writing: bytes in order, with large shared payloads kept as they are.
 
-use super::EncodeError;
+use super::{Elsewhere, EncodeError, Payload};
 use bytes::{BufMut, Bytes, BytesMut};
+use std::sync::Arc;
 
 /// Shared bytes from this size on are kept as a chunk of their own: below it,
 /// one copy costs less than one more piece in a vectored write.
@@ -12,15 +13,16 @@ const SHARED_BYTES_MIN: usize = 4 * 1024;
 pub enum Segment {
     /// Bytes that the writer wrote.
     Written(BytesMut),
-    /// Bytes that the message shares with whoever read them.
-    Shared(Bytes),
+    /// Bytes that the message shares with whoever read them, or that nobody
+    /// has read.
+    Shared(Payload),
 }
 
 impl Segment {
     fn len(&self) -> usize {
         match self {
             Self::Written(bytes) => bytes.len(),
-            Self::Shared(bytes) => bytes.len(),
+            Self::Shared(payload) => payload.len(),
         }
     }
 }
@@ -58,21 +60,11 @@ impl Writer {
         }
     }
 
-    /// What was written, as one buffer.
+    /// What a contiguous writer wrote.
     #[must_use]
-    pub fn into_contiguous(mut self) -> BytesMut {
-        if self.done.is_empty() {
-            return self.current;
-        }
-        let mut all = BytesMut::with_capacity(self.len());
-        for segment in self.done.drain(..) {
-            match segment {
-                Segment::Written(bytes) => all.extend_from_slice(&bytes),
-                Segment::Shared(bytes) => all.extend_from_slice(&bytes),
-            }
-        }
-        all.extend_from_slice(&self.current);
-        all
+    pub fn into_contiguous(self) -> BytesMut {
+        debug_assert!(self.done.is_empty(), "a chunked writer");
+        self.current
     }
 
     /// What was written, in order. The first segment is a written one.
@@ -107,9 +99,25 @@ impl Writer {
         if bytes.len() < self.shared_bytes_min {
             return self.put(bytes);
         }
+        self.push_shared(Payload::Here(bytes.clone()));
+    }
+
+    /// Writes bytes that are elsewhere: as a chunk of their own, or read where
+    /// all is copied.
+    pub fn put_elsewhere(&mut self, elsewhere: &Arc<dyn Elsewhere>) -> Result<(), EncodeError> {
+        if self.shared_bytes_min < usize::MAX {
+            self.push_shared(Payload::Elsewhere(Arc::clone(elsewhere)));
+            return Ok(());
+        }
+        let unreadable = |error: std::io::Error| EncodeError::Unreadable(error.to_string());
+        self.put(&elsewhere.read().map_err(unreadable)?);
+        Ok(())
+    }
+
+    fn push_shared(&mut self, payload: Payload) {
         let written = self.current.split();
         self.done.push(Segment::Written(written));
-        self.done.push(Segment::Shared(bytes.clone()));
+        self.done.push(Segment::Shared(payload));
     }
 
     /// An unsigned number of 7 bits a byte (KIP-482).

@@ -4,7 +4,7 @@
 //! (KIP-392), 12 is flexible, 13 names topics by id (KIP-516), 16 tells where a
 //! moved leader is (KIP-951).
 
-use bytes::Bytes;
+use crate::codec::Payload;
 use uuid::Uuid;
 
 crate::message! {
@@ -136,7 +136,7 @@ crate::message! {
         /// The replica to read from instead; -1 is none (KIP-392).
         preferred_read_replica: i32 [11+, default(-1)],
         /// Record batches, one after another: see [`split_batches`](crate::batch::split_batches).
-        records: Option<Bytes> [0+, nullable(0+)],
+        records: Option<Payload> [0+, nullable(0+)],
     }
 
     /// The `diverging_epoch` of [`PartitionData`].
