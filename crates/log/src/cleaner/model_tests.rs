@@ -325,6 +325,35 @@ impl World {
     }
 }
 
+#[test]
+fn what_producers_sent_outlives_a_deletion_of_all_before_an_empty_segment() {
+    let append = Step::AppendInTransaction {
+        producer: 10,
+        keys: vec![(0, false)],
+    };
+    let end = Step::End {
+        producer: 10,
+        abort: false,
+    };
+    let deletion = Step::DeleteRecords { percent: 67 };
+    let mut world = World::new();
+    let steps = [
+        append.clone(),
+        Step::Checkpoint,
+        append,
+        Step::Roll,
+        Step::Kill,
+        end,
+        deletion,
+        Step::Kill,
+    ];
+    for step in steps {
+        world.take(&step);
+        world.check();
+    }
+    assert_eq!(world.log.producers().len(), 1);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

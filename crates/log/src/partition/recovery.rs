@@ -341,11 +341,16 @@ pub(super) fn replay(
         .partition_point(|s| s.base_offset() <= from.0)
         .saturating_sub(1);
     for segment in segments.get(first..).unwrap_or_default() {
-        if segment.base_offset() >= end.0 {
+        if segment.base_offset() > end.0 {
             break;
         }
+        // One that begins at the end too: it may be all that a deletion
+        // leaves.
         if segment.base_offset() > from.0 {
             snapshots.push((Offset(segment.base_offset()), producers::encode(&producers)));
+        }
+        if segment.base_offset() == end.0 {
+            break;
         }
         let position = segment
             .find(from.0)?
