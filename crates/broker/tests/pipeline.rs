@@ -137,6 +137,33 @@ async fn answers_leave_in_request_order_and_a_long_poll_holds_up_only_its_connec
 }
 
 #[tokio::test]
+async fn a_fetch_behind_a_waiting_one_does_not_keep_it_from_answering() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = TestBroker::start(dir.path()).await;
+    let mut client = broker.client().await;
+    create_topic(&mut client, "silent", 1, &[]).await;
+    create_topic(&mut client, "orders", 1, &[]).await;
+    produce(&mut client, "orders", 0, batch(&["a"])).await;
+    let fetch = |topic| millstream_wire::messages::fetch::FetchRequest {
+        max_wait_ms: 200,
+        ..fetch_request(topic, 0, 0)
+    };
+    let mut sent = Vec::new();
+    for topic in ["silent", "orders", "silent", "orders", "orders"] {
+        sent.push((topic, client.send(&fetch(topic), 12).await));
+    }
+    for (topic, id) in sent {
+        let fetched = client
+            .answer::<millstream_wire::messages::fetch::FetchRequest>(12, id)
+            .await;
+        let records = support::kafka::records(support::kafka::only(fetched.responses).records);
+        let expected = usize::from(topic == "orders");
+        assert_eq!(records.len(), expected, "{topic}");
+    }
+    broker.stop().await;
+}
+
+#[tokio::test]
 async fn many_pipelined_requests_are_all_answered_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let broker = TestBroker::start(dir.path()).await;

@@ -67,12 +67,16 @@ impl Handler for Fetch {
         };
         let state = Arc::clone(&context.state);
         let mut reading = Reading::new(Arc::clone(&state), context.connection, asked, bounds);
-        match reading.attempt().await {
+        match reading.attempt_in_turn().await {
             Some(read) => shape.response(&state, &reading, read).into(),
-            None => Answer::later(async move {
-                let (reading, read) = reading.wait().await;
-                shape.response(&state, &reading, read)
-            }),
+            None => {
+                let waits = reading.waits();
+                Answer::later(async move {
+                    let (reading, read) = reading.wait().await;
+                    drop(waits);
+                    shape.response(&state, &reading, read)
+                })
+            }
         }
     }
 }

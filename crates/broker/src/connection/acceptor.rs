@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -112,6 +112,7 @@ impl Acceptor {
             listener: Arc::clone(&self.name),
             closed: self.kill.child_token(),
             fetched: Arc::new(Semaphore::new(1)),
+            fetches_waiting: AtomicUsize::new(0),
         });
         let state = Arc::clone(&self.state);
         let opened = ConnectionStats::opened(Arc::clone(stats));

@@ -26,6 +26,7 @@ pub(crate) mod unsent;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -96,4 +97,7 @@ pub struct Connection {
     /// answer's at a time, or a client that takes none could pin as many as it
     /// may have requests in flight.
     pub(crate) fetched: Arc<Semaphore>,
+    /// Fetches that have no answer yet. One that came after them does not
+    /// take the turn before them: its answer waits for theirs.
+    pub(crate) fetches_waiting: AtomicUsize,
 }

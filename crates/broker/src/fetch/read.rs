@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
@@ -165,8 +166,25 @@ impl Reading {
         self.topics_version
     }
 
+    /// Reads once, if no fetch of the connection waits already: it would have
+    /// to wait for what this one has read to be sent, which waits for it.
+    pub(crate) async fn attempt_in_turn(&mut self) -> Option<Vec<PartitionRead>> {
+        if self.connection.fetches_waiting.load(Ordering::Relaxed) > 0 {
+            self.lack = Lack::Turn;
+            return None;
+        }
+        self.attempt().await
+    }
+
+    /// Counts the fetch among those that wait, until that is dropped.
+    pub(crate) fn waits(&self) -> WaitingFetch {
+        let connection = Arc::clone(&self.connection);
+        connection.fetches_waiting.fetch_add(1, Ordering::Relaxed);
+        WaitingFetch(connection)
+    }
+
     /// Reads once; `None` when it is too little and there is time to wait.
-    pub(crate) async fn attempt(&mut self) -> Option<Vec<PartitionRead>> {
+    async fn attempt(&mut self) -> Option<Vec<PartitionRead>> {
         self.collect();
         let over = self.deadline <= tokio::time::Instant::now()
             || self.state.stopping().is_cancelled()
@@ -436,6 +454,15 @@ impl Reading {
             }
             error.code
         })
+    }
+}
+
+/// See [`Reading::waits`].
+pub(crate) struct WaitingFetch(Arc<Connection>);
+
+impl Drop for WaitingFetch {
+    fn drop(&mut self) {
+        self.0.fetches_waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

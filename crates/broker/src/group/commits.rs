@@ -367,12 +367,10 @@ fn settle_commit(
 ) {
     match commit.producer {
         None => {
-            group.offsets.settle();
-            if outcome.is_ok() {
-                for (key, value) in values {
-                    group.offsets.apply(key, value);
-                }
-            }
+            group.offsets.settle(match outcome {
+                Ok(()) => values,
+                Err(_) => Vec::new(),
+            });
         }
         Some(producer) if outcome.is_err() => {
             for (key, value) in values {

@@ -310,7 +310,13 @@ impl Inner {
             let (inner, loading) = (Arc::clone(self), shards.clone());
             self.runtime.spawn(async move {
                 for shard in loading {
-                    inner.load(&shard).await;
+                    let (inner, one) = (Arc::clone(&inner), Arc::clone(&shard));
+                    // A task of its own, so that one that ends badly takes
+                    // none of the others along.
+                    let loaded = tokio::spawn(async move { inner.load(&one).await });
+                    if loaded.await.is_err() {
+                        shard.state.lock().status = ShardStatus::Closed(GroupError::NotAvailable);
+                    }
                 }
             });
         }

@@ -55,6 +55,9 @@ impl Inner {
         let Some(machine) = group.and_then(|group| group.machine.consumer()) else {
             return Ok(Route::Classic);
         };
+        if machine.is_dead() {
+            return Err(GroupError::NotAvailable);
+        }
         if machine.is_unused() {
             if !request.member_id.is_empty() {
                 return Err(GroupError::UnknownMember);

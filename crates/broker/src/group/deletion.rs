@@ -8,9 +8,40 @@ use super::offsets::PartitionKey;
 use super::records::GroupRecord;
 use super::shard::{Group, Shard, ShardState, Written};
 use crate::task::detached;
+use millstream_core::limits::TOPIC_NAME_CHARS_MAX;
 use millstream_wire::codec::decode_versioned;
 use millstream_wire::records::consumer_protocol::ConsumerProtocolSubscription;
 use std::sync::Arc;
+
+/// Bytes of the tombstones of one batch, well below what a batch may have.
+const TOMBSTONES_BYTES: usize = 256 * 1024;
+/// Bytes of a tombstone beside its group and topic.
+const TOMBSTONE_BYTES: usize = 64;
+
+/// Offsets with tombstones in the log.
+struct Doomed {
+    /// Group, partitions, and when that is durable. Was written, so it happens
+    /// whatever becomes of the rest.
+    appended: Vec<(String, Vec<PartitionKey>, Written)>,
+    /// What the log said to the rest.
+    refused: Result<(), GroupError>,
+}
+
+impl Default for Doomed {
+    fn default() -> Self {
+        Self {
+            appended: Vec::new(),
+            refused: Ok(()),
+        }
+    }
+}
+
+impl Doomed {
+    fn add(&mut self, other: Self) {
+        self.appended.extend(other.appended);
+        self.refused = self.refused.and(other.refused);
+    }
+}
 
 impl GroupCoordinator {
     /// Deletes a group without members, and its offsets; returns when that is
@@ -71,26 +102,18 @@ impl GroupCoordinator {
                 .collect();
             (
                 results,
-                self.inner.append_tombstones(&shard, group_id, doomed)?,
+                self.inner.append_tombstones(&shard, group_id, &doomed),
             )
         };
-        if let Some((keys, written)) = doomed {
-            self.inner
-                .remove_when_durable(&shard, group_id, keys, written)
-                .await?;
-        }
+        self.inner.remove_when_durable(&shard, doomed).await?;
         Ok(results)
     }
 
     /// Deletes the offsets that all groups have for a topic that is no more.
     pub async fn topic_deleted(&self, topic: &str) -> Result<(), GroupError> {
         for shard in self.inner.existing_shards().await? {
-            let doomed = self.inner.append_topic_deletion(shard, topic)?;
-            for (group_id, keys, written) in doomed {
-                self.inner
-                    .remove_when_durable(shard, &group_id, keys, written)
-                    .await?;
-            }
+            let doomed = self.inner.append_topic_deletion(shard, topic);
+            self.inner.remove_when_durable(shard, doomed).await?;
         }
         Ok(())
     }
@@ -192,34 +215,36 @@ impl Inner {
         }
     }
 
-    fn append_tombstones(
-        &self,
-        shard: &Shard,
-        group_id: &str,
-        keys: Vec<PartitionKey>,
-    ) -> Result<Option<(Vec<PartitionKey>, Written)>, GroupError> {
-        if keys.is_empty() {
-            return Ok(None);
-        }
+    /// As many batches as it takes.
+    fn append_tombstones(&self, shard: &Shard, group_id: &str, keys: &[PartitionKey]) -> Doomed {
         let tombstone = |(topic, partition): &PartitionKey| GroupRecord::Offset {
             group: group_id.to_owned(),
             topic: topic.clone(),
             partition: *partition,
             value: None,
         };
-        let records: Vec<GroupRecord> = keys.iter().map(tombstone).collect();
-        let written = self.append(shard, &records, None)?;
-        Ok(Some((keys, written)))
+        let mut doomed = Doomed::default();
+        let bytes_max = group_id.len() + TOPIC_NAME_CHARS_MAX + TOMBSTONE_BYTES;
+        for keys in keys.chunks((TOMBSTONES_BYTES / bytes_max).max(1)) {
+            let records: Vec<GroupRecord> = keys.iter().map(tombstone).collect();
+            match self.append(shard, &records, None) {
+                Ok(written) => {
+                    doomed
+                        .appended
+                        .push((group_id.to_owned(), keys.to_vec(), written));
+                }
+                Err(error) => {
+                    doomed.refused = Err(error);
+                    break;
+                }
+            }
+        }
+        doomed
     }
 
-    #[allow(clippy::type_complexity)]
-    fn append_topic_deletion(
-        &self,
-        shard: &Shard,
-        topic: &str,
-    ) -> Result<Vec<(String, Vec<PartitionKey>, Written)>, GroupError> {
+    fn append_topic_deletion(&self, shard: &Shard, topic: &str) -> Doomed {
         let state = shard.state.lock();
-        let mut doomed = Vec::new();
+        let mut doomed = Doomed::default();
         for (id, group) in &state.groups {
             let keys = group
                 .offsets
@@ -227,34 +252,35 @@ impl Inner {
                 .map(|(key, _)| key)
                 .filter(|key| key.0 == topic);
             let keys: Vec<PartitionKey> = keys.cloned().collect();
-            if let Some((keys, written)) = self.append_tombstones(shard, id, keys)? {
-                doomed.push((id.clone(), keys, written));
-            }
+            doomed.add(self.append_tombstones(shard, id, &keys));
         }
-        Ok(doomed)
+        doomed
     }
 
+    /// Removes what has tombstones, each when it is durable; then tells the
+    /// first error.
     async fn remove_when_durable(
         self: &Arc<Self>,
         shard: &Arc<Shard>,
-        group_id: &str,
-        keys: Vec<PartitionKey>,
-        written: Written,
+        doomed: Doomed,
     ) -> Result<(), GroupError> {
-        let (shard, group_id) = (Arc::clone(shard), group_id.to_owned());
-        let inner = Arc::clone(self);
+        let (shard, inner) = (Arc::clone(shard), Arc::clone(self));
         let removed = detached(&self.runtime, async move {
-            let base_offset = written.base_offset();
-            let (outcome, in_flight) = written.durable().await;
-            let mut state = shard.state.lock();
-            drop(in_flight);
-            if let Some(group) = state.groups.get_mut(&group_id).filter(|_| outcome.is_ok()) {
-                for (key, journal_offset) in keys.iter().zip(base_offset..) {
-                    group.offsets.remove(key, journal_offset);
+            let mut all = doomed.refused;
+            for (group_id, keys, written) in doomed.appended {
+                let base_offset = written.base_offset();
+                let (outcome, in_flight) = written.durable().await;
+                let mut state = shard.state.lock();
+                drop(in_flight);
+                if let Some(group) = state.groups.get_mut(&group_id).filter(|_| outcome.is_ok()) {
+                    for (key, journal_offset) in keys.iter().zip(base_offset..) {
+                        group.offsets.remove(key, journal_offset);
+                    }
                 }
+                inner.rewrite_if_due(&shard, &mut state);
+                all = all.and(outcome);
             }
-            inner.rewrite_if_due(&shard, &mut state);
-            outcome
+            all
         });
         removed.await.unwrap_or(Err(GroupError::NotAvailable))
     }
@@ -276,12 +302,11 @@ impl Inner {
     /// left.
     pub(super) async fn expire_offsets(self: &Arc<Self>) -> Result<(), GroupError> {
         for shard in self.existing_shards().await?.to_vec() {
-            let doomed = self.append_expired(&shard)?;
-            for (group_id, keys, written) in doomed {
+            let doomed = self.append_expired(&shard);
+            for (group_id, keys, _) in &doomed.appended {
                 tracing::info!(group = %group_id, offsets = keys.len(), "offsets expired");
-                self.remove_when_durable(&shard, &group_id, keys, written)
-                    .await?;
             }
+            self.remove_when_durable(&shard, doomed).await?;
             let unused: Vec<String> = unused_groups(&shard.state.lock());
             let coordinator = GroupCoordinator {
                 inner: Arc::clone(self),
@@ -297,19 +322,15 @@ impl Inner {
         Ok(())
     }
 
-    #[allow(clippy::type_complexity)]
-    fn append_expired(
-        &self,
-        shard: &Shard,
-    ) -> Result<Vec<(String, Vec<PartitionKey>, Written)>, GroupError> {
+    fn append_expired(&self, shard: &Shard) -> Doomed {
         let state = shard.state.lock();
+        let mut doomed = Doomed::default();
         if state.check_ready().is_err() {
-            return Ok(Vec::new());
+            return doomed;
         }
         let retention_ms =
             i64::try_from(self.config.offsets_retention.as_millis()).unwrap_or(i64::MAX);
         let now_ms = self.clock.now_ms();
-        let mut doomed = Vec::new();
         for (id, group) in &state.groups {
             if group.offsets.is_changing() {
                 continue;
@@ -319,11 +340,9 @@ impl Inner {
             if !keys.is_empty() {
                 keys.retain(|(topic, _)| !may_read(&group.machine, topic));
             }
-            if let Some((keys, written)) = self.append_tombstones(shard, id, keys)? {
-                doomed.push((id.clone(), keys, written));
-            }
+            doomed.add(self.append_tombstones(shard, id, &keys));
         }
-        Ok(doomed)
+        doomed
     }
 }
 

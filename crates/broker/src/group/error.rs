@@ -84,7 +84,9 @@ pub enum GroupError {
     /// The request contradicts itself or breaks a bound.
     #[error("the request is not valid")]
     InvalidRequest,
-    /// The log refused the record for good.
+    /// The log of the group's partition has failed. To a client that is a
+    /// coordinator that has gone, as Kafka says it of KAFKA_STORAGE_ERROR: it
+    /// looks for the next one, which a restart gives it.
     #[error("the group's record could not be written")]
     Storage,
 }
@@ -117,7 +119,7 @@ impl From<GroupError> for ErrorCode {
             GroupError::InvalidRegularExpression => Self::InvalidRegularExpression,
             GroupError::UnsupportedVersion => Self::UnsupportedVersion,
             GroupError::InvalidHeartbeat(_) | GroupError::InvalidRequest => Self::InvalidRequest,
-            GroupError::Storage => Self::UnknownServerError,
+            GroupError::Storage => Self::NotCoordinator,
         }
     }
 }

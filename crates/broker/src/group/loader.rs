@@ -14,6 +14,12 @@ use millstream_core::ids::ProducerId;
 use millstream_wire::batch::{BatchError, BatchView, ControlKind, EndTxnMarker, split_batches};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Pauses between the attempts to read a partition: each is twice as long as
+/// the one before.
+const LOAD_PAUSE_FIRST: Duration = Duration::from_millis(250);
+const LOAD_PAUSE_LAST: Duration = Duration::from_secs(16);
 
 /// Why a partition could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +45,7 @@ impl Inner {
     /// Reads a partition; afterwards its shard answers.
     pub(super) async fn load(self: &Arc<Self>, shard: &Arc<Shard>) {
         let started = self.clock.monotonic();
-        match self.replay(shard.partition).await {
+        match self.replay_patiently(shard.partition).await {
             Ok(replay) => {
                 self.install(shard, replay);
                 let groups = shard.state.lock().groups.len();
@@ -59,6 +65,25 @@ impl Inner {
         let ids: Vec<String> = shard.state.lock().groups.keys().cloned().collect();
         for id in ids {
             self.schedule(shard, &mut shard.state.lock(), &id);
+        }
+    }
+
+    /// An error of the disk may be gone the next time; nobody else would load
+    /// the partition before the next start.
+    async fn replay_patiently(&self, partition: i32) -> Result<Replay, LoadError> {
+        let mut pause = LOAD_PAUSE_FIRST;
+        loop {
+            match self.replay(partition).await {
+                Err(LoadError::Journal(error)) if pause <= LOAD_PAUSE_LAST => {
+                    tracing::warn!(partition, %error, ?pause, "groups cannot be loaded, will try again");
+                    tokio::select! {
+                        () = self.stop.cancelled() => return Err(error.into()),
+                        () = tokio::time::sleep(pause) => {}
+                    }
+                    pause *= 2;
+                }
+                outcome => return outcome,
+            }
         }
     }
 
@@ -165,8 +190,13 @@ impl Replay {
         for record in batch.records()? {
             let record = record?;
             if header.is_control() {
-                let committed = EndTxnMarker::parse(&record)?.kind == ControlKind::Commit;
-                self.end_transaction(producer, committed);
+                match EndTxnMarker::parse(&record) {
+                    Ok(marker) => {
+                        self.end_transaction(producer, marker.kind == ControlKind::Commit);
+                    }
+                    // Of a kind that came after this version.
+                    Err(_) => self.skipped += 1,
+                }
                 continue;
             }
             let Some(key) = &record.key else {

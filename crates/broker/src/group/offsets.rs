@@ -41,6 +41,9 @@ pub struct OffsetTable {
     pending: HashMap<ProducerId, BTreeMap<PartitionKey, CommittedOffset>>,
     /// Commits that are in the log but not known to be durable.
     in_flight: usize,
+    /// Where the tombstones of partitions are, while there are such commits:
+    /// the older of two records may be reported the later one.
+    removed: BTreeMap<PartitionKey, i64>,
 }
 
 impl OffsetTable {
@@ -84,10 +87,20 @@ impl OffsetTable {
         self.in_flight += 1;
     }
 
-    /// Ends what [`OffsetTable::begin_commit`] began.
-    pub fn settle(&mut self) {
+    /// Ends what [`OffsetTable::begin_commit`] began; `durable` are its
+    /// offsets, none where it failed.
+    pub fn settle(&mut self, durable: Vec<(PartitionKey, CommittedOffset)>) {
         debug_assert!(self.in_flight > 0, "a commit settles once");
+        for (key, offset) in durable {
+            let removed = self.removed.get(&key).copied();
+            if removed.is_none_or(|removed_at| removed_at < offset.journal_offset) {
+                self.apply(key, offset);
+            }
+        }
         self.in_flight = self.in_flight.saturating_sub(1);
+        if self.in_flight == 0 {
+            self.removed.clear();
+        }
     }
 
     /// Makes a durable commit visible, unless a later one already is.
@@ -115,6 +128,10 @@ impl OffsetTable {
     /// Removes a partition's offset, as its tombstone at `journal_offset`
     /// does in the log.
     pub fn remove(&mut self, key: &PartitionKey, journal_offset: i64) {
+        if self.in_flight > 0 {
+            let removed = self.removed.entry(key.clone()).or_insert(journal_offset);
+            *removed = journal_offset.max(*removed);
+        }
         if self
             .committed
             .get(key)
@@ -181,5 +198,43 @@ impl OffsetTable {
             .filter(|(key, offset)| is_expired(key, offset))
             .map(|(key, _)| key.clone())
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(journal_offset: i64) -> CommittedOffset {
+        CommittedOffset {
+            offset: journal_offset,
+            leader_epoch: -1,
+            metadata: String::new(),
+            commit_timestamp_ms: 0,
+            expire_timestamp_ms: None,
+            journal_offset,
+        }
+    }
+
+    #[test]
+    fn a_tombstone_that_is_reported_before_an_older_commit_still_comes_after_it() {
+        let key = ("orders".to_owned(), 0);
+        let mut table = OffsetTable::default();
+        for journal_offset in [10, 12] {
+            table.begin_commit();
+            table.remove(&key, 11);
+            table.settle(vec![(key.clone(), at(journal_offset))]);
+            let found = table.get("orders", 0).map(|o| o.offset);
+            assert_eq!(found, (journal_offset > 11).then_some(journal_offset));
+        }
+        assert!(
+            table.removed.is_empty(),
+            "kept only while commits are on their way"
+        );
+        // One of an open transaction comes to the log with its marker.
+        table.hold(ProducerId(1), key.clone(), at(13));
+        table.remove(&key, 14);
+        table.end_transaction(ProducerId(1), true);
+        assert_eq!(table.get("orders", 0), Some(&at(13)));
     }
 }

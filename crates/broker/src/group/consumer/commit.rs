@@ -17,6 +17,9 @@ impl ConsumerGroup {
         kind: CommitKind,
         version: i16,
     ) -> Result<(), GroupError> {
+        if self.is_dead() {
+            return Err(GroupError::NotAvailable);
+        }
         // An administrator, or a consumer with its own assignment.
         if who.generation < 0 && self.members.is_empty() {
             return Ok(());

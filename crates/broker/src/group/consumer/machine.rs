@@ -113,6 +113,11 @@ impl ConsumerGroup {
         }
     }
 
+    /// Whether the group is being deleted.
+    pub fn is_dead(&self) -> bool {
+        self.is_dead
+    }
+
     /// Where the group stands.
     pub fn state(&self) -> ConsumerGroupState {
         if self.is_dead {
