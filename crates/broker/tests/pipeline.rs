@@ -143,7 +143,9 @@ async fn a_fetch_behind_a_waiting_one_does_not_keep_it_from_answering() {
     let mut client = broker.client().await;
     create_topic(&mut client, "silent", 1, &[]).await;
     create_topic(&mut client, "orders", 1, &[]).await;
-    produce(&mut client, "orders", 0, batch(&["a"])).await;
+    // Large enough to be sent from where it was read, not from a copy.
+    let value = "a".repeat(100_000);
+    produce(&mut client, "orders", 0, batch(&[&value])).await;
     let fetch = |topic| millstream_wire::messages::fetch::FetchRequest {
         max_wait_ms: 200,
         ..fetch_request(topic, 0, 0)
