@@ -24,7 +24,7 @@ use millstream_wire::messages::produce::{
     PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
     TopicProduceResponse,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -159,9 +159,15 @@ struct Call<'a> {
     acks: i16,
     transactional_id: Option<&'a str>,
     client_id: &'a Arc<str>,
-    /// What the coordinator said about adding the partitions of each producer
-    /// (mostly one); empty before [`VERSION_ADDS_TO_TRANSACTION`].
-    added: HashMap<Producer, Result<(), TxnError>>,
+    /// The partitions of each producer (mostly one), and what the coordinator
+    /// said about adding them; empty before [`VERSION_ADDS_TO_TRANSACTION`].
+    added: HashMap<Producer, Added>,
+}
+
+/// Partitions that were to be added to a transaction.
+struct Added {
+    partitions: HashSet<TopicPartition>,
+    outcome: Result<(), TxnError>,
 }
 
 impl Call<'_> {
@@ -172,7 +178,7 @@ impl Call<'_> {
         if self.version < VERSION_ADDS_TO_TRANSACTION {
             return;
         }
-        let mut partitions: HashMap<Producer, Vec<TopicPartition>> = HashMap::new();
+        let mut partitions: HashMap<Producer, HashSet<TopicPartition>> = HashMap::new();
         for topic in topics {
             let Some(hosted) = self.hosted(topic) else {
                 continue;
@@ -192,14 +198,19 @@ impl Call<'_> {
                     partitions
                         .entry(producer_of(&header))
                         .or_default()
-                        .push(partition);
+                        .insert(partition);
                 }
             }
         }
         let txns = self.state.txns();
         for (producer, partitions) in partitions {
-            let added = txns.add_partitions(id, producer, partitions, ClientVersion::V2);
-            self.added.insert(producer, added.await);
+            let all = partitions.iter().cloned().collect();
+            let outcome = txns.add_partitions(id, producer, all, ClientVersion::V2);
+            let added = Added {
+                outcome: outcome.await,
+                partitions,
+            };
+            self.added.insert(producer, added);
         }
     }
 
@@ -407,9 +418,15 @@ impl Call<'_> {
         })?;
         let producer = producer_of(batch.header());
         let checked = if self.version >= VERSION_ADDS_TO_TRANSACTION {
-            let outside = Err(TxnError::PartitionNotInTransaction);
-            let added = self.added.get(&producer).copied().unwrap_or(outside);
-            added.map(|()| None)
+            match self.added.get(&producer) {
+                Some(added) if added.partitions.contains(&partition) => {
+                    added.outcome.map(|()| None)
+                }
+                // It was not there yet when the partitions were added: no
+                // marker would come to it.
+                Some(_) => Err(TxnError::NotAvailable),
+                None => Err(TxnError::PartitionNotInTransaction),
+            }
         } else {
             let txns = self.state.txns();
             let verified = txns.verify_writing(id, producer, &partition).await;
@@ -428,6 +445,7 @@ impl Call<'_> {
                 | TxnError::LoadInProgress
                 | TxnError::NotAvailable
                 | TxnError::NotCoordinator
+                | TxnError::Storage
                 | TxnError::TooManyIds => ErrorCode::NotEnoughReplicas,
                 other => other.to_code(Dialect {
                     fenced: FencedAs::InvalidProducerEpoch,

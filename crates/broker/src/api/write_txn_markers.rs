@@ -8,7 +8,7 @@ use super::{Answer, Handler};
 use crate::coordination::write_marker;
 use crate::state::{BrokerState, RequestContext};
 use crate::task::started;
-use crate::txn::{ClientVersion, Marker, MarkerError, Producer, TxnOutcome};
+use crate::txn::{COORDINATOR_EPOCH, ClientVersion, Marker, MarkerError, Producer, TxnOutcome};
 use futures::future::join_all;
 use millstream_core::ids::{ProducerEpoch, ProducerId, TopicPartition};
 use millstream_wire::ErrorCode;
@@ -43,6 +43,9 @@ impl Handler for WriteTxnMarkers {
 }
 
 async fn write(state: &BrokerState, request: &WritableTxnMarker) -> WritableTxnMarkerResult {
+    if request.coordinator_epoch > COORDINATOR_EPOCH {
+        return refused(request, ErrorCode::TransactionCoordinatorFenced);
+    }
     let marker = Marker {
         producer: Producer {
             id: ProducerId(request.producer_id),
@@ -60,6 +63,29 @@ async fn write(state: &BrokerState, request: &WritableTxnMarker) -> WritableTxnM
     WritableTxnMarkerResult {
         producer_id: request.producer_id,
         topics: join_all(topics).await,
+    }
+}
+
+/// Of a coordinator that there never was: its markers would make those of the
+/// one that there is look old.
+fn refused(request: &WritableTxnMarker, code: ErrorCode) -> WritableTxnMarkerResult {
+    let topics = request.topics.iter().map(|topic| {
+        let partitions =
+            topic
+                .partition_indexes
+                .iter()
+                .map(|index| WritableTxnMarkerPartitionResult {
+                    partition_index: *index,
+                    error_code: code.code(),
+                });
+        WritableTxnMarkerTopicResult {
+            name: topic.name.clone(),
+            partitions: partitions.collect(),
+        }
+    });
+    WritableTxnMarkerResult {
+        producer_id: request.producer_id,
+        topics: topics.collect(),
     }
 }
 

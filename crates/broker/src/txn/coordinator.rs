@@ -367,8 +367,9 @@ impl Inner {
     ) -> Result<(), TxnError> {
         let partitions_max = self.config.partitions_max;
         let attempt = |machine: &mut TxnMachine, _, now_ms| {
-            let known = machine.image().partitions.len();
-            if known.saturating_add(partitions.len()) > partitions_max {
+            let known = &machine.image().partitions;
+            let new = partitions.iter().filter(|p| !known.contains(p)).count();
+            if known.len().saturating_add(new) > partitions_max {
                 return Err(TxnError::InvalidRequest);
             }
             match machine.add_partitions(producer, partitions, client, now_ms)? {

@@ -256,6 +256,40 @@ async fn an_end_that_a_full_disk_refused_is_recorded_once_there_is_space() {
 }
 
 #[tokio::test]
+async fn an_end_that_meets_a_rewrite_of_its_record_is_recorded_after_it() {
+    let house = House::new();
+    let coordinator = house.coordinator().await;
+    let producer = begin(&coordinator, "t", 1).await;
+    house.partitions.open.send_replace(false);
+    let ender = coordinator.clone();
+    let work = async move { ender.end("t", producer, TxnOutcome::Commit, V1).await };
+    let pending = tokio::spawn(started(work).await);
+    wait_for_state(&coordinator, "t", TxnState::PrepareCommit).await;
+    let shard = coordinator.inner.shard_of("t").await.unwrap();
+    assert!(shard.state.lock().entry("t").unwrap().machine.hold());
+    house.partitions.open.send_replace(true);
+    // The markers are written, and their task has looked at the id.
+    let written = async {
+        while house.partitions.outcomes().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, written).await.unwrap();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(state_of(&coordinator, "t").await, TxnState::PrepareCommit);
+    {
+        let mut state = shard.state.lock();
+        let entry = state.entry("t").unwrap();
+        entry.machine.cancel();
+        entry.notify();
+    }
+    wait_for_state(&coordinator, "t", TxnState::CompleteCommit).await;
+    pending.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_commit_goes_on_though_its_client_went_away() {
     let house = House::new();
     let coordinator = house.coordinator().await;

@@ -125,7 +125,7 @@ impl TxnError {
             Self::LoadInProgress => ErrorCode::CoordinatorLoadInProgress,
             Self::NotAvailable | Self::TooManyIds => ErrorCode::CoordinatorNotAvailable,
             Self::NotCoordinator => ErrorCode::NotCoordinator,
-            Self::Storage => ErrorCode::UnknownServerError,
+            Self::Storage => ErrorCode::NotCoordinator,
         }
     }
 }

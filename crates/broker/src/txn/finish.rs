@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 
 /// Epoch of the coordinator in its markers: a cluster of one never has
 /// another one.
-const COORDINATOR_EPOCH: i32 = 0;
+pub(crate) const COORDINATOR_EPOCH: i32 = 0;
 
 impl Inner {
     /// Writes the markers of a decided transaction, everywhere at once, and
@@ -34,8 +34,19 @@ impl Inner {
             return;
         }
         loop {
+            let change = match shard.state.lock().ids.get(id) {
+                Some(entry) => entry.next_change(),
+                None => return,
+            };
             match self.write_end(shard, id) {
                 Ok(()) => return,
+                // Its record is being written anew.
+                Err(TxnError::ConcurrentTransactions) => {
+                    tokio::select! {
+                        () = self.stop.cancelled() => return,
+                        () = change => {}
+                    }
+                }
                 // A full disk refuses an append and may have space again: without
                 // another try the id would answer CONCURRENT_TRANSACTIONS until a
                 // restart.

@@ -44,6 +44,7 @@ mod machine_tests;
 pub use config::{TRANSACTIONAL_ID_BYTES_MAX, TxnConfig};
 pub use coordinator::{ANSWER_WAIT_MAX, TxnCoordinator, TxnServices};
 pub use error::{Dialect, FencedAs, OutsideAs, TxnError, code_of};
+pub(crate) use finish::COORDINATOR_EPOCH;
 pub use image::{ClientVersion, NO_EPOCH, NO_PRODUCER, Producer, TxnImage, TxnOutcome, TxnState};
 pub use machine::{AddDecision, EndDecision, InitDecision, Transit, TxnMachine};
 pub use markers::{Marker, MarkerError, MarkerWriter, ProducerIdSource};

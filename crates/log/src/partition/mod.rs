@@ -255,7 +255,7 @@ impl PartitionLog {
         let unstable = writer.producers.first_unstable().unwrap_or(high_watermark);
         // An append that is not committed yet concerns no one who waits: with
         // sync, every second wake-up would be for nothing.
-        let concerns_waiters = self.progress.send_if_modified(|p| {
+        self.progress.send_if_modified(|p| {
             let before = (p.high_watermark, p.last_stable_offset, p.failure.is_some());
             p.log_end_offset = writer.log_end_offset;
             p.high_watermark = high_watermark;
@@ -264,11 +264,15 @@ impl PartitionLog {
             debug_assert!(p.log_start_offset <= p.last_stable_offset);
             debug_assert!(p.last_stable_offset <= p.high_watermark);
             debug_assert!(p.high_watermark <= p.log_end_offset);
-            before != (p.high_watermark, p.last_stable_offset, p.failure.is_some())
+            let concerns_waiters =
+                before != (p.high_watermark, p.last_stable_offset, p.failure.is_some());
+            if concerns_waiters {
+                // Before anybody sees the change: a client that fetches when
+                // its Produce is answered finds the partition marked.
+                self.wakers.wake();
+            }
+            concerns_waiters
         });
-        if concerns_waiters {
-            self.wakers.wake();
-        }
     }
 
     /// Notes bytes that a crash would have to scan; `writer` is locked by the
