@@ -684,6 +684,25 @@ async fn with_version_2_nothing_late_gets_into_the_next_transaction() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_version_2_a_batch_does_not_overtake_the_first_one_of_its_partition() {
+    let (broker, mut client, _dir) = broker().await;
+    let mut me = producer(&mut client, "t").await;
+    // The first one is lost on its way.
+    me.sequences[0] = 1;
+    assert_eq!(
+        send_at(&mut client, "t", &mut me, 0, "second", 12).await,
+        ErrorCode::OutOfOrderSequenceNumber.code()
+    );
+    me.sequences[0] = 0;
+    for value in ["first", "second"] {
+        assert_eq!(send_at(&mut client, "t", &mut me, 0, value, 12).await, 0);
+    }
+    assert_eq!(end_v2(&mut client, "t", &mut me, true).await, 0);
+    assert_eq!(committed(&mut client).await, ["first", "second"]);
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_version_2_offsets_add_their_group_to_the_transaction() {
     let (broker, mut client, _dir) = broker().await;
     let mut me = producer(&mut client, "t").await;
