@@ -18,6 +18,8 @@ pub(crate) const DELETED: &str = "deleted";
 pub(crate) const TMP: &str = "tmp";
 /// Marks a log that is being truncated.
 pub(crate) const TRUNCATION: &str = "truncation.tmp";
+/// The longest name that file systems take (`NAME_MAX`).
+const NAME_BYTES_MAX: usize = 255;
 /// Ends the folder name of a partition that is about to be removed.
 pub(crate) const DELETE_FOLDER: &str = "-delete";
 
@@ -54,6 +56,19 @@ pub(crate) fn partition_of(folder: &Path) -> Option<TopicPartition> {
     Some(TopicPartition::new(topic, partition.parse().ok()?))
 }
 
+/// The folder name of a partition that is about to be removed. The topic's part
+/// is cut where the whole would be too long, as Kafka does: the id tells them
+/// apart.
+pub(crate) fn doomed_folder(partition: &TopicPartition, id: uuid::Uuid) -> String {
+    let rest = format!("-{}.{}{DELETE_FOLDER}", partition.partition, id.simple());
+    let room = NAME_BYTES_MAX.saturating_sub(rest.len());
+    let topic: &str = &partition.topic;
+    let cut = (0..=room.min(topic.len()))
+        .rev()
+        .find_map(|end| topic.get(..end));
+    format!("{}{rest}", cut.unwrap_or_default())
+}
+
 /// `path` with `.deleted` added.
 pub(crate) fn deleted(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -84,5 +99,16 @@ mod tests {
         assert_eq!(partition_of(Path::new("/d/a-0.1f-delete")), None);
         assert_eq!(partition_of(Path::new("/d/lost+found")), None);
         assert_eq!(partition_of(Path::new("/d/a-")), None);
+    }
+
+    #[test]
+    fn a_doomed_folders_name_is_never_too_long() {
+        for length in [1, 200, 249] {
+            let partition = TopicPartition::new("t".repeat(length), 99_999);
+            let name = doomed_folder(&partition, uuid::Uuid::from_u128(1));
+            assert!(name.len() <= NAME_BYTES_MAX, "{name}");
+            assert!(name.starts_with("t") && name.ends_with(DELETE_FOLDER));
+            assert_eq!(partition_of(&Path::new("/d").join(name)), None);
+        }
     }
 }

@@ -40,6 +40,8 @@ struct Creation {
     place: usize,
     wanted: NewPartition,
     folder: PathBuf,
+    /// The folder of another topic that had the name.
+    set_aside: Option<PathBuf>,
     metadata: Option<Aside>,
     log: Option<Arc<PartitionLog>>,
     error: Option<OpenError>,
@@ -83,6 +85,7 @@ impl LogManager {
                     place,
                     folder: self.data_dir.join(wanted.topic_partition.to_string()),
                     wanted,
+                    set_aside: None,
                     metadata: None,
                     log: None,
                     error: None,
@@ -152,6 +155,10 @@ impl LogManager {
             .and_then(|()| forget(&self.shared.cleaned_to));
         if let Err(error) = forgotten {
             return failed(creations, &self.data_dir, "update", &error);
+        }
+        each(&mut creations, |c| self.make_room(c));
+        if let Err(error) = self.remove_set_aside(&mut creations) {
+            return failed(creations, &self.data_dir, "sync", &error);
         }
         let at_once = self.shared.together.at_once(creations.len());
         each(&mut creations, |c| {
@@ -292,10 +299,7 @@ impl LogManager {
         self.shared.cleaned_to.forget(topic_partition);
         self.cleaning.forget(topic_partition);
         let path = self.data_dir.join(topic_partition.to_string());
-        let id = uuid::Uuid::new_v4().simple();
-        let doomed = self
-            .data_dir
-            .join(format!("{topic_partition}.{id}{}", names::DELETE_FOLDER));
+        let doomed = self.doomed_folder(topic_partition);
         self.shared
             .fs
             .rename(&path, &doomed)
@@ -305,6 +309,47 @@ impl LogManager {
                 source,
             })?;
         Ok(doomed)
+    }
+
+    fn doomed_folder(&self, topic_partition: &TopicPartition) -> PathBuf {
+        let name = names::doomed_folder(topic_partition, uuid::Uuid::new_v4());
+        self.data_dir.join(name)
+    }
+
+    /// Takes the name away from a folder of another topic, which a deletion
+    /// that failed has left: its records must not become this one's. A folder
+    /// of the same topic is a creation that was cut off, which goes on.
+    fn make_room(&self, creation: &mut Creation) -> Result<(), OpenError> {
+        let (fs, path) = (self.shared.fs.as_ref(), &creation.folder);
+        if !fs.exists(path) {
+            return Ok(());
+        }
+        match folder::read_topic_id(fs, path)? {
+            Some(found) if found != creation.wanted.topic_id => {
+                let doomed = self.doomed_folder(&creation.wanted.topic_partition);
+                tracing::warn!(folder = %path.display(), "removing what is left of a deleted topic of this name");
+                fs.rename(path, &doomed)
+                    .map_err(folder::io("rename", path))?;
+                creation.set_aside = Some(doomed);
+                Ok(())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Removes what [`LogManager::make_room`] has set aside, once it cannot
+    /// come back under its name.
+    fn remove_set_aside(&self, creations: &mut [Creation]) -> io::Result<()> {
+        let doomed: Vec<PathBuf> = creations
+            .iter_mut()
+            .filter_map(|c| c.set_aside.take())
+            .collect();
+        if doomed.is_empty() {
+            return Ok(());
+        }
+        self.shared.fs.sync_dir(&self.data_dir)?;
+        self.remove_in_background(doomed);
+        Ok(())
     }
 }
 

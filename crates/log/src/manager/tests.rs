@@ -4,6 +4,7 @@ use super::*;
 use crate::config::Durability;
 use crate::partition::UpTo;
 use crate::testing::*;
+use millstream_core::env::ChangeKind;
 use millstream_core::ids::TopicId;
 
 fn options(dir: &Path) -> LogManagerOptions {
@@ -134,6 +135,58 @@ async fn waits_end_when_the_topic_is_deleted() {
         Err(LogError::Unknown(_))
     ));
     assert!(!dir.path().join("orders-0").exists());
+}
+
+#[test]
+fn a_topic_with_the_longest_name_is_deleted_for_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let manager = LogManager::open(options(dir.path())).unwrap();
+    let partition = TopicPartition::new("t".repeat(249), 7);
+    let log = manager
+        .create(&partition, topic_id(), LogConfig::default())
+        .unwrap();
+    append(&log, batch(1));
+    manager.delete(&partition).unwrap();
+    assert!(!dir.path().join(partition.to_string()).exists());
+    let again = manager.create(&partition, TopicId::from_u128(7), LogConfig::default());
+    assert_eq!(again.unwrap().log_end_offset(), Offset(0));
+}
+
+#[test]
+fn what_a_failed_deletion_leaves_does_not_come_back_in_the_next_topic() {
+    let disk = Disk::new(LogConfig::default());
+    let (manager, log) = disk.open();
+    append_durably(&log, b"old");
+    disk.fs.fail_changes(|change| {
+        (change.kind == ChangeKind::Name).then_some(std::io::ErrorKind::PermissionDenied)
+    });
+    assert!(matches!(
+        manager.delete(&orders()),
+        Err(LogError::Io { .. })
+    ));
+    disk.fs.heal();
+    let other = TopicId::from_u128(7);
+    let again = manager
+        .create(&orders(), other, LogConfig::default())
+        .unwrap();
+    assert_eq!(again.log_end_offset(), Offset(0));
+    append_durably(&again, b"new");
+    assert_eq!(
+        read_values(&again, UpTo::HighWatermark),
+        [(0, b"new".to_vec())]
+    );
+    manager.shutdown().unwrap();
+    drop((manager, again));
+    let (_manager, log) = disk.reopen();
+    assert_eq!(log.topic_id(), other);
+    assert_eq!(log.log_end_offset(), Offset(1));
+    assert!(
+        disk.fs
+            .list(Path::new("/var/data"))
+            .unwrap()
+            .iter()
+            .all(|path| !path.to_string_lossy().ends_with(names::DELETE_FOLDER))
+    );
 }
 
 #[test]
