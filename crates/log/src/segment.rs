@@ -341,7 +341,7 @@ impl Segment {
         self.aborted.shrink()
     }
 
-    /// Ends the time index of the active segment at a clean stop, so that the
+    /// Brings the time index of the active segment up to its end, so that the
     /// next open finds the largest timestamp without a scan.
     pub(crate) fn finish_times(&self) -> io::Result<()> {
         self.push_time(&self.times.lock())
@@ -360,13 +360,18 @@ impl Segment {
     pub(crate) fn max_timestamp(&self) -> Result<Option<MaxTimestamp>, ReadError> {
         let mut times = self.times.lock();
         if times.max.is_none() && self.size() > 0 {
-            let last = self.timestamps.last().map_err(|e| self.io(e))?;
-            times.max = last.map(|entry| MaxTimestamp {
-                timestamp_ms: entry.timestamp_ms,
-                last_offset: self.base_offset + i64::from(entry.relative_offset),
-            });
+            times.max = self.last_time()?;
         }
         Ok(times.max)
+    }
+
+    /// What the last entry of the time index says.
+    fn last_time(&self) -> Result<Option<MaxTimestamp>, ReadError> {
+        let last = self.timestamps.last().map_err(|e| self.io(e))?;
+        Ok(last.map(|entry| MaxTimestamp {
+            timestamp_ms: entry.timestamp_ms,
+            last_offset: self.base_offset + i64::from(entry.relative_offset),
+        }))
     }
 
     /// The first batch's timestamp; `None` while empty.
@@ -606,13 +611,8 @@ impl Segment {
         index_interval_bytes: u32,
     ) -> Result<Option<i64>, ReadError> {
         let mut times = Times::default();
-        if position > 0
-            && let Some(last) = self.timestamps.last().map_err(|e| self.io(e))?
-        {
-            times.max = Some(MaxTimestamp {
-                timestamp_ms: last.timestamp_ms,
-                last_offset: self.base_offset + i64::from(last.relative_offset),
-            });
+        if position > 0 {
+            times.max = self.last_time()?;
         }
         let mut next_offset = None;
         for located in self.headers(position) {

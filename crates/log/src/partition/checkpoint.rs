@@ -201,8 +201,12 @@ impl<'a> Checkpoint<'a> {
 
     fn write_files(&mut self) -> Result<(), (PathBuf, io::Error)> {
         for segment in &self.segments {
+            // Up to the end, also of one that a recovery has indexed and of
+            // the active one: when the next append closes it, what that adds
+            // is not synced, and below the recovery point nothing is mended.
             let files = segment
-                .write_indexes()
+                .finish_times()
+                .and_then(|()| segment.write_indexes())
                 .map_err(|e| (segment.path().to_owned(), e))?;
             self.unsynced
                 .extend(files.into_iter().map(Unsynced::Segment));

@@ -297,6 +297,12 @@ fn open_segments(
             segment
                 .rebuild_indexes(4096)
                 .map_err(|e| read_error(folder, e))?;
+            // No checkpoint writes those of a segment below the recovery
+            // point, and an index that was cut for being torn is whole, and
+            // empty, for the next start.
+            if let Err(error) = segment.sync_indexes() {
+                tracing::warn!(segment = %segment.path().display(), %error, "cannot write the rebuilt indexes");
+            }
         }
         segments.push(Arc::new(segment));
     }
