@@ -19,6 +19,7 @@
 //! | ... before a truncation leaves nothing | `model_tests::the_log_keeps_its_promises` |
 //! | replacing `recovery-point-offset-checkpoint` | [`a_checkpoint_survives_power_loss`] |
 //! | replacing either checkpoint without an older topic of the same name | [`a_deleted_partition_stays_deleted`] |
+//! | a flush before it | [`records_that_were_never_synced_can_be_deleted_before_power_loss`] |
 //! | replacing `log-start-offset-checkpoint` | [`deleted_records_stay_deleted_after_power_loss`] |
 //! | `sync_dir` between renaming and removing segments, in retention and truncation | [`retention_never_leaves_a_segment_without_its_log`] |
 //! | replacing the recovery point before a truncation | [`what_is_appended_after_a_truncation_is_verified`] |
@@ -437,6 +438,28 @@ fn deleted_records_stay_deleted_after_power_loss() {
     let (_manager, log) = disk.reopen();
     assert_eq!(log.log_start_offset(), Offset(55));
     assert_eq!(committed(&log), expected(55..100));
+}
+
+#[test]
+fn records_that_were_never_synced_can_be_deleted_before_power_loss() {
+    for keep in [Keep::Nothing, Keep::Random(1), Keep::Random(2)] {
+        let mut disk = Disk::new(LogConfig {
+            durability: Durability::PageCache,
+            // Within one segment: what is durable of it ends below.
+            ..LogConfig::default()
+        });
+        let (manager, log) = disk.open();
+        append_all(&log, 0..5);
+        for i in 5..100 {
+            append(&log, batch_of(NOBODY, NOW_MS, &[&value(i)]));
+        }
+        log.delete_records_before(Offset(55)).unwrap();
+        drop(manager);
+        disk.lose_power(keep);
+        let (_manager, log) = disk.reopen();
+        assert_eq!(log.log_start_offset(), Offset(55));
+        assert!(log.log_end_offset() >= Offset(55));
+    }
 }
 
 /// A producer whose last batch lies in a segment that is below the log start,

@@ -121,6 +121,11 @@ impl PartitionLog {
         if doomed.is_empty() && start <= self.log_start_offset() {
             return Ok(None);
         }
+        // The log start is durable next. Power loss must not leave a log that
+        // ends below it: that is a log which has lost what was on disk.
+        if start > self.log_start_offset() && self.writer.lock().durable_offset < start {
+            self.flush()?;
+        }
         // What the doomed batches say of their producers must outlive them,
         // or a producer whose last batch goes would be refused after a crash.
         let snapshot = rest.and_then(|rest| {
