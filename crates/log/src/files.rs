@@ -179,8 +179,10 @@ impl SegmentFile {
     }
 
     pub(crate) fn size(&self) -> io::Result<u64> {
-        match &self.slot.lock().file {
+        let slot = self.slot.lock();
+        match &slot.file {
             Some(file) => file.size(),
+            None if slot.retired => Err(io::ErrorKind::NotFound.into()),
             None => self.files.fs.file_size(&self.path),
         }
     }
@@ -338,6 +340,7 @@ mod tests {
         let mut byte = [0];
         let error = old.read_exact_at(&mut byte, 0).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert!(old.size().is_err());
         held.read_exact_at(&mut byte, 0).unwrap();
         assert_eq!(&byte, b"a");
     }

@@ -652,6 +652,11 @@ impl Segment {
         Ok(())
     }
 
+    /// The files are about to lose their names: they are not opened again.
+    pub(crate) fn retire(&self) {
+        self.files().iter().for_each(|file| file.retire());
+    }
+
     /// Removes files marked before. Open handles stay readable.
     pub(crate) fn unlink(&self) -> io::Result<()> {
         for file in self.files() {

@@ -138,6 +138,29 @@ async fn waits_end_when_the_topic_is_deleted() {
 }
 
 #[test]
+fn the_log_of_a_deleted_topic_never_reads_the_next_one_of_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let manager = LogManager::open(options(dir.path())).unwrap();
+    let old = manager
+        .create(&orders(), topic_id(), LogConfig::default())
+        .unwrap();
+    append_durably(&old, b"old");
+    manager.checkpoint_logs(1);
+    old.close_files();
+    manager.delete(&orders()).unwrap();
+    let new = manager
+        .create(&orders(), TopicId::from_u128(7), LogConfig::default())
+        .unwrap();
+    append_durably(&new, b"new");
+    let read = old.read(fetch(0, UpTo::HighWatermark));
+    assert!(read.is_err(), "{read:?}");
+    assert_eq!(
+        read_values(&new, UpTo::HighWatermark),
+        [(0, b"new".to_vec())]
+    );
+}
+
+#[test]
 fn a_topic_with_the_longest_name_is_deleted_for_good() {
     let dir = tempfile::tempdir().unwrap();
     let manager = LogManager::open(options(dir.path())).unwrap();

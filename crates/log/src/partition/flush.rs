@@ -213,6 +213,9 @@ impl PartitionLog {
             writer.failure = Some(self.failure_of("the topic was deleted"));
             writer.ended = true;
         }
+        // Who still holds the log must not find the next topic's files in the
+        // place of these.
+        self.segments.read().iter().for_each(|s| s.retire());
         let high_watermark = self.high_watermark();
         self.publish(&mut writer, high_watermark);
     }
