@@ -148,6 +148,10 @@ impl Fs for CountingFs {
         self.inner.file_size(path)
     }
 
+    fn modified_ms(&self, path: &Path) -> Option<i64> {
+        self.inner.modified_ms(path)
+    }
+
     fn space(&self, path: &Path) -> io::Result<Space> {
         self.inner.space(path)
     }

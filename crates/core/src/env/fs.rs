@@ -41,6 +41,11 @@ pub trait Fs: Send + Sync + 'static {
     fn file_size(&self, path: &Path) -> io::Result<u64> {
         self.open(path, false)?.size()
     }
+    /// When the content of a file was last changed, in milliseconds since the
+    /// epoch; `None` where nobody knows.
+    fn modified_ms(&self, _path: &Path) -> Option<i64> {
+        None
+    }
     /// Room in the file system that holds `path`. `Unsupported` where nobody
     /// knows.
     fn space(&self, _path: &Path) -> io::Result<Space> {
@@ -196,6 +201,12 @@ impl Fs for RealFs {
 
     fn file_size(&self, path: &Path) -> io::Result<u64> {
         Ok(std::fs::metadata(path)?.len())
+    }
+
+    fn modified_ms(&self, path: &Path) -> Option<i64> {
+        let modified = std::fs::metadata(path).ok()?.modified().ok()?;
+        let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
+        i64::try_from(since.as_millis()).ok()
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {

@@ -161,6 +161,40 @@ fn the_log_of_a_deleted_topic_never_reads_the_next_one_of_its_name() {
 }
 
 #[test]
+fn records_without_a_time_are_as_old_as_their_file() {
+    const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+    let dir = tempfile::tempdir().unwrap();
+    let options = options(dir.path());
+    let clock = Arc::clone(&options.clock);
+    let manager = LogManager::open(options).unwrap();
+    let config = LogConfig {
+        retention_ms: Some(DAY_MS),
+        ..LogConfig::default()
+    };
+    let log = manager.create(&orders(), topic_id(), config).unwrap();
+    append(&log, batch_of(NOBODY, -1, &[b"no time"]));
+    log.flush().unwrap();
+    let now_ms = clock.now_ms();
+    log.enforce_retention(now_ms).unwrap();
+    assert_eq!(log.log_start_offset(), Offset(0));
+    log.enforce_retention(now_ms + 2 * DAY_MS).unwrap();
+    assert_eq!(log.log_start_offset(), Offset(1));
+}
+
+#[test]
+fn records_without_a_time_stay_where_files_have_none() {
+    let disk = Disk::new(LogConfig {
+        retention_ms: Some(1000),
+        ..LogConfig::default()
+    });
+    let (_manager, log) = disk.open();
+    append(&log, batch_of(NOBODY, -1, &[b"no time"]));
+    log.flush().unwrap();
+    log.enforce_retention(NOW_MS + 1_000_000).unwrap();
+    assert_eq!(log.log_start_offset(), Offset(0));
+}
+
+#[test]
 fn a_topic_with_the_longest_name_is_deleted_for_good() {
     let dir = tempfile::tempdir().unwrap();
     let manager = LogManager::open(options(dir.path())).unwrap();

@@ -75,6 +75,12 @@ impl PartitionLog {
             // The cleaner has left only batches without records.
             None => segment.first_timestamp_ms()?,
         };
+        // Records without a time are as old as their file, as in Kafka; where
+        // nobody knows how old that is they do not expire.
+        let newest_ms = match newest_ms {
+            Some(..0) => segment.log().fs().modified_ms(segment.path()),
+            known => known,
+        };
         Ok(newest_ms.is_some_and(|newest_ms| now_ms.saturating_sub(newest_ms) > retention_ms))
     }
 
