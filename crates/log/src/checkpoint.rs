@@ -18,8 +18,9 @@ pub(crate) struct OffsetCheckpoint {
     offsets: Mutex<BTreeMap<TopicPartition, Offset>>,
     /// Forgotten, but still in the file.
     stale: Mutex<BTreeSet<TopicPartition>>,
+    /// Whether the last write has failed: nobody knows what the file has.
     /// Writers take turns, so that an older content never replaces a newer.
-    writing: Mutex<()>,
+    write_failed: Mutex<bool>,
 }
 
 impl OffsetCheckpoint {
@@ -45,7 +46,7 @@ impl OffsetCheckpoint {
             path,
             offsets: Mutex::new(offsets),
             stale: Mutex::default(),
-            writing: Mutex::new(()),
+            write_failed: Mutex::new(false),
         })
     }
 
@@ -53,12 +54,21 @@ impl OffsetCheckpoint {
         self.offsets.lock().get(topic_partition).copied()
     }
 
+    /// As [`OffsetCheckpoint::get`], of what is in the file for certain.
+    pub(crate) fn durable(&self, topic_partition: &TopicPartition) -> Option<Offset> {
+        let write_failed = self.write_failed.lock();
+        if *write_failed {
+            return None;
+        }
+        self.get(topic_partition)
+    }
+
     /// Sets entries and makes the file durable.
     pub(crate) fn store(
         &self,
         entries: impl IntoIterator<Item = (TopicPartition, Offset)>,
     ) -> io::Result<()> {
-        let _turn = self.writing.lock();
+        let mut write_failed = self.write_failed.lock();
         // What is forgotten from here on may still be written.
         let forgotten = self.stale.lock().clone();
         let content = {
@@ -70,7 +80,11 @@ impl OffsetCheckpoint {
                     .map(|(tp, offset)| format!("{} {} {offset}", tp.topic, tp.partition)),
             )
         };
-        self.fs.replace(&self.path, content.as_bytes())?;
+        // The entries stay when it fails: the file may have them already, and
+        // a truncation has to know.
+        let replaced = self.fs.replace(&self.path, content.as_bytes());
+        *write_failed = replaced.is_err();
+        replaced?;
         self.stale.lock().retain(|tp| !forgotten.contains(tp));
         Ok(())
     }
@@ -150,5 +164,28 @@ pub(crate) fn malformed(path: &Path, line: usize, what: &str) -> OpenError {
         path: path.to_owned(),
         line,
         what: what.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millstream_core::env::CrashFs;
+
+    #[test]
+    fn an_entry_whose_write_failed_is_not_taken_for_durable() {
+        let fs = CrashFs::new();
+        let checkpoint = OffsetCheckpoint::open(fs.shared(), PathBuf::from("/points")).unwrap();
+        let partition = TopicPartition::new("orders", 0);
+        let store = |offset| checkpoint.store([(partition.clone(), Offset(offset))]);
+        store(1).unwrap();
+        assert_eq!(checkpoint.durable(&partition), Some(Offset(1)));
+        fs.fail_writes(|_| true);
+        store(2).unwrap_err();
+        assert_eq!(checkpoint.durable(&partition), None);
+        assert_eq!(checkpoint.get(&partition), Some(Offset(2)));
+        fs.heal();
+        checkpoint.store([]).unwrap();
+        assert_eq!(checkpoint.durable(&partition), Some(Offset(2)));
     }
 }

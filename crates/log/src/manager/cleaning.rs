@@ -199,7 +199,7 @@ impl LogManager {
     /// Makes sure that the recovery point is at or above `end`, durably.
     fn settle(&self, log: &PartitionLog, end: i64) -> Result<(), CleanError> {
         let _turn = self.changing.lock();
-        let stored = self.shared.recovery_points.get(log.topic_partition());
+        let stored = self.shared.recovery_points.durable(log.topic_partition());
         if stored.is_some_and(|point| point.0 >= end) && log.recovery_point().0 >= end {
             return Ok(());
         }
