@@ -1196,3 +1196,48 @@ fn every_sync_is_needed() {
         "nothing notices the loss of: {unneeded:?}"
     );
 }
+
+#[test]
+fn a_file_that_cannot_be_opened_does_not_stop_the_log() {
+    let disk = Disk::new(LogConfig::default());
+    let (manager, log) = disk.open();
+    append_all(&log, 0..3);
+    manager.checkpoint_logs(1);
+    log.close_files();
+    disk.fs
+        .fail_opens(|path| path.extension().is_some_and(|e| e == "log"));
+    let refused = log.append_as_leader(batch(1), AppendOrigin::Client, LeaderEpoch(0));
+    assert!(
+        matches!(refused, Err(crate::AppendError::Io { .. })),
+        "{refused:?}"
+    );
+    disk.fs.heal();
+    assert_eq!(log.failure(), None);
+    append_all(&log, 3..5);
+    assert_eq!(committed(&log), expected(0..5));
+}
+
+/// It must not be told that the batch was refused: it is there.
+#[test]
+fn an_append_whose_index_cannot_be_opened_is_not_committed() {
+    let mut disk = Disk::new(LogConfig {
+        durability: Durability::PageCache,
+        ..LogConfig::default()
+    });
+    let (manager, log) = disk.open();
+    append(&log, batch_of(transactional(1, 0), NOW_MS, &[b"a"]));
+    manager.shutdown().unwrap();
+    drop((manager, log));
+    let (_manager, log) = disk.reopen();
+    disk.fs
+        .fail_opens(|path| path.extension().is_some_and(|e| e == "txnindex"));
+    let info = end_transaction(&log, 1, ControlKind::Abort);
+    assert!(log.failure().is_some());
+    assert!(log.high_watermark() < info.end_offset());
+    disk.fs.heal();
+    disk.kill();
+    let (_manager, log) = disk.reopen();
+    assert_eq!(log.log_end_offset(), info.end_offset());
+    let aborted = log.aborted_transactions(Offset(0), Offset(2)).unwrap();
+    assert_eq!(aborted.len(), 1);
+}

@@ -193,6 +193,12 @@ impl SegmentFile {
         self.get(false)
     }
 
+    /// Opens the file, created when it is not there, for a change that
+    /// follows.
+    pub(crate) fn open_for_writing(self: &Arc<Self>) -> io::Result<()> {
+        self.get(true).map(drop)
+    }
+
     pub(crate) fn read_exact_at(
         self: &Arc<Self>,
         buffer: &mut [u8],

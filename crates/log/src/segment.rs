@@ -259,6 +259,9 @@ impl Segment {
     /// after which the file's state is not known.
     pub(crate) fn append(&self, bytes: &[u8]) -> Result<(), Result<io::Error, io::Error>> {
         let position = self.size();
+        // Where it cannot even be opened there is nothing to undo, and the
+        // cut would fail in the same way.
+        self.log.open_for_writing().map_err(Ok)?;
         if let Err(error) = self.log.write_all_at(bytes, position) {
             return Err(match self.log.set_size(position) {
                 Ok(()) => Ok(error),

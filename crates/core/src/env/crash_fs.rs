@@ -62,7 +62,7 @@ pub struct SyncCall {
 
 /// Decides about a call of a sync.
 type SyncRule = Box<dyn Fn(&SyncCall) -> bool + Send + Sync>;
-/// Decides about a write to a path.
+/// Decides about a write to a path, or an open.
 type WriteRule = Box<dyn Fn(&Path) -> bool + Send + Sync>;
 /// Decides whether a change fails, and how.
 type ChangeRule = Box<dyn Fn(&Change) -> Option<io::ErrorKind> + Send + Sync>;
@@ -119,6 +119,7 @@ struct State {
     ignore: Option<SyncRule>,
     fail_sync: Option<SyncRule>,
     fail_write: Option<WriteRule>,
+    fail_open: Option<WriteRule>,
     /// Syncs until the power goes.
     syncs_left: Option<usize>,
     /// Changes so far.
@@ -289,6 +290,12 @@ impl CrashFs {
         self.shared.lock().fail_write = Some(Box::new(rule));
     }
 
+    /// Has opens of the paths for which `rule` is true fail, as when too many
+    /// files are open.
+    pub fn fail_opens(&self, rule: impl Fn(&Path) -> bool + Send + Sync + 'static) {
+        self.shared.lock().fail_open = Some(Box::new(rule));
+    }
+
     /// Has every change fail once `syncs` more syncs were done: the moment at
     /// which the power goes, to be followed by [`CrashFs::crash`].
     pub fn power_off_after(&self, syncs: usize) {
@@ -331,6 +338,7 @@ impl CrashFs {
         state.ignore = None;
         state.fail_sync = None;
         state.fail_write = None;
+        state.fail_open = None;
     }
 
     /// All syncs so far, in order.
@@ -645,6 +653,9 @@ impl State {
 impl Fs for CrashFs {
     fn open(&self, path: &Path, create: bool) -> io::Result<Arc<dyn FsFile>> {
         let mut state = self.shared.lock();
+        if state.fail_open.as_ref().is_some_and(|rule| rule(path)) {
+            return Err(io::Error::other("too many open files"));
+        }
         let id = match state.node(path) {
             Ok(Node::File(id)) => id,
             Ok(Node::Folder) => return Err(io::ErrorKind::IsADirectory.into()),

@@ -53,7 +53,7 @@ impl PartitionLog {
         };
         let info = self.write(&mut writer, &batches, &append)?;
         let needs_sync = writer.needs_sync(&config, now_ms);
-        let high_watermark = if needs_sync {
+        let high_watermark = if needs_sync || writer.failure.is_some() {
             self.high_watermark()
         } else {
             writer.log_end_offset
@@ -129,12 +129,14 @@ impl PartitionLog {
         self.touch(writer, bytes as u64);
         if let Err(source) = indexed {
             // Only the opening of an index can fail here. The batch is in the
-            // file and the indexes behind it; a restart rebuilds them.
+            // file and the indexes behind it; a restart rebuilds them. So the
+            // answer is not that it was refused: who waits for it to be
+            // committed is told that the log has stopped.
             let what = format!(
                 "cannot open the indexes of {}: {source}",
                 segment.path().display()
             );
-            return Err(self.fail_locked(writer, what).into());
+            self.fail_locked(writer, what);
         }
         self.shared.metrics.appended(bytes);
         Ok(AppendInfo {
