@@ -45,6 +45,13 @@ class History:
         line = json.dumps({"e": e, "who": self.who, "t": time.monotonic_ns(), **fields}, separators=(",", ":"))
         os.write(self.file, line.encode() + b"\n")
 
+# What a consumer cannot go on after. A static member of the consumer protocol
+# that comes back after a crash gets UNRELEASED_INSTANCE_ID until the session of
+# the one that crashed is over, from Kafka as well: its process has to be begun
+# anew until then.
+GIVES_UP = {KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID, 111}
+BEGIN_AGAIN_S = 1.0
+
 
 class Client:
     def __init__(self, role: str, who: str, folder: Path, settings: dict):
@@ -220,12 +227,27 @@ class Client:
 
     def poll(self, consumer: Consumer, n: int = 200) -> list:
         try:
-            return consumer.consume(n, 0.2)
+            messages = consumer.consume(n, 0.2)
         except KafkaException as error:
             self.note("poll", error)
-            return []
+            messages, failed = [], [error.args[0]]
+        else:
+            failed = [m.error() for m in messages if m.error() is not None]
+        for error in failed:
+            if error.fatal() or error.code() in GIVES_UP:
+                raise KafkaException(error)
+        return messages
 
     def member(self, view: str):
+        """A member of a group, begun anew when it has to give up, as by a supervisor."""
+        while self.phase() != "end":
+            try:
+                self.member_once(view)
+            except KafkaException as error:
+                self.note("member given up", error)
+                time.sleep(BEGIN_AGAIN_S)
+
+    def member_once(self, view: str):
         """Reads as a member of a group and commits what it has read."""
         group = f"group-{view}"
         consumer = self.consumer(view, **self.group(group, static=self.settings["static"]))
@@ -324,6 +346,7 @@ class Client:
                         self.copy(consumer, producer, messages, f"{self.who}#{number}")
             except KafkaException as error:
                 self.note("copier given up", error)
+                time.sleep(BEGIN_AGAIN_S)
             finally:
                 consumer.close()
 
