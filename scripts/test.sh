@@ -23,7 +23,9 @@ suite() { # name command...
 
 rust_lint() {
   cargo fmt --all --check &&
-    cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
+    cargo clippy --locked --quiet --workspace --all-targets -- -D warnings &&
+    # Not of the workspace, and compiled by `make bench` only otherwise.
+    cargo clippy --locked --quiet --manifest-path benches/load/Cargo.toml -- -D warnings
 }
 
 # Sets of suites may be named: scripts/test.sh rust clients ...

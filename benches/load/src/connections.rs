@@ -142,5 +142,5 @@ fn request(topic: &str, partition: i32, size: usize) -> Result<Bytes> {
             ..TopicProduceData::default()
         }],
     };
-    Ok(encode_request(&request, PRODUCE_VERSION, 1, Some("load"))?.to_bytes())
+    Ok(encode_request(&request, PRODUCE_VERSION, 1, Some("load"))?.to_bytes()?)
 }

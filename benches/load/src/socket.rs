@@ -24,7 +24,7 @@ impl Socket {
 
     /// Sends a request and waits for its answer.
     pub async fn call<R: Request>(&mut self, request: &R, version: i16) -> Result<R::Response> {
-        let bytes = encode_request(request, version, 1, Some("load"))?.to_bytes();
+        let bytes = encode_request(request, version, 1, Some("load"))?.to_bytes()?;
         self.call_encoded::<R>(&bytes, version).await
     }
 
