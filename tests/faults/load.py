@@ -51,6 +51,7 @@ class History:
 # anew until then.
 GIVES_UP = {KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID, 111}
 BEGIN_AGAIN_S = 1.0
+LEAVE_S = 10.0
 
 
 class Client:
@@ -275,6 +276,11 @@ class Client:
                 self.commit(consumer, group, dict(position))
             elif not self.working() and position:
                 self.commit(consumer, group, dict(position))
+        # Not by close() at once, see README.md: what a rebalance has begun to revoke is revoked first.
+        consumer.unsubscribe()
+        deadline = time.monotonic() + LEAVE_S
+        while consumer.assignment() and time.monotonic() < deadline:
+            self.rows(self.poll(consumer), view)
         consumer.close()
 
     def commit(self, consumer: Consumer, group: str, offsets: dict):
