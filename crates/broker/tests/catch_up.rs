@@ -1,5 +1,4 @@
 //! A reader far behind: its records go from the files to its socket.
-#![allow(clippy::unwrap_used, reason = "a test")]
 
 mod support;
 

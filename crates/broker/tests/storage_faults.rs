@@ -4,9 +4,89 @@ mod support;
 
 use millstream_core::env::{CrashFs, Fs, SyncKind};
 use millstream_wire::ErrorCode;
+use millstream_wire::messages::init_producer_id::InitProducerIdRequest;
+use millstream_wire::messages::offset_commit::{
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
 use std::path::Path;
 use support::TestBroker;
-use support::kafka::{batch, create_topic, produce_request};
+use support::kafka::{batch, create_topic, fetch_request, only, produce_request, records};
+
+async fn broker_on(fs: &CrashFs) -> TestBroker {
+    assert!(fs.create_dir_all(Path::new("/data")).is_ok());
+    assert!(fs.sync_dir(Path::new("/")).is_ok());
+    TestBroker::with_fs(support::options(Path::new("/data")), fs.shared()).await
+}
+
+/// Its logs have failed, and say so again.
+async fn stop(broker: TestBroker) {
+    let _ = broker.handle.shutdown().await;
+    broker.metadata.shutdown().await;
+}
+
+/// UNKNOWN_SERVER_ERROR, which it once was, is fatal to the producers and
+/// consumers of Java and librdkafka; after NOT_COORDINATOR they look for the
+/// coordinator until a restart gives them one.
+#[tokio::test]
+async fn a_coordinator_whose_log_has_failed_says_that_it_is_none() {
+    let fs = CrashFs::new();
+    let broker = broker_on(&fs).await;
+    let mut client = broker.client().await;
+    create_topic(&mut client, "t", 1, &[]).await;
+    let init = InitProducerIdRequest {
+        transactional_id: Some("id".into()),
+        transaction_timeout_ms: 60_000,
+        ..Default::default()
+    };
+    let partition = OffsetCommitRequestPartition {
+        committed_offset: 1,
+        ..Default::default()
+    };
+    let commit = OffsetCommitRequest {
+        group_id: "g".into(),
+        generation_id_or_member_epoch: -1,
+        topics: vec![OffsetCommitRequestTopic {
+            name: "t".into(),
+            partitions: vec![partition],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let not_coordinator = ErrorCode::NotCoordinator;
+    for expected in [ErrorCode::None, not_coordinator, not_coordinator] {
+        let answer = client.call(&init, 4).await;
+        assert_eq!(ErrorCode::from(answer.error_code), expected);
+        let answer = client.call(&commit, 8).await;
+        let code = answer.topics[0].partitions[0].error_code;
+        assert_eq!(ErrorCode::from(code), expected);
+        fs.fail_syncs(|call| call.path.to_string_lossy().contains("/__"));
+    }
+    fs.heal();
+    stop(broker).await;
+}
+
+/// As where a file system knows no `sendfile`.
+#[tokio::test]
+async fn records_that_cannot_be_sent_from_their_file_are_read() {
+    let fs = CrashFs::new();
+    let broker = broker_on(&fs).await;
+    let mut client = broker.client().await;
+    create_topic(&mut client, "t", 1, &[]).await;
+    let value = |i: i64| format!("{i:04}").repeat(5_000);
+    for i in 0..40 {
+        let request = produce_request("t", 0, -1, batch(&[&value(i)]));
+        client.call(&request, 9).await;
+    }
+    let mut next = 0;
+    while next < 40 {
+        let fetched = client.call(&fetch_request("t", 0, next), 12).await;
+        for (offset, read) in records(only(fetched.responses).records) {
+            assert_eq!((offset, read), (next, value(next)));
+            next += 1;
+        }
+    }
+    broker.stop().await;
+}
 
 /// After KAFKA_STORAGE_ERROR librdkafka takes its records as not persisted and
 /// gives their sequence numbers to others. What was appended is shown by a
@@ -15,9 +95,7 @@ use support::kafka::{batch, create_topic, produce_request};
 async fn a_record_whose_sync_failed_is_told_as_appended_and_later_ones_as_refused() {
     for acks in [-1, 1] {
         let fs = CrashFs::new();
-        fs.create_dir_all(Path::new("/data")).unwrap();
-        fs.sync_dir(Path::new("/")).unwrap();
-        let broker = TestBroker::with_fs(support::options(Path::new("/data")), fs.shared()).await;
+        let broker = broker_on(&fs).await;
         let mut client = broker.client().await;
         create_topic(&mut client, "t", 1, &[]).await;
         fs.fail_syncs(|call| {
@@ -39,8 +117,6 @@ async fn a_record_whose_sync_failed_is_told_as_appended_and_later_ones_as_refuse
             ],
             "acks={acks}"
         );
-        // Its log has failed, and says so again.
-        let _ = broker.handle.shutdown().await;
-        broker.metadata.shutdown().await;
+        stop(broker).await;
     }
 }

@@ -807,6 +807,12 @@ async fn an_operator_ends_a_transaction_that_hangs() {
             assert_eq!(call(&marker).await, (older, unknown), "not bumped");
             marker.transaction_version = 0;
         }
+        // There never was a coordinator of that epoch: its marker would make
+        // those of the one that there is look old.
+        marker.coordinator_epoch = 1;
+        let fenced = ErrorCode::TransactionCoordinatorFenced.code();
+        assert_eq!(call(&marker).await, (fenced, fenced));
+        marker.coordinator_epoch = 0;
         assert_eq!(call(&marker).await, (0, unknown));
         // The last stable offset has moved on: what comes later is seen.
         let mut other = producer(&mut client, "other").await;

@@ -101,3 +101,6 @@ mod model_tests;
 
 #[cfg(test)]
 mod scale_tests;
+
+#[cfg(test)]
+mod time_index_tests;

@@ -8,7 +8,7 @@ use crate::error::ReadError;
 use crate::files::{Files, SegmentFile};
 use crate::index::{IndexFile, OffsetEntry, TimeEntry};
 use crate::names;
-use crate::partition::{AbortedTransaction, FileRange};
+use crate::partition::AbortedTransaction;
 use bytes::Bytes;
 use millstream_core::ids::Offset;
 use millstream_wire::batch::{BatchError, BatchHeader, BatchView, HEADER_BYTES};
@@ -18,6 +18,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+mod read;
+
+use read::LastReads;
+
 /// Bytes that are written again at a time.
 const WRITE_AGAIN_BYTES: usize = 256 << 10;
 
@@ -25,14 +29,6 @@ const WRITE_AGAIN_BYTES: usize = 256 << 10;
 /// batch, more where headers follow each other closely.
 const SCAN_BYTES_MIN: usize = 1024;
 const SCAN_BYTES_MAX: usize = 16 * 1024;
-/// Bytes read beyond what was asked, for the batches between an index entry
-/// and the offset.
-const SEEK_SLACK_BYTES: usize = 8 * 1024;
-/// Readers of a segment whose places are known.
-const READERS: usize = 4;
-/// Less than this is read rather than located: a look into the index and at
-/// a header costs as much as the copy.
-const LOCATED_BYTES_MIN: u64 = 64 * 1024;
 
 /// The largest timestamp of a run of batches, and the last offset of the
 /// batch that holds it.
@@ -60,40 +56,6 @@ pub(crate) struct Segment {
     pub(crate) aborted: IndexFile<AbortedTransaction>,
     times: Mutex<Times>,
     last_reads: Mutex<LastReads>,
-}
-
-/// Where the last reads ended. Most reads go on at one of these places, and
-/// then need neither the index nor the bytes before.
-#[derive(Debug, Default)]
-struct LastReads {
-    /// The offsets that come next, and the positions of their batches.
-    ends: [Option<(i64, u64)>; READERS],
-    /// The one that is replaced next.
-    oldest: usize,
-    /// Counts truncations: a read that began before one must not note where
-    /// it ended.
-    truncations: u64,
-}
-
-impl LastReads {
-    /// The position of the batch that begins with this offset, if known.
-    fn position(&self, offset: i64) -> Option<u64> {
-        let at_offset = |end: &&(i64, u64)| end.0 == offset;
-        self.ends.iter().flatten().find(at_offset).map(|end| end.1)
-    }
-
-    /// Notes the end of a read that began at `from`, in the place of the one
-    /// that it went on from.
-    fn note(&mut self, from: i64, end: (i64, u64)) {
-        let same = |slot: &Option<(i64, u64)>| slot.is_some_and(|(next, _)| next == from);
-        let place = self.ends.iter().position(same).unwrap_or_else(|| {
-            self.oldest = (self.oldest + 1) % READERS;
-            self.oldest
-        });
-        if let Some(slot) = self.ends.get_mut(place) {
-            *slot = Some(end);
-        }
-    }
 }
 
 /// A header and where its batch begins.
@@ -456,135 +418,12 @@ impl Segment {
         self.floor_position(offset)
     }
 
-    /// Whole batches from the one that holds `offset` on, below `bound`.
-    /// `None` when there is none in this segment.
-    pub(crate) fn read(
-        &self,
-        offset: i64,
-        bound: i64,
-        bytes_max: usize,
-        min_one_batch: bool,
-    ) -> Result<Option<(Bytes, i64)>, ReadError> {
-        let end = self.size();
-        let (known, truncations) = {
-            let last = self.last_reads.lock();
-            let known = last.position(offset).filter(|at| *at < end);
-            (known, last.truncations)
-        };
-        let (mut start, mut reach) = match known {
-            // A header at least, or a read of nothing would get nowhere.
-            Some(position) => (position, bytes_max.max(HEADER_BYTES)),
-            None => (
-                self.checked_floor(offset)?,
-                bytes_max.saturating_add(SEEK_SLACK_BYTES),
-            ),
-        };
-        loop {
-            if start >= end {
-                return Ok(None);
-            }
-            let size = reach.min(usize::try_from(end - start).unwrap_or(usize::MAX));
-            let bytes = self.bytes_at(start, size)?;
-            match take_batches(&bytes, offset, bound, bytes_max, min_one_batch)
-                .map_err(|(at, e)| self.corrupt(start + at as u64, &e))?
-            {
-                Taken::Batches {
-                    from,
-                    to,
-                    next_offset,
-                } => {
-                    let mut last = self.last_reads.lock();
-                    if last.truncations == truncations {
-                        last.note(offset, (next_offset, start + to as u64));
-                    }
-                    return Ok(Some((bytes.slice(from..to), next_offset)));
-                }
-                Taken::Nothing => return Ok(None),
-                Taken::ReadOn { from, needed } => {
-                    if start + (from + needed) as u64 > end {
-                        return Err(self.corrupt(
-                            start + from as u64,
-                            &BatchError::Truncated {
-                                needed,
-                                available: size - from,
-                            },
-                        ));
-                    }
-                    start += from as u64;
-                    reach = reach.max(needed);
-                }
-            }
-        }
-    }
-
-    /// Whole batches from `offset` on, below `bound`, without reading them:
-    /// they end at an entry of the index, so there are about as many as asked
-    /// for and rarely exactly. `None` where reading is the way: what is to be
-    /// had is little, not in the page cache, or not where a read ended.
-    pub(crate) fn locate(
-        &self,
-        offset: i64,
-        bound: i64,
-        bytes_max: usize,
-    ) -> Result<Option<(FileRange, i64)>, ReadError> {
-        let end = self.size();
-        let (start, truncations) = {
-            let last = self.last_reads.lock();
-            (last.position(offset), last.truncations)
-        };
-        let Some(start) = start else {
-            return Ok(None);
-        };
-        let reach = end.min(start.saturating_add(bytes_max as u64));
-        let size_max = usize::try_from(reach.saturating_sub(start)).unwrap_or(usize::MAX);
-        if (size_max as u64) < LOCATED_BYTES_MIN {
-            return Ok(None);
-        }
-        let file = self.log.handle().map_err(|e| self.io(e))?;
-        if !file.is_cached(start, size_max) {
-            return Ok(None);
-        }
-        let stop = self
-            .offsets
-            .floor(|entry| u64::try_from(entry.position).is_ok_and(|at| at <= reach))
-            .map_err(|e| self.io(e))?
-            .and_then(|entry| u64::try_from(entry.position).ok())
-            .filter(|stop| (start + LOCATED_BYTES_MIN..end).contains(stop));
-        let Some(stop) = stop else {
-            return Ok(None);
-        };
-        // An index that points elsewhere is for a read to notice.
-        let header = match self.headers(stop).next() {
-            Some(Ok((_, header))) => header,
-            Some(Err(_)) | None => return Ok(None),
-        };
-        let next_offset = header.base_offset;
-        if next_offset <= offset || next_offset > bound {
-            return Ok(None);
-        }
-        let mut last = self.last_reads.lock();
-        if last.truncations != truncations {
-            return Ok(None);
-        }
-        last.note(offset, (next_offset, stop));
-        let range = FileRange {
-            file,
-            position: start,
-            size: usize::try_from(stop - start).unwrap_or(usize::MAX),
-        };
-        Ok(Some((range, next_offset)))
-    }
-
     /// Cuts the file to `position`, which `end_offset` belongs to, and the
     /// indexes with it. Not durable before a sync.
     pub(crate) fn truncate(&self, position: u64, end_offset: i64) -> io::Result<()> {
         self.log.set_size(position)?;
         self.size.store(position, Ordering::Release);
-        {
-            let mut last = self.last_reads.lock();
-            last.truncations += 1;
-            last.ends = Default::default();
-        }
+        self.last_reads.lock().forget();
         let end = end_offset - self.base_offset;
         self.offsets
             .truncate(|e| i64::from(e.relative_offset) < end)?;
@@ -712,88 +551,6 @@ impl Segment {
             what: what.to_string(),
         }
     }
-}
-
-enum Taken {
-    /// These bytes are the answer.
-    Batches {
-        from: usize,
-        to: usize,
-        next_offset: i64,
-    },
-    /// There is nothing to read below the bound.
-    Nothing,
-    /// The batch that begins at `from` needs `needed` bytes.
-    ReadOn { from: usize, needed: usize },
-}
-
-/// Chooses whole batches out of a stretch of a segment.
-fn take_batches(
-    bytes: &Bytes,
-    offset: i64,
-    bound: i64,
-    bytes_max: usize,
-    min_one_batch: bool,
-) -> Result<Taken, (usize, BatchError)> {
-    let mut at = 0;
-    let mut from = None;
-    let mut next_offset = offset;
-    loop {
-        let rest = bytes.get(at..).unwrap_or_default();
-        if rest.is_empty() {
-            // Where all was skipped, what follows this stretch is next.
-            if from.is_none() {
-                return Ok(Taken::ReadOn {
-                    from: at,
-                    needed: 0,
-                });
-            }
-            break;
-        }
-        let parsed = BatchHeader::parse(rest);
-        let (needed, header) = match &parsed {
-            Ok(header) => (header.size_bytes(), Some(header)),
-            Err(e) if e.is_truncated() => (HEADER_BYTES, None),
-            Err(e) => return Err((at, e.clone())),
-        };
-        if header.is_some_and(|h| h.base_offset >= bound) {
-            break;
-        }
-        let skip = header.is_some_and(|h| h.last_offset() < offset);
-        if skip && needed <= rest.len() {
-            at += needed;
-            continue;
-        }
-        let taken = at - from.unwrap_or(at);
-        if from.is_some() && taken + needed > bytes_max {
-            break;
-        }
-        if needed > rest.len() {
-            if from.is_some() {
-                break;
-            }
-            if header.is_some() && !skip && needed > bytes_max && !min_one_batch {
-                return Ok(Taken::Nothing);
-            }
-            return Ok(Taken::ReadOn { from: at, needed });
-        }
-        if from.is_none() && needed > bytes_max && !min_one_batch {
-            return Ok(Taken::Nothing);
-        }
-        from.get_or_insert(at);
-        at += needed;
-        if let Some(header) = header {
-            next_offset = header.next_offset();
-        }
-    }
-    Ok(match from {
-        Some(from) => Taken::Batches {
-            from,
-            to: at,
-            next_offset,
-        },
-        None => Taken::Nothing,
-    })
 }
 
 /// Walks headers; see [`Segment::headers`]. A batch that the end of the file

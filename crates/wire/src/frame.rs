@@ -138,7 +138,7 @@ impl RequestFrame {
 }
 
 /// An encoded frame, its length included, in pieces for a vectored write:
-/// large byte fields are shared, not copied.
+/// large byte fields are shared, not copied, or not in memory at all.
 #[derive(Clone, Debug, Default)]
 pub struct Frame {
     chunks: Vec<Payload>,

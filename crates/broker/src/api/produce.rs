@@ -327,12 +327,11 @@ impl Call<'_> {
         } else {
             None
         };
-        self.check_first_sequence(batch.header(), &partition.log)?;
         let (count, bytes) = (batch.header().records_count, records.len() as u64);
         drop(batch);
         let info = partition
             .log
-            .append_as_leader(records, AppendOrigin::Client, partition.leader_epoch)
+            .append_as_leader(records, self.origin(), partition.leader_epoch)
             .map_err(refused_by_log)?;
         drop(writing);
         if !info.duplicate {
@@ -406,26 +405,12 @@ impl Call<'_> {
         Ok(batch)
     }
 
-    /// In transactions of version 2 each epoch begins with sequence 0, and the
-    /// partition knows its producer as long as a transaction is open. A batch
-    /// with another one follows one that was refused and will come again:
-    /// taking it would make that one out of order for ever.
-    fn check_first_sequence(
-        &self,
-        header: &BatchHeader,
-        log: &PartitionLog,
-    ) -> Result<(), ApiError> {
-        let begins = header.is_transactional() && self.version >= VERSION_ADDS_TO_TRANSACTION;
-        let id = ProducerId(header.producer_id);
-        if !begins || header.base_sequence == 0 || log.knows_producer(id) {
-            return Ok(());
+    fn origin(&self) -> AppendOrigin {
+        if self.version >= VERSION_ADDS_TO_TRANSACTION {
+            AppendOrigin::ClientV2
+        } else {
+            AppendOrigin::Client
         }
-        let message = format!(
-            "sequence {} of producer {id}, which this partition does not know: 0 comes first",
-            header.base_sequence
-        );
-        let code = ErrorCode::OutOfOrderSequenceNumber;
-        Err(ApiError::new(code, message))
     }
 
     async fn check_transaction(

@@ -21,7 +21,7 @@ pub mod acceptor;
 pub(crate) mod budget;
 mod frames;
 mod pipeline;
-mod sending;
+pub(crate) mod sending;
 pub(crate) mod unsent;
 
 use std::net::SocketAddr;

@@ -7,6 +7,7 @@
 use super::budget::{BYTES_WITHOUT_ROOM, Room};
 use super::sessions::{Session, TopicKey, Wanted};
 use crate::connection::Connection;
+use crate::connection::sending::InFile;
 use crate::state::BrokerState;
 use crate::stats::TopicStats;
 use crate::topics::{HostedTopic, check_leader_epoch};
@@ -14,10 +15,10 @@ use bytes::Bytes;
 use millstream_core::ids::Offset;
 use millstream_log::{FetchRequest, FetchedBatches, FileRange, PartitionLog, ReadySet, UpTo};
 use millstream_wire::ErrorCode;
-use millstream_wire::codec::{Elsewhere, Payload};
+use millstream_wire::codec::Payload;
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::io;
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -402,10 +403,10 @@ impl Reading {
                 bytes,
                 _held: Arc::clone(&held),
             })),
-            Found::InFile(range) => Payload::Elsewhere(Arc::new(HeldRange {
-                range,
-                _held: Arc::clone(&held),
-            })),
+            Found::InFile(range) => {
+                let held = Arc::clone(&held) as Arc<dyn Debug + Send + Sync>;
+                Payload::Elsewhere(Arc::new(InFile { range, held }))
+            }
         };
         let held = read.into_iter().map(|read| PartitionRead {
             key: read.key,
@@ -503,27 +504,6 @@ struct HeldBytes {
 impl AsRef<[u8]> for HeldBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
-    }
-}
-
-/// Records that go from their file to the socket.
-#[derive(Debug)]
-pub(crate) struct HeldRange {
-    pub(crate) range: FileRange,
-    _held: Arc<Held>,
-}
-
-impl Elsewhere for HeldRange {
-    fn size_bytes(&self) -> usize {
-        self.range.size
-    }
-
-    fn read(&self) -> io::Result<Bytes> {
-        let mut bytes = vec![0; self.range.size];
-        self.range
-            .file
-            .read_exact_at(&mut bytes, self.range.position)?;
-        Ok(bytes.into())
     }
 }
 

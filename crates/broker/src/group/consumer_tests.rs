@@ -407,6 +407,27 @@ async fn a_consumer_group_is_deleted_when_it_is_empty_and_stays_deleted() {
 }
 
 #[tokio::test]
+async fn nobody_joins_or_commits_to_a_group_that_is_being_deleted() {
+    let world = World::new().await;
+    world.join("m1").await;
+    world.beat(beating("m1", -1, None)).await.unwrap();
+    world.journal.set_disk(Disk::Held);
+    let mut deletion = std::pin::pin!(world.coordinator.delete("g"));
+    assert!(futures::poll!(&mut deletion).is_pending());
+    let outside = Committer::outside();
+    let commit = world
+        .coordinator
+        .commit_offsets("g", &outside, vec![offset(5)], None);
+    assert_eq!(commit.await, Err(GroupError::NotAvailable));
+    let join = world.coordinator.join("g", classic_join("")).await;
+    assert_eq!(join.unwrap_err().error, GroupError::NotAvailable);
+    world.journal.set_disk(Disk::Fast);
+    assert_eq!(deletion.await, Ok(()));
+    let described = world.coordinator.describe("g").await;
+    assert_eq!(described, Err(GroupError::GroupIdNotFound));
+}
+
+#[tokio::test]
 async fn a_rewritten_partition_still_has_its_consumer_groups() {
     let world = World::new().await;
     let one = world.join("m1").await;

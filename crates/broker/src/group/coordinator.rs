@@ -19,7 +19,7 @@ use millstream_core::env::{Clock, Rand};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::runtime::Handle;
-use tokio::sync::{OnceCell, oneshot};
+use tokio::sync::{OnceCell, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// One member that leaves, as LeaveGroup names it.
@@ -307,18 +307,21 @@ impl Inner {
             .map(|p| Shard::new(p, status, &self.config))
             .collect();
         if !is_new {
-            let (inner, loading) = (Arc::clone(self), shards.clone());
-            self.runtime.spawn(async move {
-                for shard in loading {
-                    let (inner, one) = (Arc::clone(&inner), Arc::clone(&shard));
-                    // A task of its own, so that one that ends badly takes
-                    // none of the others along.
-                    let loaded = tokio::spawn(async move { inner.load(&one).await });
-                    if loaded.await.is_err() {
+            // A task for each, so that one that has to be tried again, or ends
+            // badly, holds up none of the others; they read in turns.
+            let turns = Arc::new(Semaphore::new(1));
+            for shard in shards.iter().map(Arc::clone) {
+                let (inner, turns) = (Arc::clone(self), Arc::clone(&turns));
+                let one = Arc::clone(&shard);
+                let loading = self
+                    .runtime
+                    .spawn(async move { inner.load(&one, &turns).await });
+                self.runtime.spawn(async move {
+                    if loading.await.is_err() {
                         shard.state.lock().status = ShardStatus::Closed(GroupError::NotAvailable);
                     }
-                }
-            });
+                });
+            }
         }
         Ok(shards)
     }

@@ -549,6 +549,39 @@ async fn offsets_go_with_their_topic() {
 }
 
 #[tokio::test]
+async fn a_partition_that_cannot_be_read_is_tried_again_and_holds_up_no_other() {
+    let journal = MemoryJournal::shared();
+    let before = coordinator(&journal).await;
+    commit(&before, "g", 5).await;
+    let after = journal.after_crash(InternalTopic::ConsumerOffsets, 0);
+    // The first attempt of each of the four partitions, and one more.
+    after.fail_reads(5);
+    let after = coordinator(&after).await;
+    assert_eq!(committed(&after, "g").await, Some(5));
+}
+
+#[tokio::test]
+async fn a_deletion_of_more_offsets_than_fit_one_batch_takes_several() {
+    let journal = MemoryJournal::shared();
+    let before = coordinator(&journal).await;
+    let group = "g".repeat(200);
+    let offsets: Vec<_> = (0..2_000).map(|partition| offset(partition, 1)).collect();
+    let who = Committer::outside();
+    for offsets in offsets.chunks(500) {
+        let committed = before.commit_offsets(&group, &who, offsets.to_vec(), None);
+        committed.await.unwrap();
+    }
+    let batches = journal.batches(InternalTopic::ConsumerOffsets);
+    before.topic_deleted("orders").await.unwrap();
+    assert!(journal.batches(InternalTopic::ConsumerOffsets) > batches + 1);
+    let after = coordinator(&journal).await;
+    for coordinator in [&before, &after] {
+        let all = coordinator.fetch_offsets(&group, &OffsetsWanted::All, Stability::Any);
+        assert_eq!(all.await, Ok(Vec::new()));
+    }
+}
+
+#[tokio::test]
 async fn asking_creates_no_topic() {
     let journal = MemoryJournal::shared();
     let coordinator = coordinator(&journal).await;

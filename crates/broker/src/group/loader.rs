@@ -15,6 +15,7 @@ use millstream_wire::batch::{BatchError, BatchView, ControlKind, EndTxnMarker, s
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// Pauses between the attempts to read a partition: each is twice as long as
 /// the one before.
@@ -43,9 +44,9 @@ struct Replay {
 
 impl Inner {
     /// Reads a partition; afterwards its shard answers.
-    pub(super) async fn load(self: &Arc<Self>, shard: &Arc<Shard>) {
+    pub(super) async fn load(self: &Arc<Self>, shard: &Arc<Shard>, turns: &Semaphore) {
         let started = self.clock.monotonic();
-        match self.replay_patiently(shard.partition).await {
+        match self.replay_patiently(shard.partition, turns).await {
             Ok(replay) => {
                 self.install(shard, replay);
                 let groups = shard.state.lock().groups.len();
@@ -70,10 +71,19 @@ impl Inner {
 
     /// An error of the disk may be gone the next time; nobody else would load
     /// the partition before the next start.
-    async fn replay_patiently(&self, partition: i32) -> Result<Replay, LoadError> {
+    async fn replay_patiently(
+        &self,
+        partition: i32,
+        turns: &Semaphore,
+    ) -> Result<Replay, LoadError> {
         let mut pause = LOAD_PAUSE_FIRST;
         loop {
-            match self.replay(partition).await {
+            let replayed = {
+                // Never closed.
+                let _turn = turns.acquire().await;
+                self.replay(partition).await
+            };
+            match replayed {
                 Err(LoadError::Journal(error)) if pause <= LOAD_PAUSE_LAST => {
                     tracing::warn!(partition, %error, ?pause, "groups cannot be loaded, will try again");
                     tokio::select! {

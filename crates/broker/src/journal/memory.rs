@@ -32,6 +32,8 @@ pub struct MemoryJournal {
     topics: Mutex<HashMap<InternalTopic, Vec<Partition>>>,
     disk: watch::Sender<Disk>,
     refused: AtomicUsize,
+    /// Reads that are still to fail.
+    unreadable: AtomicUsize,
 }
 
 impl MemoryJournal {
@@ -41,6 +43,7 @@ impl MemoryJournal {
             topics: Mutex::default(),
             disk: watch::Sender::new(Disk::Fast),
             refused: AtomicUsize::new(0),
+            unreadable: AtomicUsize::new(0),
         })
     }
 
@@ -52,6 +55,11 @@ impl MemoryJournal {
     /// Appends that a full disk refused.
     pub fn refused(&self) -> usize {
         self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Has the next reads fail.
+    pub fn fail_reads(&self, count: usize) {
+        self.unreadable.store(count, Ordering::Relaxed);
     }
 
     /// Number of batches in a topic.
@@ -73,6 +81,7 @@ impl MemoryJournal {
             topics: Mutex::new(topics),
             disk: watch::Sender::new(Disk::Fast),
             refused: AtomicUsize::new(0),
+            unreadable: AtomicUsize::new(0),
         })
     }
 }
@@ -162,6 +171,11 @@ impl Journal for MemoryJournal {
         partition: i32,
         offset: i64,
     ) -> Result<JournalChunk, JournalError> {
+        let one_less = |left: usize| left.checked_sub(1);
+        let (stored, seen) = (Ordering::Relaxed, Ordering::Relaxed);
+        if self.unreadable.fetch_update(stored, seen, one_less).is_ok() {
+            return Err(JournalError::Failed("a sector cannot be read".into()));
+        }
         let topics = self.topics.lock();
         let log = topics
             .get(&topic)

@@ -153,6 +153,21 @@ async fn begin(coordinator: &TxnCoordinator, id: &str, partitions: i32) -> Produ
     producer
 }
 
+/// A commit of "t" that has been decided and cannot write its markers until
+/// `house.partitions` opens.
+async fn committing(
+    house: &House,
+    coordinator: &TxnCoordinator,
+    producer: Producer,
+) -> tokio::task::JoinHandle<Result<Producer, TxnError>> {
+    house.partitions.open.send_replace(false);
+    let ender = coordinator.clone();
+    let work = async move { ender.end("t", producer, TxnOutcome::Commit, V1).await };
+    let pending = tokio::spawn(started(work).await);
+    wait_for_state(coordinator, "t", TxnState::PrepareCommit).await;
+    pending
+}
+
 #[tokio::test]
 async fn a_commit_writes_a_marker_into_every_partition_before_it_is_answered() {
     let house = House::new();
@@ -236,11 +251,7 @@ async fn an_end_that_a_full_disk_refused_is_recorded_once_there_is_space() {
     let house = House::new();
     let coordinator = house.coordinator().await;
     let producer = begin(&coordinator, "t", 1).await;
-    house.partitions.open.send_replace(false);
-    let ender = coordinator.clone();
-    let work = async move { ender.end("t", producer, TxnOutcome::Commit, V1).await };
-    let pending = tokio::spawn(started(work).await);
-    wait_for_state(&coordinator, "t", TxnState::PrepareCommit).await;
+    let pending = committing(&house, &coordinator, producer).await;
     house.journal.set_disk(Disk::Full);
     house.partitions.open.send_replace(true);
     let refused = async {
@@ -260,11 +271,7 @@ async fn an_end_that_meets_a_rewrite_of_its_record_is_recorded_after_it() {
     let house = House::new();
     let coordinator = house.coordinator().await;
     let producer = begin(&coordinator, "t", 1).await;
-    house.partitions.open.send_replace(false);
-    let ender = coordinator.clone();
-    let work = async move { ender.end("t", producer, TxnOutcome::Commit, V1).await };
-    let pending = tokio::spawn(started(work).await);
-    wait_for_state(&coordinator, "t", TxnState::PrepareCommit).await;
+    let pending = committing(&house, &coordinator, producer).await;
     let shard = coordinator.inner.shard_of("t").await.unwrap();
     assert!(shard.state.lock().entry("t").unwrap().machine.hold());
     house.partitions.open.send_replace(true);
@@ -402,11 +409,7 @@ async fn a_request_during_a_commit_is_told_to_come_again() {
     let house = House::new();
     let coordinator = house.coordinator().await;
     let producer = begin(&coordinator, "t", 1).await;
-    house.partitions.open.send_replace(false);
-    let ender = coordinator.clone();
-    let work = async move { ender.end("t", producer, TxnOutcome::Commit, V1).await };
-    let pending = tokio::spawn(started(work).await);
-    wait_for_state(&coordinator, "t", TxnState::PrepareCommit).await;
+    let pending = committing(&house, &coordinator, producer).await;
     let added = coordinator
         .add_partitions("t", producer, vec![partition(0)], V1)
         .await;

@@ -46,7 +46,7 @@ use crate::producers::ProducerState;
 use crate::segment::Segment;
 use crate::together::Together;
 use millstream_core::env::{Clock, Fs};
-use millstream_core::ids::{LeaderEpoch, Offset, ProducerId, TopicId, TopicPartition};
+use millstream_core::ids::{LeaderEpoch, Offset, TopicId, TopicPartition};
 use parking_lot::{Mutex, RwLock};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
@@ -201,11 +201,6 @@ impl PartitionLog {
     /// The producers that this partition remembers, by id.
     pub fn producers(&self) -> Vec<ProducerSummary> {
         self.writer.lock().producers.summaries()
-    }
-
-    /// Whether the partition remembers the producer.
-    pub fn knows_producer(&self, id: ProducerId) -> bool {
-        self.writer.lock().producers.get(id.0).is_some()
     }
 
     /// Bytes of all segments, without indexes.

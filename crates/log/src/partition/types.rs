@@ -4,6 +4,7 @@ use crate::error::LogFailure;
 use bytes::Bytes;
 use millstream_core::env::FsFile;
 use millstream_core::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
+use std::io;
 use std::sync::Arc;
 
 /// Who appends, which decides what is checked.
@@ -11,6 +12,12 @@ use std::sync::Arc;
 pub enum AppendOrigin {
     /// A producer: everything is checked, control batches are refused.
     Client,
+    /// The same, by a Produce that adds to transactions of
+    /// `transaction.version` 2 (KIP-890): each of their epochs begins with
+    /// sequence 0, and a producer is known as long as its transaction is open.
+    /// So a first batch with another sequence follows one that was refused and
+    /// will come again, and would make that one out of order for ever.
+    ClientV2,
     /// A coordinator of this cluster: markers and the records of internal
     /// topics. Producer ids without sequences and control batches are
     /// allowed; epochs are still fenced.
@@ -43,6 +50,13 @@ impl AppendInfo {
     #[must_use]
     pub fn end_offset(&self) -> Offset {
         self.last_offset.plus(1)
+    }
+}
+
+impl AppendOrigin {
+    /// Whether a producer appends.
+    pub(crate) fn is_client(self) -> bool {
+        matches!(self, Self::Client | Self::ClientV2)
     }
 }
 
@@ -115,6 +129,15 @@ pub struct FileRange {
     pub position: u64,
     /// Bytes of all of them.
     pub size: usize,
+}
+
+impl FileRange {
+    /// The batches, where they are needed in memory after all.
+    pub fn read(&self) -> io::Result<Bytes> {
+        let mut bytes = vec![0; self.size];
+        self.file.read_exact_at(&mut bytes, self.position)?;
+        Ok(bytes.into())
+    }
 }
 
 impl std::fmt::Debug for FileRange {

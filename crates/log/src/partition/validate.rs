@@ -62,11 +62,11 @@ fn validate_one(
         return invalid(format!("producer epoch {}", header.producer_epoch));
     }
     let batch = match origin {
-        AppendOrigin::Client => with_its_max_timestamp(batch, config)?,
-        _ => batch,
+        AppendOrigin::Client | AppendOrigin::ClientV2 => with_its_max_timestamp(batch, config)?,
+        AppendOrigin::Coordinator | AppendOrigin::CoordinatorV2 => batch,
     };
     let header = batch.header();
-    if origin == AppendOrigin::Client {
+    if origin.is_client() {
         if header.is_control() {
             return invalid("clients cannot write control batches".to_owned());
         }

@@ -42,6 +42,10 @@ impl ProducerAppend {
         origin: AppendOrigin,
     ) -> Result<Checked, AppendError> {
         let Some(entry) = self.current(state, header.producer_id) else {
+            let begins_v2 = origin == AppendOrigin::ClientV2 && header.is_transactional();
+            if begins_v2 && header.base_sequence != 0 {
+                return Err(out_of_order(header, -1));
+            }
             return Ok(Checked::New);
         };
         if entry.epoch == header.producer_epoch
@@ -55,7 +59,7 @@ impl ProducerAppend {
             });
         }
         check_epoch(entry, header.producer_epoch)?;
-        if origin == AppendOrigin::Client {
+        if origin.is_client() {
             check_sequence(entry, header)?;
         }
         if entry.transaction_start.is_some() && !header.is_transactional() {
@@ -77,7 +81,7 @@ impl ProducerAppend {
         };
         match origin {
             AppendOrigin::CoordinatorV2 => check_bumped_epoch(entry, header.producer_epoch)?,
-            AppendOrigin::Client | AppendOrigin::Coordinator => {
+            AppendOrigin::Client | AppendOrigin::ClientV2 | AppendOrigin::Coordinator => {
                 check_epoch(entry, header.producer_epoch)?;
             }
         }
@@ -205,9 +209,13 @@ fn check_sequence(entry: &ProducerEntry, header: &BatchHeader) -> Result<(), App
     if unknown || follows {
         return Ok(());
     }
-    Err(AppendError::OutOfOrderSequence {
+    Err(out_of_order(header, last))
+}
+
+fn out_of_order(header: &BatchHeader, last_sequence: i32) -> AppendError {
+    AppendError::OutOfOrderSequence {
         producer_id: ProducerId(header.producer_id),
         sequence: header.base_sequence,
-        last_sequence: last,
-    })
+        last_sequence,
+    }
 }
