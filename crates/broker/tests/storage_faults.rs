@@ -65,6 +65,8 @@ async fn a_coordinator_whose_log_has_failed_says_that_it_is_none() {
     stop(broker).await;
 }
 
+const RECORDS: i64 = 150;
+
 /// As where a file system knows no `sendfile`.
 #[tokio::test]
 async fn records_that_cannot_be_sent_from_their_file_are_read() {
@@ -73,12 +75,13 @@ async fn records_that_cannot_be_sent_from_their_file_are_read() {
     let mut client = broker.client().await;
     create_topic(&mut client, "t", 1, &[]).await;
     let value = |i: i64| format!("{i:04}").repeat(5_000);
-    for i in 0..40 {
+    // More than one answer holds: the second one goes on where the first ended.
+    for i in 0..RECORDS {
         let request = produce_request("t", 0, -1, batch(&[&value(i)]));
         client.call(&request, 9).await;
     }
     let mut next = 0;
-    while next < 40 {
+    while next < RECORDS {
         let fetched = client.call(&fetch_request("t", 0, next), 12).await;
         for (offset, read) in records(only(fetched.responses).records) {
             assert_eq!((offset, read), (next, value(next)));

@@ -418,8 +418,11 @@ async fn nobody_joins_or_commits_to_a_group_that_is_being_deleted() {
     let commit = world
         .coordinator
         .commit_offsets("g", &outside, vec![offset(5)], None);
-    assert_eq!(commit.await, Err(GroupError::NotAvailable));
-    let join = world.coordinator.join("g", classic_join("")).await;
+    // Refused at once: what is accepted waits for the disk.
+    let commit = tokio::time::timeout(PATIENCE, commit).await;
+    assert_eq!(commit.unwrap(), Err(GroupError::NotAvailable));
+    let join = world.coordinator.join("g", classic_join(""));
+    let join = tokio::time::timeout(PATIENCE, join).await.unwrap();
     assert_eq!(join.unwrap_err().error, GroupError::NotAvailable);
     world.journal.set_disk(Disk::Fast);
     assert_eq!(deletion.await, Ok(()));
