@@ -1,12 +1,11 @@
-//! Buffers for large reads, used again and again: fresh memory of that size
+//! Buffers for large reads and appends, used again and again: fresh memory of that size
 //! comes from the kernel page by page, zeroed, which costs more than the copy
 //! that it is for.
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use std::io;
 
-/// Smaller reads take what the allocator has.
+/// Smaller ones take what the allocator has.
 const REUSED_BYTES_MIN: usize = 32 * 1024;
 /// Larger buffers are given back.
 const REUSED_BYTES_MAX: usize = 4 << 20;
@@ -68,10 +67,10 @@ impl Drop for Reused {
 }
 
 /// `size` bytes, filled by `fill`.
-pub(crate) fn filled(
+pub(crate) fn filled<E>(
     size: usize,
-    fill: impl FnOnce(&mut [u8]) -> io::Result<()>,
-) -> io::Result<Bytes> {
+    fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
+) -> Result<Bytes, E> {
     if size < REUSED_BYTES_MIN {
         let mut bytes = vec![0; size];
         fill(&mut bytes)?;
@@ -96,6 +95,7 @@ pub(crate) fn shrink() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io;
 
     #[test]
     fn what_is_read_is_what_was_filled_in_whatever_the_buffer_held() {
@@ -103,14 +103,14 @@ mod tests {
             for size in [10, REUSED_BYTES_MIN, 100_000, 1 << 20, REUSED_BYTES_MAX + 1] {
                 let bytes = filled(size, |buffer| {
                     buffer.fill(round);
-                    Ok(())
+                    io::Result::Ok(())
                 });
                 let bytes = bytes.unwrap();
                 assert_eq!(bytes.len(), size);
                 assert!(bytes.iter().all(|byte| *byte == round));
             }
         }
-        let failed = filled(1 << 20, |_| Err(io::ErrorKind::UnexpectedEof.into()));
+        let failed = filled(1 << 20, |_| Err(io::ErrorKind::UnexpectedEof));
         assert!(failed.is_err());
         assert!(IDLE.lock().bytes <= IDLE_BYTES_MAX);
     }

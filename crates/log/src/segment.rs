@@ -19,8 +19,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 mod read;
+mod tail;
 
-use read::LastReads;
+use read::Recent;
 
 /// Bytes that are written again at a time.
 const WRITE_AGAIN_BYTES: usize = 256 << 10;
@@ -55,7 +56,7 @@ pub(crate) struct Segment {
     pub(crate) timestamps: IndexFile<TimeEntry>,
     pub(crate) aborted: IndexFile<AbortedTransaction>,
     times: Mutex<Times>,
-    last_reads: Mutex<LastReads>,
+    recent: Mutex<Recent>,
 }
 
 /// A header and where its batch begins.
@@ -104,7 +105,7 @@ impl Segment {
             timestamps,
             aborted,
             times: Mutex::default(),
-            last_reads: Mutex::default(),
+            recent: Mutex::default(),
         })
     }
 
@@ -139,7 +140,7 @@ impl Segment {
             timestamps: IndexFile::existing(files, path(names::TIME_INDEX)),
             aborted: IndexFile::existing(files, path(names::TXN_INDEX)),
             times: Mutex::default(),
-            last_reads: Mutex::default(),
+            recent: Mutex::default(),
         })
     }
 
@@ -300,6 +301,7 @@ impl Segment {
 
     /// Ends the indexes of a segment that will not grow any more.
     pub(crate) fn seal(&self) -> io::Result<()> {
+        self.drop_tail();
         self.push_time(&self.times.lock())?;
         self.offsets.shrink()?;
         self.timestamps.shrink()?;
@@ -423,7 +425,7 @@ impl Segment {
     pub(crate) fn truncate(&self, position: u64, end_offset: i64) -> io::Result<()> {
         self.log.set_size(position)?;
         self.size.store(position, Ordering::Release);
-        self.last_reads.lock().forget();
+        self.recent.lock().forget();
         let end = end_offset - self.base_offset;
         self.offsets
             .truncate(|e| i64::from(e.relative_offset) < end)?;
@@ -484,6 +486,7 @@ impl Segment {
     /// [`Segment::unlink`] follow.
     pub(crate) fn mark_deleted(&self) -> io::Result<()> {
         // The log goes first: an index without a log is ignored on open.
+        self.drop_tail();
         for file in self.files() {
             file.retire();
             if file.fs().exists(file.path()) {
@@ -496,6 +499,7 @@ impl Segment {
 
     /// The files are about to lose their names: they are not opened again.
     pub(crate) fn retire(&self) {
+        self.drop_tail();
         self.files().iter().for_each(|file| file.retire());
     }
 

@@ -2,6 +2,7 @@
 
 use super::validate::{self, Validated};
 use super::{AppendInfo, AppendOrigin, PartitionLog, Writer};
+use crate::buffers;
 use crate::config::{Durability, LogConfig, TimestampType};
 use crate::error::AppendError;
 use crate::producers::{self, Checked, ProducerAppend};
@@ -9,17 +10,7 @@ use crate::segment::Segment;
 use bytes::Bytes;
 use millstream_core::ids::{LeaderEpoch, Offset};
 use millstream_wire::batch::{BatchHeader, set_base_offset, set_leader_epoch, set_log_append_time};
-use std::cell::RefCell;
 use std::sync::Arc;
-
-/// A scratch buffer larger than this is not kept.
-const SCRATCH_BYTES_MAX: usize = 4 << 20;
-
-thread_local! {
-    /// Where batches get their offset and epoch before they are written: the
-    /// caller's bytes are shared, and one copy is cheaper than two writes.
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
 
 impl PartitionLog {
     /// Appends whole record batches, checked, with offsets and `leader_epoch`
@@ -85,16 +76,14 @@ impl PartitionLog {
         append: &Append<'_>,
     ) -> Result<AppendInfo, AppendError> {
         let first_offset = writer.log_end_offset;
-        SCRATCH.with_borrow_mut(|scratch| {
-            let headers = stamp(scratch, batches, append, first_offset)?;
-            let segment = self.roll_if_needed(writer, &headers, scratch.len(), append.config)?;
-            let written = segment.append(scratch);
-            if scratch.capacity() > SCRATCH_BYTES_MAX {
-                *scratch = Vec::new();
-            }
-            written.map_err(|e| self.write_failed(writer, &segment, e))?;
-            self.written(writer, &segment, batches, headers, append)
-        })
+        let (stamped, headers) = stamp(batches, append, first_offset)?;
+        let segment = self.roll_if_needed(writer, &headers, stamped.len(), append.config)?;
+        let written = segment.append(&stamped);
+        written.map_err(|e| self.write_failed(writer, &segment, e))?;
+        let info = self.written(writer, &segment, batches, headers, append)?;
+        let end = writer.log_end_offset.0;
+        segment.keep_tail(stamped, batches.len(), first_offset.0, end);
+        Ok(info)
     }
 
     /// Brings everything in memory up to what was written.
@@ -278,32 +267,35 @@ fn check_producers(
     Ok(None)
 }
 
-/// Copies the batches into `scratch` with offsets, epoch and, where the topic
-/// wants it, the log's time. Returns the headers as they will be stored.
+/// The batches with offsets, epoch and, where the topic wants it, the log's
+/// time, and their headers as they will be stored. A copy: the caller's bytes
+/// are shared, and one copy is cheaper than two writes.
 fn stamp(
-    scratch: &mut Vec<u8>,
     batches: &[Validated],
     append: &Append<'_>,
     first_offset: Offset,
-) -> Result<Vec<BatchHeader>, AppendError> {
+) -> Result<(Bytes, Vec<BatchHeader>), AppendError> {
     let corrupt = |e: millstream_wire::batch::BatchError| AppendError::Corrupt(e.to_string());
-    scratch.clear();
-    let mut next_offset = first_offset.0;
+    let size = batches.iter().map(|b| b.batch.bytes().len()).sum();
     let mut headers = Vec::with_capacity(batches.len());
-    for Validated { batch, .. } in batches {
-        let start = scratch.len();
-        scratch.extend_from_slice(batch.bytes());
-        let stamped = scratch.get_mut(start..).unwrap_or_default();
-        set_base_offset(stamped, next_offset).map_err(corrupt)?;
-        set_leader_epoch(stamped, append.leader_epoch.0).map_err(corrupt)?;
-        if let Some(time_ms) = append.log_append_time_ms() {
-            set_log_append_time(stamped, time_ms).map_err(corrupt)?;
+    let stamped = buffers::filled(size, |mut rest| {
+        let mut next_offset = first_offset.0;
+        for Validated { batch, .. } in batches {
+            let (stamped, behind) = rest.split_at_mut(batch.bytes().len());
+            stamped.copy_from_slice(batch.bytes());
+            set_base_offset(stamped, next_offset).map_err(corrupt)?;
+            set_leader_epoch(stamped, append.leader_epoch.0).map_err(corrupt)?;
+            if let Some(time_ms) = append.log_append_time_ms() {
+                set_log_append_time(stamped, time_ms).map_err(corrupt)?;
+            }
+            let header = BatchHeader::parse(stamped).map_err(corrupt)?;
+            next_offset = header.next_offset();
+            headers.push(header);
+            rest = behind;
         }
-        let header = BatchHeader::parse(stamped).map_err(corrupt)?;
-        next_offset = header.next_offset();
-        headers.push(header);
-    }
-    Ok(headers)
+        Ok::<_, AppendError>(())
+    })?;
+    Ok((stamped, headers))
 }
 
 fn should_roll(

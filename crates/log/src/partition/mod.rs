@@ -227,7 +227,7 @@ impl PartitionLog {
         }
     }
 
-    fn active(&self) -> Arc<Segment> {
+    pub(crate) fn active(&self) -> Arc<Segment> {
         let segments = self.segments.read();
         // Never empty: opening creates one, and only sealed ones are removed.
         Arc::clone(&segments[segments.len() - 1])
@@ -290,12 +290,15 @@ impl PartitionLog {
 
     /// The bytes beyond the recovery point and since when there are any. When
     /// there are none, the caller is to take the log off [`Shared::touched`].
+    /// Ages the last append that is kept in memory; none outlives the listing.
     pub(crate) fn touched_or_unlisted(&self) -> Option<(u64, Duration)> {
         let mut writer = self.writer.lock();
         if writer.bytes_since_checkpoint == 0 || writer.failure.is_some() {
             writer.is_listed = false;
+            self.active().drop_tail();
             return None;
         }
+        self.active().age_tail();
         Some((writer.bytes_since_checkpoint, writer.touched_at))
     }
 

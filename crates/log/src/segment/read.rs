@@ -2,6 +2,7 @@
 //! unread.
 
 use super::Segment;
+use super::tail::Tail;
 use crate::error::ReadError;
 use crate::partition::FileRange;
 use bytes::Bytes;
@@ -16,10 +17,10 @@ const READERS: usize = 4;
 /// a header costs as much as the copy.
 const LOCATED_BYTES_MIN: u64 = 64 * 1024;
 
-/// Where the last reads ended. Most reads go on at one of these places, and
-/// then need neither the index nor the bytes before.
+/// Where the last reads ended, and the last append. Most reads go on at one of
+/// these places, and then need neither the index nor the bytes before.
 #[derive(Debug, Default)]
-pub(super) struct LastReads {
+pub(super) struct Recent {
     /// The offsets that come next, and the positions of their batches.
     ends: [Option<(i64, u64)>; READERS],
     /// The one that is replaced next.
@@ -27,17 +28,19 @@ pub(super) struct LastReads {
     /// Counts truncations: a read that began before one must not note where
     /// it ended.
     truncations: u64,
+    pub(super) tail: Option<Tail>,
 }
 
-impl LastReads {
+impl Recent {
     /// After a truncation.
     pub(super) fn forget(&mut self) {
         self.truncations += 1;
         self.ends = Default::default();
+        self.tail = None;
     }
 
     /// The position of the batch that begins with this offset, if known.
-    fn position(&self, offset: i64) -> Option<u64> {
+    pub(super) fn position(&self, offset: i64) -> Option<u64> {
         let at_offset = |end: &&(i64, u64)| end.0 == offset;
         self.ends.iter().flatten().find(at_offset).map(|end| end.1)
     }
@@ -68,9 +71,15 @@ impl Segment {
     ) -> Result<Option<(Bytes, i64)>, ReadError> {
         let end = self.size();
         let (known, truncations) = {
-            let last = self.last_reads.lock();
-            let known = last.position(offset).filter(|at| *at < end);
-            (known, last.truncations)
+            let mut recent = self.recent.lock();
+            let tail = recent.tail.as_ref();
+            let answer = tail.and_then(|t| t.answer(offset, bound, bytes_max, min_one_batch));
+            if let Some((bytes, next_offset, end)) = answer {
+                recent.note(offset, (next_offset, end));
+                return Ok(Some((bytes, next_offset)));
+            }
+            let known = recent.position(offset).filter(|at| *at < end);
+            (known, recent.truncations)
         };
         let (mut start, mut reach) = match known {
             // A header at least, or a read of nothing would get nowhere.
@@ -94,9 +103,9 @@ impl Segment {
                     to,
                     next_offset,
                 } => {
-                    let mut last = self.last_reads.lock();
-                    if last.truncations == truncations {
-                        last.note(offset, (next_offset, start + to as u64));
+                    let mut recent = self.recent.lock();
+                    if recent.truncations == truncations {
+                        recent.note(offset, (next_offset, start + to as u64));
                     }
                     return Ok(Some((bytes.slice(from..to), next_offset)));
                 }
@@ -130,8 +139,8 @@ impl Segment {
     ) -> Result<Option<(FileRange, i64)>, ReadError> {
         let end = self.size();
         let (start, truncations) = {
-            let last = self.last_reads.lock();
-            (last.position(offset), last.truncations)
+            let recent = self.recent.lock();
+            (recent.position(offset), recent.truncations)
         };
         let Some(start) = start else {
             return Ok(None);
@@ -163,11 +172,11 @@ impl Segment {
         if next_offset <= offset || next_offset > bound {
             return Ok(None);
         }
-        let mut last = self.last_reads.lock();
-        if last.truncations != truncations {
+        let mut recent = self.recent.lock();
+        if recent.truncations != truncations {
             return Ok(None);
         }
-        last.note(offset, (next_offset, stop));
+        recent.note(offset, (next_offset, stop));
         let range = FileRange {
             file,
             position: start,
