@@ -25,7 +25,7 @@ sys.path.insert(0, str(HERE.parent / "tests" / "lib"))
 from servers import ApacheKafka, BrokerExample, Millstream, Server, wait_until  # noqa: E402
 
 from confluent_kafka import KafkaException, TopicPartition  # noqa: E402
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # noqa: E402
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic, OffsetSpec  # noqa: E402
 
 QUICK = os.environ.get("QUICK", "") not in ("", "0")
 FOR_AIMS = os.environ.get("AIMS", "") not in ("", "0")
@@ -42,6 +42,8 @@ SETTLE_S = 2
 # No single step takes longer than this; the competitor that is optional is
 # given up sooner, so that it cannot hold up the others.
 STEP_S_MAX = 600
+# Kafka refuses a change of 10,000 records, of which each partition is one.
+CREATED_AT_ONCE_MAX = 5_000
 OPTIONAL_STEP_S_MAX = 60
 
 
@@ -136,8 +138,13 @@ def create_topic(server: Server, name: str, partitions: int) -> float:
     # Its threads live until Python lets go of it: they must not be heard of.
     admin = AdminClient({"bootstrap.servers": server.bootstrap, "log_level": 0, "reconnect.backoff.ms": 5_000,
                          "reconnect.backoff.max.ms": 10_000})
-    # Above what any of them needs for 10,000 partitions.
-    admin.create_topics([NewTopic(name, partitions, 1)], operation_timeout=300, request_timeout=310)[name].result(320)
+    # Above what any of them needs for so many partitions.
+    patience = {"operation_timeout": 300, "request_timeout": 310}
+    at_once = min(partitions, CREATED_AT_ONCE_MAX)
+    admin.create_topics([NewTopic(name, at_once, 1)], **patience)[name].result(320)
+    while at_once < partitions:
+        at_once = min(partitions, at_once + CREATED_AT_ONCE_MAX)
+        admin.create_partitions([NewPartitions(name, at_once)], **patience)[name].result(320)
     wait_until(lambda: len(admin.list_topics(name, timeout=60).topics[name].partitions) == partitions,
                f"{partitions} partitions of {name}", 320)
     # A partition that is known may not be led yet.

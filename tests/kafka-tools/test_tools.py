@@ -259,11 +259,14 @@ def test_configs_are_altered_and_go_back_to_their_defaults(server, traffic):
 
     traffic.topic("configured")
     for kind, name, key, value in [("topics", "configured", "max.message.bytes", "5000"),
-                                   ("brokers", "1", "log.retention.ms", "7200000")]:
+                                   ("brokers", "1", "log.retention.ms", "7200000"),
+                                   ("groups", "configured", "consumer.session.timeout.ms", "50000")]:
         entity = ("--entity-type", kind, "--entity-name", name)
         configs("--alter", *entity, "--add-config", f"{key}={value}")
         assert f"{key}={value}" in configs("--describe", *entity)
         assert f"{key}=" in configs("--describe", "--all", *entity)
+        # All of a kind, which the tool asks the broker for.
+        assert f"{key}={value}" in configs("--describe", "--entity-type", kind)
         configs("--alter", *entity, "--delete-config", key)
         assert f"{key}={value}" not in configs("--describe", *entity)
     # There are none, and asking for them is no error.

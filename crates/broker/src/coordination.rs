@@ -2,7 +2,7 @@
 //! logs, end markers in every partition, and producer ids.
 
 use crate::error::ApiError;
-use crate::group::{TopicSource, TopicsImage};
+use crate::group::{GroupPace, TopicSource, TopicsImage};
 use crate::journal::{Appended, InternalTopic, Journal, JournalChunk, JournalError};
 use crate::state::BrokerState;
 use crate::topics::HostedPartition;
@@ -170,6 +170,16 @@ struct Topics(Option<Arc<MetadataImage>>);
 impl TopicSource for CoordinatorPorts {
     fn topics(&self) -> Arc<dyn TopicsImage> {
         Arc::new(Topics(self.state().map(|state| state.image())))
+    }
+
+    fn pace_of(&self, group_id: &str) -> Option<GroupPace> {
+        let state = self.state()?;
+        let image = state.image();
+        let settings = state.configs(&image).group_settings(group_id);
+        Some(GroupPace {
+            session_timeout: settings.session_timeout,
+            heartbeat_interval: settings.heartbeat_interval,
+        })
     }
 }
 

@@ -12,7 +12,14 @@ use millstream_wire::messages::consumer_group_heartbeat::{
     ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicPartitions,
 };
 use millstream_wire::messages::delete_groups::DeleteGroupsRequest;
+use millstream_wire::messages::describe_configs::{
+    DescribeConfigsRequest, DescribeConfigsResource,
+};
 use millstream_wire::messages::describe_groups::DescribeGroupsRequest;
+use millstream_wire::messages::incremental_alter_configs::{
+    AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
+};
+use millstream_wire::messages::list_config_resources::ListConfigResourcesRequest;
 use millstream_wire::messages::list_groups::ListGroupsRequest;
 use millstream_wire::messages::offset_commit::{
     OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
@@ -23,6 +30,9 @@ use millstream_wire::messages::offset_fetch::{
 use support::kafka::create_topic;
 use support::{Client, TestBroker, eventually, options};
 use uuid::Uuid;
+
+/// The type of resource (`ConfigResource.Type`).
+const GROUP: i8 = 32;
 
 async fn start(dir: &std::path::Path) -> TestBroker {
     let mut options = options(dir);
@@ -107,6 +117,103 @@ async fn fetched(client: &mut Client, id: Uuid, epoch: i32, version: i16) -> (i1
     let topic = group.topics.first();
     let offset = topic.map_or(-1, |topic| topic.partitions[0].committed_offset);
     (group.error_code, offset)
+}
+
+/// Sets, or with `None` removes, a setting of the group.
+async fn set_on_group(client: &mut Client, group: &str, name: &str, value: Option<&str>) -> i16 {
+    let request = IncrementalAlterConfigsRequest {
+        resources: vec![AlterConfigsResource {
+            resource_type: GROUP,
+            resource_name: group.into(),
+            configs: vec![AlterableConfig {
+                name: name.into(),
+                config_operation: i8::from(value.is_none()),
+                value: value.map(Into::into),
+            }],
+        }],
+        ..Default::default()
+    };
+    client.call(&request, 1).await.responses[0].error_code
+}
+
+/// Value and source of a setting of the group.
+async fn setting_of(client: &mut Client, group: &str, name: &str) -> (String, i8) {
+    let request = DescribeConfigsRequest {
+        resources: vec![DescribeConfigsResource {
+            resource_type: GROUP,
+            resource_name: group.into(),
+            configuration_keys: Some(vec![name.into()]),
+        }],
+        ..Default::default()
+    };
+    let mut result = client.call(&request, 4).await.results.remove(0);
+    assert_eq!(result.error_code, 0, "{:?}", result.error_message);
+    assert_eq!(result.configs.len(), 1);
+    let config = result.configs.remove(0);
+    (config.value.unwrap(), config.config_source)
+}
+
+async fn groups_with_settings(client: &mut Client) -> Vec<String> {
+    let request = ListConfigResourcesRequest {
+        resource_types: vec![GROUP],
+    };
+    let listed = client.call(&request, 1).await.config_resources;
+    listed.into_iter().map(|r| r.resource_name).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_of_a_group_hold_for_it_alone_and_outlive_the_broker() {
+    const SESSION: &str = "consumer.session.timeout.ms";
+    const HEARTBEAT: &str = "consumer.heartbeat.interval.ms";
+    let dir = tempfile::tempdir().unwrap();
+    let broker = start(dir.path()).await;
+    let mut client = broker.client().await;
+    create_topic(&mut client, "a", 3, &[]).await;
+
+    let at_default = ("5000".to_owned(), 4);
+    assert_eq!(setting_of(&mut client, "g", SESSION).await, at_default);
+    let invalid = ErrorCode::InvalidConfig.code();
+    for (name, value) in [
+        (SESSION, "99"),
+        (SESSION, "60001"),
+        (HEARTBEAT, "15001"),
+        (HEARTBEAT, "often"),
+        ("share.session.timeout.ms", "45000"),
+        ("retention.ms", "1000"),
+    ] {
+        let refused = set_on_group(&mut client, "g", name, Some(value)).await;
+        assert_eq!(refused, invalid, "{name}={value}");
+    }
+    let nameless = set_on_group(&mut client, "", SESSION, Some("300")).await;
+    assert_eq!(nameless, ErrorCode::InvalidRequest.code());
+    assert!(groups_with_settings(&mut client).await.is_empty());
+
+    for (name, value) in [(SESSION, "300"), (HEARTBEAT, "7000")] {
+        assert_eq!(set_on_group(&mut client, "g", name, Some(value)).await, 0);
+    }
+    assert_eq!(groups_with_settings(&mut client).await, ["g"]);
+    let joined = client.call(&joining("m1", &["a"]), 1).await;
+    assert_eq!((joined.error_code, joined.heartbeat_interval_ms), (0, 7000));
+    let mut other = joining("m1", &["a"]);
+    other.group_id = "h".into();
+    let joined = client.call(&other, 1).await;
+    assert_eq!((joined.error_code, joined.heartbeat_interval_ms), (0, 5000));
+    eventually("the silent member is removed", async || {
+        describe(&mut client, "g", 1).await.group_state == "Empty"
+    })
+    .await;
+
+    broker.stop().await;
+    let broker = start(dir.path()).await;
+    let mut client = broker.client().await;
+    let as_set = ("300".to_owned(), 8);
+    assert_eq!(setting_of(&mut client, "g", SESSION).await, as_set);
+    for name in [SESSION, HEARTBEAT] {
+        assert_eq!(set_on_group(&mut client, "g", name, None).await, 0);
+    }
+    assert_eq!(setting_of(&mut client, "g", SESSION).await, at_default);
+    assert!(groups_with_settings(&mut client).await.is_empty());
+    broker.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -158,6 +158,8 @@ pub enum ConfigResource {
     Broker(BrokerId),
     /// Those of every broker.
     Cluster,
+    /// A group's, by its id, whether there is such a group or not.
+    Group(String),
 }
 
 /// A change to one setting.

@@ -26,6 +26,9 @@ pub struct MetadataImage {
     pub(crate) topic_names: Arc<BTreeMap<TopicId, Arc<str>>>,
     pub(crate) cluster_configs: Arc<ConfigMap>,
     pub(crate) broker_configs: Arc<BTreeMap<BrokerId, ConfigMap>>,
+    /// By group id; only groups that have any.
+    #[serde(default)]
+    pub(crate) group_configs: Arc<BTreeMap<String, ConfigMap>>,
     pub(crate) sql_objects: Arc<BTreeMap<String, Arc<SqlObject>>>,
     pub(crate) jobs: Arc<BTreeMap<String, Arc<Job>>>,
     pub(crate) dashboards: Arc<BTreeMap<String, Arc<Dashboard>>>,
@@ -96,6 +99,16 @@ impl MetadataImage {
     /// The settings of one broker alone.
     pub fn broker_configs(&self, id: BrokerId) -> Option<&ConfigMap> {
         self.broker_configs.get(&id)
+    }
+
+    /// The settings of one group (KIP-848).
+    pub fn group_configs(&self, group_id: &str) -> Option<&ConfigMap> {
+        self.group_configs.get(group_id)
+    }
+
+    /// The ids of the groups that have settings.
+    pub fn configured_groups(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.group_configs.keys().map(String::as_str)
     }
 
     /// Tables, materialized tables and views, by name.

@@ -8,12 +8,10 @@ mod monitor;
 mod runtimes;
 mod signals;
 
-use crate::config::{Config, Durability, Role};
+use crate::config::{Config, Durability, Role, broker_settings};
 use anyhow::{Context, Result, bail};
 use millstream_broker::connection::ConnectionLimits;
 use millstream_broker::{Advertised, Broker, BrokerDeps, BrokerHandle, BrokerOptions};
-use millstream_cluster::configs::broker_config;
-use millstream_cluster::image::ConfigMap;
 use millstream_cluster::service::METADATA_DIR;
 use millstream_cluster::{Command, Dashboard, MetadataOptions, MetadataService};
 use millstream_connect::kafka::{KafkaBus, KafkaOptions};
@@ -258,7 +256,7 @@ impl Parts {
                 requests_bytes_max: usize::try_from(self.config.kafka.request_memory.0)?,
                 ..ConnectionLimits::default()
             },
-            configs: self.broker_configs(),
+            configs: broker_settings(&self.config),
         };
         let deps = BrokerDeps {
             metadata: Arc::clone(metadata),
@@ -290,17 +288,6 @@ impl Parts {
             host: Some(host.into()),
             port: Some(port),
         })
-    }
-
-    /// Our configuration by Kafka's names, for DescribeConfigs to be true.
-    /// Without what is as it would be anyway: its source is the default, not
-    /// our file.
-    fn broker_configs(&self) -> ConfigMap {
-        let mut configs = named_as_in_kafka(&self.config);
-        configs.retain(|name, value| {
-            broker_config(name).is_none_or(|def| def.default != value.as_str())
-        });
-        configs
     }
 
     /// The embedded log, or the Kafka cluster that the configuration names.
@@ -522,62 +509,9 @@ fn lock_data_dir(dir: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// Settings that Kafka has too, by its names and in its units.
-fn named_as_in_kafka(config: &Config) -> ConfigMap {
-    let (kafka, log, coordinator) = (&config.kafka, &config.log, &config.coordinator);
-    [
-        ("max.connections", kafka.connections_max.to_string()),
-        (
-            "max.connections.per.ip",
-            kafka.connections_per_address_max.to_string(),
-        ),
-        ("num.partitions", log.num_partitions.to_string()),
-        (
-            "auto.create.topics.enable",
-            log.auto_create_topics.to_string(),
-        ),
-        ("log.retention.ms", log.retention.millis().to_string()),
-        (
-            "log.segment.bytes",
-            log.segment.0.min(i32::MAX as u64).to_string(),
-        ),
-        (
-            "group.initial.rebalance.delay.ms",
-            coordinator.initial_rebalance_delay.millis().to_string(),
-        ),
-        (
-            "offsets.retention.minutes",
-            (coordinator.offsets_retention.millis() / 60_000).to_string(),
-        ),
-        (
-            "offsets.topic.num.partitions",
-            coordinator.offsets_partitions.to_string(),
-        ),
-        (
-            "transaction.state.log.num.partitions",
-            coordinator.transactions_partitions.to_string(),
-        ),
-        (
-            "transaction.max.timeout.ms",
-            coordinator.transaction_timeout_max.millis().to_string(),
-        ),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into_iter()
-    .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn our_defaults_are_those_that_describe_configs_tells() {
-        for (name, value) in named_as_in_kafka(&Config::default()) {
-            let def = broker_config(&name).unwrap_or_else(|| panic!("{name} is not listed"));
-            assert_eq!(def.default, value, "{name}");
-        }
-    }
 
     /// A script stops it in the instant after the ready line.
     #[test]

@@ -24,9 +24,9 @@ impl Handler for ConsumerGroupHeartbeat {
         mut request: ConsumerGroupHeartbeatRequest,
     ) -> Answer<ConsumerGroupHeartbeatResponse> {
         let groups = context.state.groups().clone();
-        let interval_ms = groups.consumer_heartbeat_interval().as_millis();
-        let interval_ms = i32::try_from(interval_ms).unwrap_or(i32::MAX);
         let group_id = std::mem::take(&mut request.group_id);
+        let interval_ms = groups.consumer_heartbeat_interval(&group_id).as_millis();
+        let interval_ms = i32::try_from(interval_ms).unwrap_or(i32::MAX);
         let asked = Asked {
             assignor: request.server_assignor.clone(),
             regex: request.subscribed_topic_regex.clone(),

@@ -1,11 +1,15 @@
-//! DescribeConfigs (32): settings of topics and brokers, with their sources.
+//! DescribeConfigs (32): settings of topics, brokers and groups, with their
+//! sources.
 
 use super::{Answer, Handler};
 use crate::error::ApiError;
+use crate::group::GROUP_ID_BYTES_MAX;
 use crate::state::{BrokerState, RequestContext};
 use millstream_cluster::configs::{
-    BROKER_CONFIGS, ConfigDef, ConfigSource, ConfigType, ResolvedConfig, TOPIC_CONFIGS,
+    BROKER_CONFIGS, ConfigDef, ConfigSource, ConfigType, GROUP_CONFIGS, ResolvedConfig,
+    TOPIC_CONFIGS,
 };
+use millstream_cluster::image::ConfigMap;
 use millstream_wire::ErrorCode;
 use millstream_wire::messages::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
@@ -16,6 +20,7 @@ use std::ops::RangeInclusive;
 /// Resource types of the protocol (`ConfigResource.Type`).
 pub(super) const RESOURCE_TOPIC: i8 = 2;
 pub(super) const RESOURCE_BROKER: i8 = 4;
+pub(super) const RESOURCE_GROUP: i8 = 32;
 
 /// DescribeConfigs.
 pub(super) struct DescribeConfigs;
@@ -109,11 +114,37 @@ fn describe(
                 .map(|resolved| result(&resolved, wanted))
                 .collect())
         }
-        other => Err(ApiError::new(
-            ErrorCode::InvalidRequest,
-            format!("resource type {other} has no settings here: topics (2) and brokers (4) have"),
-        )),
+        RESOURCE_GROUP => {
+            check_group(&resource.resource_name)?;
+            // A group needs not be there to have settings.
+            let none = ConfigMap::new();
+            let configs = image.group_configs(&resource.resource_name);
+            let resolve = |def| result(&view.group(configs.unwrap_or(&none), def), wanted);
+            Ok(GROUP_CONFIGS.iter().filter(asked).map(resolve).collect())
+        }
+        other => Err(without_settings(other)),
     }
+}
+
+/// The answer about a resource of another type.
+pub(super) fn without_settings(resource_type: i8) -> ApiError {
+    let message = format!(
+        "resource type {resource_type} has no settings here: topics (2), brokers (4) and groups (32) have"
+    );
+    ApiError::new(ErrorCode::InvalidRequest, message)
+}
+
+/// There are no settings of all groups, but the broker's `group.consumer.*`.
+pub(super) fn check_group(id: &str) -> Result<(), ApiError> {
+    if id.is_empty() {
+        let message = "name the group: what holds for all of them is the broker's group.consumer.*";
+        return Err(ApiError::new(ErrorCode::InvalidRequest, message));
+    }
+    if id.len() > GROUP_ID_BYTES_MAX {
+        let message = format!("a group id has at most {GROUP_ID_BYTES_MAX} bytes");
+        return Err(ApiError::new(ErrorCode::InvalidRequest, message));
+    }
+    Ok(())
 }
 
 /// Only this broker can answer for itself.
@@ -159,6 +190,7 @@ pub(super) fn source_code(source: ConfigSource) -> i8 {
         ConfigSource::DynamicDefaultBroker => 3,
         ConfigSource::StaticBroker => 4,
         ConfigSource::Default => 5,
+        ConfigSource::DynamicGroup => 8,
     }
 }
 

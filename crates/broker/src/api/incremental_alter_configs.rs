@@ -1,11 +1,13 @@
 //! IncrementalAlterConfigs (44): changes settings of topics and brokers
 //! (KIP-339).
 
-use super::describe_configs::{RESOURCE_BROKER, RESOURCE_TOPIC, check_broker};
+use super::describe_configs::{
+    RESOURCE_BROKER, RESOURCE_GROUP, RESOURCE_TOPIC, check_broker, check_group, without_settings,
+};
 use super::{Answer, Handler};
 use crate::error::ApiError;
 use crate::state::{BrokerState, RequestContext};
-use millstream_cluster::configs::{self, ConfigDef, broker_config, topic_config};
+use millstream_cluster::configs::{self, ConfigDef, broker_config, group_config, topic_config};
 use millstream_cluster::image::ConfigMap;
 use millstream_cluster::{Command, ConfigChange, ConfigOp, ConfigResource};
 use millstream_wire::ErrorCode;
@@ -101,6 +103,10 @@ pub(super) async fn apply(
         ConfigResource::Broker(_) | ConfigResource::Cluster => {
             configs::check_broker_configs(&after)?;
         }
+        ConfigResource::Group(_) => {
+            let image = state.image();
+            state.configs(&image).check_group_configs(&after)?;
+        }
     }
     if !validate_only {
         state
@@ -128,10 +134,11 @@ pub(super) fn target(
                 ConfigResource::Broker(state.node_id())
             })
         }
-        other => Err(ApiError::new(
-            ErrorCode::InvalidRequest,
-            format!("resource type {other} has no settings here: topics (2) and brokers (4) have"),
-        )),
+        RESOURCE_GROUP => {
+            check_group(name)?;
+            Ok(ConfigResource::Group(name.to_owned()))
+        }
+        other => Err(without_settings(other)),
     }
 }
 
@@ -155,6 +162,7 @@ fn from_defaults(
             let default = match target {
                 ConfigResource::Topic(_) => view.topic(&ConfigMap::new(), def),
                 ConfigResource::Broker(_) | ConfigResource::Cluster => view.broker(def),
+                ConfigResource::Group(_) => view.group(&ConfigMap::new(), def),
             };
             let op = ConfigOp::Set(default.value().to_owned());
             resolved.push(ConfigChange {
@@ -186,6 +194,10 @@ pub(super) fn current(
             broker_config,
         ),
         ConfigResource::Cluster => (ConfigMap::clone(image.cluster_configs()), broker_config),
+        ConfigResource::Group(id) => (
+            image.group_configs(id).cloned().unwrap_or_default(),
+            group_config,
+        ),
     })
 }
 

@@ -1,9 +1,9 @@
 //! ListConfigResources (74): what there is that has settings (KIP-1142).
 //!
-//! Topics and the broker have; client metrics (KIP-714) and groups have none
-//! here, and a broker's loggers cannot be set by clients.
+//! Topics, groups and the broker have; client metrics (KIP-714) have none here,
+//! and a broker's loggers cannot be set by clients.
 
-use super::describe_configs::{RESOURCE_BROKER, RESOURCE_TOPIC};
+use super::describe_configs::{RESOURCE_BROKER, RESOURCE_GROUP, RESOURCE_TOPIC};
 use super::{Answer, Handler};
 use crate::state::RequestContext;
 use millstream_wire::ErrorCode;
@@ -20,7 +20,7 @@ const RESOURCE_TYPES: [i8; 5] = [
     RESOURCE_BROKER,
     8,
     RESOURCE_CLIENT_METRICS,
-    32,
+    RESOURCE_GROUP,
 ];
 const RESOURCE_CLIENT_METRICS: i8 = 16;
 
@@ -60,6 +60,12 @@ impl Handler for ListConfigResources {
             config_resources.extend(image.brokers().map(|broker| ConfigResource {
                 resource_name: broker.id.0.to_string(),
                 resource_type: RESOURCE_BROKER,
+            }));
+        }
+        if types.contains(&RESOURCE_GROUP) {
+            config_resources.extend(image.configured_groups().map(|id| ConfigResource {
+                resource_name: id.to_owned(),
+                resource_type: RESOURCE_GROUP,
             }));
         }
         ListConfigResourcesResponse {

@@ -9,7 +9,7 @@ use crate::journal::InternalTopic;
 use crate::state::{BrokerState, RequestContext};
 use crate::task::started;
 use crate::txn::ClientVersion;
-use crate::txn::{Dialect, FencedAs, OutsideAs, Producer, TxnError};
+use crate::txn::{Dialect, FencedAs, OutsideAs, Producer, TxnError, Writing};
 use millstream_core::ids::{PartitionId, ProducerEpoch, ProducerId, TopicPartition};
 use millstream_wire::ErrorCode;
 use millstream_wire::messages::txn_offset_commit::{
@@ -77,9 +77,9 @@ async fn commit(
     };
     let id = &request.transactional_id;
     let committed = match admit(state, id, producer, &request.group_id, version).await {
-        Ok(()) => state
+        Ok(writing) => state
             .groups()
-            .commit_offsets_in_transaction(&request.group_id, &who, producer, offsets)
+            .commit_offsets_in_transaction(&request.group_id, &who, producer, offsets, writing)
             .await
             .map_err(|error| match error {
                 GroupError::GroupIdNotFound => ErrorCode::IllegalGeneration,
@@ -112,14 +112,14 @@ async fn commit(
 
 /// KIP-890: an offset of a transaction that does not know of it would stay
 /// pending for ever. So the group becomes part of the transaction here, or is
-/// found to be.
+/// found to be; then its markers wait until the answer is dropped.
 async fn admit(
     state: &BrokerState,
     id: &str,
     producer: Producer,
     group_id: &str,
     version: i16,
-) -> Result<(), ErrorCode> {
+) -> Result<Option<Writing>, ErrorCode> {
     let partition = state
         .groups()
         .partition_of(group_id)
@@ -128,13 +128,17 @@ async fn admit(
     let partition = TopicPartition::new(InternalTopic::ConsumerOffsets.name(), partition);
     let client = ClientVersion::by_version(version, VERSION_ADDS_TO_TRANSACTION);
     let admitted = match client {
-        ClientVersion::V1 => state.txns().verify(id, producer, &partition).await,
+        ClientVersion::V1 => {
+            let verified = state.txns().verify_writing(id, producer, &partition);
+            verified.await.map(Some)
+        }
         ClientVersion::V2 => {
             let partitions = vec![partition];
             state
                 .txns()
                 .add_partitions(id, producer, partitions, client)
                 .await
+                .map(|()| None)
         }
     };
     admitted.map_err(|error| match error {

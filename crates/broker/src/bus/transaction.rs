@@ -382,7 +382,7 @@ impl Shared {
         let groups = self.state.groups();
         let producer = self.open.lock().producer;
         let committed = groups
-            .commit_offsets_in_transaction(&group, &who, producer, offsets)
+            .commit_offsets_in_transaction(&group, &who, producer, offsets, None)
             .await;
         let results = committed.map_err(|error| group_error(error, &group))?;
         match results.into_iter().find_map(Result::err) {

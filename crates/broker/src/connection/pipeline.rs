@@ -82,7 +82,9 @@ pub(super) async fn serve(
         in_flight: &in_flight,
         unsent: &unsent,
     };
-    let read_loop = ending(&connection, reading.run(answers));
+    // Boxed: each future that one is moved into would keep room for it twice,
+    // which made 30 KiB of these 6 for each connection.
+    let read_loop = ending(&connection, Box::pin(reading.run(answers)));
     let writing = Writing {
         stream: write,
         state: &state,
@@ -91,7 +93,7 @@ pub(super) async fn serve(
         in_flight: &in_flight,
         unsent: &unsent,
     };
-    let write_loop = ending(&connection, writing.run(queue));
+    let write_loop = ending(&connection, Box::pin(writing.run(queue)));
     // Pipelined requests that came in one read share their syncs.
     millstream_log::gather_syncs(async { tokio::join!(read_loop, write_loop) }).await;
 }

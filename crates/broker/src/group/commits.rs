@@ -8,7 +8,7 @@ use super::offsets::{CommittedOffset, PartitionKey};
 use super::records::GroupRecord;
 use super::shard::{Group, Shard, Written};
 use crate::task::detached;
-use crate::txn::Producer;
+use crate::txn::{Producer, Writing};
 use millstream_core::ids::ProducerId;
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,7 +123,9 @@ impl GroupCoordinator {
             retention,
             version,
         };
-        self.inner.commit(group_id, who, offsets, commit).await
+        self.inner
+            .commit(group_id, who, offsets, commit, None)
+            .await
     }
 
     /// Whether a member may read offsets with this epoch. Members of classic
@@ -148,20 +150,23 @@ impl GroupCoordinator {
 
     /// Adds offsets to a producer's open transaction; they become visible
     /// when its commit marker is written. The caller has made sure that the
-    /// transaction includes the group (AddOffsetsToTxn).
+    /// transaction includes the group (AddOffsetsToTxn); `writing` holds its
+    /// markers back until the offsets have their place in the log.
     pub async fn commit_offsets_in_transaction(
         &self,
         group_id: &str,
         who: &Committer,
         producer: Producer,
         offsets: Vec<OffsetToCommit>,
+        writing: Option<Writing>,
     ) -> Result<CommitResults, GroupError> {
         let commit = Commit {
             producer: Some(producer),
             retention: None,
             version: i16::MAX,
         };
-        self.inner.commit(group_id, who, offsets, commit).await
+        let inner = &self.inner;
+        inner.commit(group_id, who, offsets, commit, writing).await
     }
 
     /// Ends a producer's transaction in one partition of
@@ -249,6 +254,7 @@ impl Inner {
         who: &Committer,
         offsets: Vec<OffsetToCommit>,
         commit: Commit,
+        writing: Option<Writing>,
     ) -> Result<CommitResults, GroupError> {
         let shard = self.shard_of_any(group_id).await?;
         let results: CommitResults = offsets
@@ -262,6 +268,8 @@ impl Inner {
             .map(|(offset, _)| offset)
             .collect();
         let appended = self.append_commit(&shard, group_id, who, accepted, commit)?;
+        // They have their place in the log: the marker may come after it.
+        drop(writing);
         let Some((values, written)) = appended else {
             return Ok(results);
         };

@@ -5,7 +5,9 @@
 //! does; no answer does. Should the disk fail, the shard closes: what it
 //! holds was never promised.
 
-use super::consumer::{ConsumerGroup, ConsumerHeartbeat, ConsumerRecord, HeartbeatAnswer};
+use super::consumer::{
+    ConsumerGroup, ConsumerHeartbeat, ConsumerRecord, GroupPace, HeartbeatAnswer,
+};
 use super::coordinator::{GroupCoordinator, Inner};
 use super::error::GroupError;
 use super::kind::GroupMachine;
@@ -47,13 +49,21 @@ impl GroupCoordinator {
         Ok(answer)
     }
 
-    /// What members are told to do.
-    pub fn consumer_heartbeat_interval(&self) -> Duration {
-        self.inner.config.consumer.heartbeat_interval
+    /// What members of the group are told to do.
+    pub fn consumer_heartbeat_interval(&self, group_id: &str) -> Duration {
+        self.inner.pace_of(group_id).heartbeat_interval
     }
 }
 
 impl Inner {
+    pub(super) fn pace_of(&self, group_id: &str) -> GroupPace {
+        let consumer = &self.config.consumer;
+        self.topics.pace_of(group_id).unwrap_or(GroupPace {
+            session_timeout: consumer.session_timeout,
+            heartbeat_interval: consumer.heartbeat_interval,
+        })
+    }
+
     fn heartbeat_consumer(
         self: &Arc<Self>,
         shard: &Arc<Shard>,
@@ -65,6 +75,7 @@ impl Inner {
             self.group_or_new(state, group_id)?;
         }
         let (topics, now) = (self.topics.topics(), Now::of(&*self.clock));
+        let session_timeout = self.pace_of(group_id).session_timeout;
         let fresh_id = self.rand.uuid().to_string();
         let group = state
             .groups
@@ -94,9 +105,10 @@ impl Inner {
             .groups
             .get_mut(group_id)
             .ok_or(GroupError::GroupIdNotFound)?;
-        let is_news = !decision.records.is_empty();
+        let mut is_news = !decision.records.is_empty();
         if let Some(machine) = group.machine.consumer() {
             machine.apply_all(decision.records, Some(decision.topics_seen));
+            is_news |= machine.set_session_timeout(session_timeout);
             machine.renew(&decision.answer.member_id, now);
         }
         let settled = self.settle(shard, group, written);

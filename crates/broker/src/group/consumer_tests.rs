@@ -262,6 +262,29 @@ async fn a_silent_member_is_fenced_by_the_timer() {
 }
 
 #[tokio::test]
+async fn a_session_timeout_that_is_set_for_the_group_holds_from_the_next_heartbeat_on() {
+    let world = World::new().await;
+    let pace = |millis| GroupPace {
+        session_timeout: Duration::from_millis(millis),
+        heartbeat_interval: Duration::from_secs(9),
+    };
+    *world.topics.1.lock() = Some(pace(60_000));
+    world.join("m1").await;
+    let interval = world.coordinator.consumer_heartbeat_interval("g");
+    assert_eq!(interval, Duration::from_secs(9));
+    *world.topics.1.lock() = Some(pace(30));
+    world.beat(beating("m1", 1, None)).await.unwrap();
+    let empties = async {
+        while world.kind().await.1 != "Empty" {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, empties)
+        .await
+        .expect("the member stayed");
+}
+
+#[tokio::test]
 async fn an_upgraded_group_comes_back_when_the_last_new_member_leaves() {
     let world = World::new().await;
     let joined = world.coordinator.join("g", classic_join("")).await.unwrap();

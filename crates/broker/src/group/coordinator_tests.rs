@@ -17,6 +17,13 @@ const TOPIC: InternalTopic = InternalTopic::ConsumerOffsets;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 async fn coordinator_on(journal: Arc<MemoryJournal>, clock: Arc<dyn Clock>) -> GroupCoordinator {
+    let coordinator = loading(journal, clock).await;
+    wait_until_loaded(&coordinator).await;
+    coordinator
+}
+
+/// A coordinator that has just begun to read.
+async fn loading(journal: Arc<MemoryJournal>, clock: Arc<dyn Clock>) -> GroupCoordinator {
     let coordinator = GroupCoordinator::new(GroupServices {
         topics: Arc::new(super::consumer::testing::FakeSource::default()),
         config: GroupConfig {
@@ -32,7 +39,6 @@ async fn coordinator_on(journal: Arc<MemoryJournal>, clock: Arc<dyn Clock>) -> G
         rand: SeededRand::shared(1),
     });
     coordinator.start().await;
-    wait_until_loaded(&coordinator).await;
     coordinator
 }
 
@@ -129,7 +135,7 @@ async fn commit_in_transaction(coordinator: &GroupCoordinator, group: &str, at: 
     let who = Committer::outside();
     let offsets = vec![offset(0, at)];
     let results = coordinator
-        .commit_offsets_in_transaction(group, &who, producer(0), offsets)
+        .commit_offsets_in_transaction(group, &who, producer(0), offsets, None)
         .await;
     assert_eq!(results, Ok(vec![Ok(())]));
 }
@@ -549,6 +555,29 @@ async fn offsets_go_with_their_topic() {
 }
 
 #[tokio::test]
+async fn offsets_go_with_a_topic_that_is_deleted_while_they_are_read() {
+    let journal = MemoryJournal::shared();
+    let before = coordinator(&journal).await;
+    commit(&before, "g", 5).await;
+    let journal = journal.after_crash(TOPIC, 0);
+    // One attempt of each partition, so that the reading lasts a while.
+    journal.fail_reads(4);
+    let after = loading(Arc::clone(&journal), SystemClock::shared()).await;
+    after.topic_deleted("orders").await.unwrap();
+    assert!(after.list().await.unwrap().incomplete.is_some());
+    wait_until_loaded(&after).await;
+    let forgotten = async {
+        while committed(&after, "g").await.is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let forgotten = tokio::time::timeout(PATIENCE, forgotten).await;
+    forgotten.expect("the offset stayed");
+    let again = coordinator(&journal).await;
+    assert_eq!(committed(&again, "g").await, None);
+}
+
+#[tokio::test]
 async fn a_partition_that_cannot_be_read_is_tried_again_and_holds_up_no_other() {
     let journal = MemoryJournal::shared();
     let before = coordinator(&journal).await;
@@ -634,7 +663,7 @@ async fn a_partition_is_rewritten_to_what_lives_and_nothing_is_lost() {
         if at % 10 == 0 {
             let offsets = vec![offset(1, at)];
             before
-                .commit_offsets_in_transaction("g", &who, producer(0), offsets)
+                .commit_offsets_in_transaction("g", &who, producer(0), offsets, None)
                 .await
                 .unwrap();
             end_transaction(&journal, &before, "g", ControlKind::Commit).await;

@@ -6,7 +6,7 @@ use super::kind::GroupMachine;
 use super::machine::{GroupState, Now};
 use super::offsets::PartitionKey;
 use super::records::GroupRecord;
-use super::shard::{Group, Shard, ShardState, Written};
+use super::shard::{Group, Shard, ShardState, ShardStatus, Written};
 use crate::task::detached;
 use millstream_core::limits::TOPIC_NAME_CHARS_MAX;
 use millstream_wire::codec::decode_versioned;
@@ -19,7 +19,7 @@ const TOMBSTONES_BYTES: usize = 256 * 1024;
 const TOMBSTONE_BYTES: usize = 64;
 
 /// Offsets with tombstones in the log.
-struct Doomed {
+pub(super) struct Doomed {
     /// Group, partitions, and when that is durable. Was written, so it happens
     /// whatever becomes of the rest.
     appended: Vec<(String, Vec<PartitionKey>, Written)>,
@@ -243,7 +243,25 @@ impl Inner {
     }
 
     fn append_topic_deletion(&self, shard: &Shard, topic: &str) -> Doomed {
-        let state = shard.state.lock();
+        let mut state = shard.state.lock();
+        if matches!(state.status, ShardStatus::Loading) {
+            state.deleted_while_loading.push(topic.to_owned());
+            return Doomed::default();
+        }
+        self.doom_topic(shard, &state, topic)
+    }
+
+    /// What was deleted while the partition was being read. Its state is
+    /// locked by the caller, before anybody can commit to a topic of that name.
+    pub(super) fn doom_deleted(&self, shard: &Shard, state: &mut ShardState) -> Doomed {
+        let mut doomed = Doomed::default();
+        for topic in std::mem::take(&mut state.deleted_while_loading) {
+            doomed.add(self.doom_topic(shard, state, &topic));
+        }
+        doomed
+    }
+
+    fn doom_topic(&self, shard: &Shard, state: &ShardState, topic: &str) -> Doomed {
         let mut doomed = Doomed::default();
         for (id, group) in &state.groups {
             let keys = group
@@ -259,7 +277,7 @@ impl Inner {
 
     /// Removes what has tombstones, each when it is durable; then tells the
     /// first error.
-    async fn remove_when_durable(
+    pub(super) async fn remove_when_durable(
         self: &Arc<Self>,
         shard: &Arc<Shard>,
         doomed: Doomed,

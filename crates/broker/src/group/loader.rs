@@ -3,6 +3,7 @@
 use super::config::GroupConfig;
 use super::consumer::{ConsumerGroup, ConsumerRecord};
 use super::coordinator::Inner;
+use super::deletion::Doomed;
 use super::error::GroupError;
 use super::kind::GroupMachine;
 use super::machine::{ClassicGroup, GroupSnapshot, Now};
@@ -48,7 +49,10 @@ impl Inner {
         let started = self.clock.monotonic();
         match self.replay_patiently(shard.partition, turns).await {
             Ok(replay) => {
-                self.install(shard, replay);
+                let doomed = self.install(shard, replay);
+                if let Err(error) = self.remove_when_durable(shard, doomed).await {
+                    tracing::warn!(partition = shard.partition, %error, "offsets of deleted topics stay");
+                }
                 let groups = shard.state.lock().groups.len();
                 if groups > 0 {
                     let took = self.clock.monotonic().saturating_sub(started);
@@ -122,7 +126,7 @@ impl Inner {
         Ok(replay)
     }
 
-    fn install(&self, shard: &Shard, replay: Replay) {
+    fn install(&self, shard: &Shard, replay: Replay) -> Doomed {
         let now = Now::of(&*self.clock);
         shard.rewrite.grew(replay.bytes);
         let mut state = shard.state.lock();
@@ -135,6 +139,7 @@ impl Inner {
             state.groups.insert(id, group);
         }
         for (id, mut machine) in replay.consumers {
+            machine.set_session_timeout(self.pace_of(&id).session_timeout);
             machine.start_sessions(now);
             let machine = GroupMachine::Consumer(machine);
             let group = Group::new(machine, self.next_ticket().0);
@@ -156,6 +161,7 @@ impl Inner {
             state.end_transaction(producer, committed);
         }
         self.count_loaded(state.groups.len());
+        self.doom_deleted(shard, &mut state)
     }
 }
 

@@ -58,8 +58,8 @@ pub use commits::{
 pub use config::{ConsumerGroupConfig, GROUP_ID_BYTES_MAX, GroupConfig, MigrationPolicy};
 pub use consumer::{
     Assignment, Assignor, ClassicSide, ConsumerGroup, ConsumerGroupState, ConsumerHeartbeat,
-    ConsumerMember, ConsumerRecord, HeartbeatAnswer, MemberCurrent, MemberMetadata, MemberState,
-    TopicSource, TopicsImage,
+    ConsumerMember, ConsumerRecord, GroupPace, HeartbeatAnswer, MemberCurrent, MemberMetadata,
+    MemberState, TopicSource, TopicsImage,
 };
 pub use coordinator::{GroupCoordinator, GroupServices, Leaver};
 pub use error::{GroupError, code_of};

@@ -125,6 +125,8 @@ pub(super) struct ShardState {
     /// Markers written while the partition was being read, which may have
     /// come after the last read.
     pub(super) ended_while_loading: Vec<(ProducerId, bool)>,
+    /// Topics deleted meanwhile, whose offsets the read may bring back.
+    pub(super) deleted_while_loading: Vec<String>,
 }
 
 impl Shard {
@@ -135,6 +137,7 @@ impl Shard {
             waiters: HashMap::new(),
             transactions: HashMap::new(),
             ended_while_loading: Vec::new(),
+            deleted_while_loading: Vec::new(),
         };
         Arc::new(Self {
             partition,

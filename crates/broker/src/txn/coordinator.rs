@@ -191,20 +191,8 @@ impl TxnCoordinator {
     }
 
     /// Whether the open transaction includes the partition; asked before a
-    /// transactional batch is appended. Answers from memory.
-    pub async fn verify(
-        &self,
-        id: &str,
-        producer: Producer,
-        partition: &TopicPartition,
-    ) -> Result<(), TxnError> {
-        let shard = self.inner.shard_of(id).await?;
-        let mut state = shard.state.lock();
-        state.entry(id)?.machine.verify(producer, partition)
-    }
-
-    /// The same, for a batch that is appended next: no marker is written
-    /// before the answer is dropped (KIP-890's verification guard).
+    /// transactional batch is appended. Answers from memory. No marker is
+    /// written before the answer is dropped (KIP-890's verification guard).
     pub async fn verify_writing(
         &self,
         id: &str,

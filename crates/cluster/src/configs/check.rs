@@ -42,7 +42,7 @@ pub enum ConfigError {
     /// Not in the table.
     #[error("unknown {resource} setting '{name}'")]
     Unknown {
-        /// Topic or broker.
+        /// Topic, group or broker.
         resource: &'static str,
         /// The name.
         name: String,

@@ -1,18 +1,19 @@
-//! ONE table of Kafka's settings for topics and brokers: name, type, default,
+//! ONE table of Kafka's settings for topics, groups and brokers: name, type, default,
 //! what is accepted, what it does.
 //!
 //! A setting in the table is honoured. A setting of Kafka's that is not in
 //! the table, or a value that would do nothing, is refused with the reason,
 //! so DescribeConfigs never tells of something that is not so. Past this
-//! module settings are typed ([`TopicSettings`], [`BrokerSettings`]).
+//! module settings are typed ([`TopicSettings`], [`GroupSettings`],
+//! [`BrokerSettings`]).
 
 mod check;
 mod settings;
 mod table;
 
 pub use check::{Check, ConfigError};
-pub use settings::{BrokerSettings, TopicSettings};
-pub use table::{BROKER_CONFIGS, TOPIC_CONFIGS};
+pub use settings::{BrokerSettings, GroupSettings, TopicSettings};
+pub use table::{BROKER_CONFIGS, GROUP_CONFIGS, TOPIC_CONFIGS};
 
 use crate::command::{ConfigChange, ConfigOp, Refusal};
 use crate::image::{ConfigMap, MetadataImage, Topic};
@@ -48,7 +49,8 @@ pub struct ConfigDef {
     pub default: &'static str,
     /// What is accepted.
     pub check: Check,
-    /// For a topic setting: the broker setting that gives its default.
+    /// For a setting of a topic or group: the broker setting that gives its
+    /// default.
     pub broker_synonym: Option<&'static str>,
     /// Whether its value is hidden from DescribeConfigs.
     pub sensitive: bool,
@@ -64,6 +66,8 @@ pub struct ConfigDef {
 pub enum ConfigSource {
     /// Set on the topic.
     DynamicTopic,
+    /// Set on the group.
+    DynamicGroup,
     /// Set on this broker at run time.
     DynamicBroker,
     /// Set on all brokers at run time.
@@ -124,9 +128,22 @@ pub struct ConfigView<'a> {
 impl ConfigView<'_> {
     /// A topic's setting.
     pub fn topic(&self, configs: &ConfigMap, def: &'static ConfigDef) -> ResolvedConfig {
+        self.own_or_broker(configs, ConfigSource::DynamicTopic, def)
+    }
+
+    /// A group's setting.
+    pub fn group(&self, configs: &ConfigMap, def: &'static ConfigDef) -> ResolvedConfig {
+        self.own_or_broker(configs, ConfigSource::DynamicGroup, def)
+    }
+
+    fn own_or_broker(
+        &self,
+        configs: &ConfigMap,
+        source: ConfigSource,
+        def: &'static ConfigDef,
+    ) -> ResolvedConfig {
         let mut values = Vec::new();
         if let Some(value) = configs.get(def.name) {
-            let source = ConfigSource::DynamicTopic;
             values.push(ConfigValue {
                 name: def.name,
                 value: value.clone(),
@@ -173,6 +190,32 @@ impl ConfigView<'_> {
         TopicSettings::read(self, &topic.configs)
     }
 
+    /// A group's settings, typed.
+    pub fn group_settings(&self, group_id: &str) -> GroupSettings {
+        GroupSettings::read(self, group_id)
+    }
+
+    /// Checks settings for a group, which must lie within the bounds that the
+    /// broker has for its own.
+    pub fn check_group_configs(&self, configs: &ConfigMap) -> Result<(), ConfigError> {
+        for (name, value) in configs {
+            let def = group_config(name).ok_or_else(|| ConfigError::unknown("group", name))?;
+            def.check_value(value)?;
+            let bounds = BOUNDED
+                .iter()
+                .find(|bounded| Some(bounded.name) == def.broker_synonym);
+            let in_force = |name: &str| {
+                let def = broker_config(name);
+                def.map(|def| self.broker(def).value().to_owned())
+                    .unwrap_or_default()
+            };
+            if let Some(bounds) = bounds {
+                bounds.check_value(def.name, value, &in_force)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The broker's settings, typed.
     pub fn broker_settings(&self) -> BrokerSettings {
         BrokerSettings::read(self)
@@ -190,6 +233,11 @@ fn default_of(def: &'static ConfigDef) -> ConfigValue {
 /// The topic setting of this name.
 pub fn topic_config(name: &str) -> Option<&'static ConfigDef> {
     TOPIC_CONFIGS.iter().find(|def| def.name == name)
+}
+
+/// The group setting of this name.
+pub fn group_config(name: &str) -> Option<&'static ConfigDef> {
+    GROUP_CONFIGS.iter().find(|def| def.name == name)
 }
 
 /// The broker setting of this name.
@@ -243,20 +291,32 @@ impl Bounded {
             set.or_else(|| broker_config(name).map(|def| def.default.to_owned()))
                 .unwrap_or_default()
         };
-        let number = |name: &str| text(name).trim().parse::<i64>().unwrap_or_default();
-        if (number(self.min)..=number(self.max)).contains(&number(self.name)) {
+        self.check_value(self.name, &text(self.name), &text)
+    }
+
+    /// Whether `value` of `name` lies between the bounds that `text` gives.
+    fn check_value(
+        &self,
+        name: &'static str,
+        value: &str,
+        text: &impl Fn(&str) -> String,
+    ) -> Result<(), ConfigError> {
+        let number = |text: &str| text.trim().parse::<i64>().unwrap_or_default();
+        let (min, max) = (text(self.min), text(self.max));
+        if (number(&min)..=number(&max)).contains(&number(value)) {
             return Ok(());
         }
         Err(ConfigError::Invalid {
-            name: self.name,
-            value: text(self.name),
-            expected: format!("between {} and {}", self.min, self.max),
+            name,
+            value: value.to_owned(),
+            expected: format!("between {} ({min}) and {} ({max})", self.min, self.max),
         })
     }
 }
 
 /// What settings would be after `changes`, to be checked before they are
-/// proposed. `def_of` is [`topic_config`] or [`broker_config`].
+/// proposed. `def_of` is [`topic_config`],
+/// [`group_config`] or [`broker_config`].
 pub fn preview(
     current: &ConfigMap,
     changes: &[ConfigChange],

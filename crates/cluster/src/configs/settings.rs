@@ -1,6 +1,6 @@
 //! Settings, typed.
 
-use super::{ConfigView, broker_config, topic_config};
+use super::{ConfigView, broker_config, group_config, topic_config};
 use crate::image::ConfigMap;
 use millstream_log::CleanerConfig;
 use millstream_log::config::{
@@ -147,6 +147,30 @@ pub struct BrokerSettings {
     pub transaction_topic_replication_factor: i16,
     /// `transactional.id.expiration.ms`.
     pub transactional_id_expiration: Duration,
+}
+
+/// A group's settings, typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupSettings {
+    /// `consumer.session.timeout.ms`.
+    pub session_timeout: Duration,
+    /// `consumer.heartbeat.interval.ms`.
+    pub heartbeat_interval: Duration,
+}
+
+impl GroupSettings {
+    pub(super) fn read(view: &ConfigView<'_>, group_id: &str) -> Self {
+        let none = ConfigMap::new();
+        let configs = view.image.group_configs(group_id).unwrap_or(&none);
+        let ms = |name: &str, default: u64| {
+            let text = group_config(name).map(|def| view.group(configs, def).value().to_owned());
+            Duration::from_millis(number(&text.unwrap_or_default(), default))
+        };
+        Self {
+            session_timeout: ms("consumer.session.timeout.ms", 45_000),
+            heartbeat_interval: ms("consumer.heartbeat.interval.ms", 5_000),
+        }
+    }
 }
 
 impl BrokerSettings {

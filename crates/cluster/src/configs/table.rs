@@ -83,6 +83,16 @@ const fn topic(
     }
 }
 
+/// As a topic's, a group's falls back to one of the broker.
+const fn group(
+    name: &'static str,
+    default: &'static str,
+    broker_synonym: &'static str,
+    doc: &'static str,
+) -> ConfigDef {
+    topic(name, Int, default, POSITIVE_INT, broker_synonym, doc)
+}
+
 /// A setting whose only value is what the broker does anyway.
 const fn fixed(
     name: &'static str,
@@ -342,6 +352,22 @@ pub static TOPIC_CONFIGS: &[ConfigDef] = &[
         Boolean,
         "false",
         "only an in-sync replica can lead",
+    ),
+];
+
+/// Settings of a group.
+pub static GROUP_CONFIGS: &[ConfigDef] = &[
+    group(
+        "consumer.heartbeat.interval.ms",
+        "5000",
+        "group.consumer.heartbeat.interval.ms",
+        "How often members of this consumer group are told to send heartbeats.",
+    ),
+    group(
+        "consumer.session.timeout.ms",
+        "45000",
+        "group.consumer.session.timeout.ms",
+        "Silence after which a member of this consumer group is removed.",
     ),
 ];
 

@@ -17,7 +17,11 @@ fn check(name: &str, value: &str) -> Result<(), ConfigError> {
 
 #[test]
 fn every_default_is_accepted_and_every_synonym_exists() {
-    for def in TOPIC_CONFIGS.iter().chain(BROKER_CONFIGS) {
+    for def in TOPIC_CONFIGS
+        .iter()
+        .chain(GROUP_CONFIGS)
+        .chain(BROKER_CONFIGS)
+    {
         assert_eq!(def.check_value(def.default), Ok(()), "{}", def.name);
         if let Some(synonym) = def.broker_synonym {
             let broker = broker_config(synonym).expect(synonym);
@@ -29,7 +33,7 @@ fn every_default_is_accepted_and_every_synonym_exists() {
 
 #[test]
 fn names_are_unique_and_sorted() {
-    for table in [TOPIC_CONFIGS, BROKER_CONFIGS] {
+    for table in [TOPIC_CONFIGS, GROUP_CONFIGS, BROKER_CONFIGS] {
         assert!(table.windows(2).all(|pair| pair[0].name < pair[1].name));
     }
 }
@@ -163,6 +167,40 @@ fn the_strongest_source_wins_and_all_are_listed() {
 
     let settings = TopicSettings::read(&view, &ConfigMap::new());
     assert_eq!(settings.log_config(Durability::Fsync).retention_ms, Some(2));
+}
+
+#[test]
+fn a_groups_settings_lie_within_the_brokers_bounds() {
+    let mut image = MetadataImage::default();
+    Arc::make_mut(&mut image.group_configs).insert(
+        "fast".into(),
+        configs(&[("consumer.session.timeout.ms", "46000")]),
+    );
+    let statics = configs(&[
+        ("group.consumer.max.session.timeout.ms", "50000"),
+        ("group.consumer.heartbeat.interval.ms", "6000"),
+    ]);
+    let view = ConfigView {
+        image: &image,
+        broker: BrokerId(1),
+        statics: &statics,
+    };
+    let ms = |group: &str| {
+        let settings = view.group_settings(group);
+        (
+            settings.session_timeout.as_millis(),
+            settings.heartbeat_interval.as_millis(),
+        )
+    };
+    assert_eq!(ms("fast"), (46_000, 6_000));
+    assert_eq!(ms("another"), (45_000, 6_000));
+    let check = |name, value| view.check_group_configs(&configs(&[(name, value)]));
+    assert_eq!(check("consumer.session.timeout.ms", "50000"), Ok(()));
+    let refused = check("consumer.session.timeout.ms", "50001").unwrap_err();
+    assert!(refused.to_string().contains("(50000)"), "{refused}");
+    assert!(check("consumer.session.timeout.ms", "44999").is_err());
+    assert!(check("consumer.heartbeat.interval.ms", "soon").is_err());
+    assert!(check("retention.ms", "1").is_err());
 }
 
 #[test]

@@ -18,6 +18,8 @@ use std::sync::Arc;
 const BROKERS_MAX: usize = 1_000;
 /// Settings of one resource.
 const CONFIGS_PER_RESOURCE_MAX: usize = 1_000;
+/// Groups with settings of their own.
+const CONFIGURED_GROUPS_MAX: usize = 10_000;
 
 /// Applies one command.
 pub(crate) fn apply(image: &mut MetadataImage, command: Command) -> Result<Reply, Refusal> {
@@ -174,7 +176,29 @@ fn alter_configs(
             image.cluster_configs = Arc::new(changed(&image.cluster_configs, changes)?);
             Ok(Reply::Done)
         }
+        ConfigResource::Group(id) => alter_group(image, id, changes),
     }
+}
+
+fn alter_group(
+    image: &mut MetadataImage,
+    id: String,
+    changes: Vec<ConfigChange>,
+) -> Result<Reply, Refusal> {
+    let known = image.group_configs.get(&id);
+    if known.is_none() && image.group_configs.len() >= CONFIGURED_GROUPS_MAX {
+        return Err(Refusal::LimitReached(format!(
+            "{CONFIGURED_GROUPS_MAX} groups with settings"
+        )));
+    }
+    let configs = changed(known.unwrap_or(&ConfigMap::new()), changes)?;
+    let groups = Arc::make_mut(&mut image.group_configs);
+    if configs.is_empty() {
+        groups.remove(&id);
+    } else {
+        groups.insert(id, configs);
+    }
+    Ok(Reply::Done)
 }
 
 /// `current` with `changes` applied in order.

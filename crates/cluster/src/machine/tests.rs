@@ -302,6 +302,38 @@ fn config_lists_are_appended_and_subtracted_without_doubling() {
 }
 
 #[test]
+fn a_group_without_settings_is_not_remembered() {
+    let mut image = with_brokers(&[1]);
+    let mut alter = |id: &str, op| {
+        let changes = vec![ConfigChange {
+            name: "consumer.session.timeout.ms".into(),
+            op,
+        }];
+        let resource = ConfigResource::Group(id.into());
+        let done = apply(&mut image, Command::AlterConfigs { resource, changes });
+        let groups: Vec<String> = image.configured_groups().map(str::to_owned).collect();
+        done.map(|_| groups)
+    };
+    assert_eq!(alter("g", ConfigOp::Set("50000".into())).unwrap(), ["g"]);
+    assert_eq!(alter("h", ConfigOp::Delete).unwrap(), ["g"]);
+    assert!(alter("g", ConfigOp::Delete).unwrap().is_empty());
+    for n in 0..CONFIGURED_GROUPS_MAX {
+        alter(&n.to_string(), ConfigOp::Set("50000".into())).unwrap();
+    }
+    let full = alter("one more", ConfigOp::Set("50000".into()));
+    assert!(matches!(full, Err(Refusal::LimitReached(_))));
+    alter("0", ConfigOp::Set("55000".into())).unwrap();
+}
+
+#[test]
+fn an_image_of_before_groups_had_settings_is_read() {
+    let mut image = serde_json::to_value(with_brokers(&[1])).unwrap();
+    image.as_object_mut().unwrap().remove("group_configs");
+    let read: MetadataImage = serde_json::from_value(image).unwrap();
+    assert_eq!(read, with_brokers(&[1]));
+}
+
+#[test]
 fn sql_objects_share_one_space_of_names() {
     let mut image = MetadataImage::default();
     let object = |kind| SqlObject {

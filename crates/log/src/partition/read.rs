@@ -5,6 +5,7 @@ use super::{
     TimestampedOffset, UpTo,
 };
 use crate::error::ReadError;
+use crate::index::TimeEntry;
 use crate::segment::Segment;
 use bytes::Bytes;
 use millstream_core::ids::{LeaderEpoch, Offset};
@@ -285,13 +286,26 @@ fn max_timestamp_below(segment: &Segment, bound: i64) -> Result<Option<i64>, Rea
     if max.last_offset < bound {
         return Ok(Some(max.timestamp_ms).filter(|ms| *ms >= 0));
     }
-    let mut largest = None;
-    for located in segment.headers(0) {
+    // The last entry below it tells of all up to there.
+    let offset_of = |entry: &TimeEntry| segment.base_offset() + i64::from(entry.relative_offset);
+    let known = segment
+        .timestamps
+        .floor(|entry| offset_of(entry) < bound)
+        .map_err(|e| segment.io(e))?;
+    let from = match &known {
+        Some(entry) => segment.floor_position(offset_of(entry))?,
+        None => 0,
+    };
+    let mut largest = known.map(|entry| entry.timestamp_ms);
+    for located in segment.headers(from) {
         let (_, header) = located?;
         if header.base_offset >= bound {
             break;
         }
-        largest = largest.max(Some(header.max_timestamp));
+        // A batch that was emptied has no record at its timestamp.
+        if header.records_count > 0 {
+            largest = largest.max(Some(header.max_timestamp));
+        }
     }
     Ok(largest.filter(|ms| *ms >= 0))
 }

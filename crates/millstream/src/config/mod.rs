@@ -5,8 +5,10 @@
 //! `docs/reference/millstream.toml`, which a test holds equal to the defaults
 //! here. Unknown keys are refused.
 
+mod kafka;
 mod units;
 
+pub use kafka::{KafkaSettings, broker_settings};
 pub use units::{ByteSize, Span};
 
 use anyhow::{Context, Result, bail};
@@ -100,6 +102,8 @@ pub struct Kafka {
     pub request_memory: ByteSize,
     /// Threads for connections and log; 0 is half the cores, at least one.
     pub threads: usize,
+    /// Broker settings by Kafka's names, for all that has no key of its own.
+    pub settings: KafkaSettings,
 }
 
 impl Default for Kafka {
@@ -111,6 +115,7 @@ impl Default for Kafka {
             connections_per_address_max: 10_000,
             request_memory: ByteSize(256 << 20),
             threads: 0,
+            settings: KafkaSettings::default(),
         }
     }
 }
@@ -324,7 +329,7 @@ impl Config {
         if !(5..=600_000).contains(&epoch_ms) {
             bail!("engine.epoch is {}: use 5ms to 10m", self.engine.epoch);
         }
-        Ok(())
+        kafka::check(self)
     }
 }
 

@@ -167,6 +167,7 @@ pub fn topic_configs(broker: Option<Arc<BrokerState>>) -> TopicConfigs {
 fn source(source: ConfigSource) -> &'static str {
     match source {
         ConfigSource::DynamicTopic => "DYNAMIC_TOPIC_CONFIG",
+        ConfigSource::DynamicGroup => "DYNAMIC_GROUP_CONFIG",
         ConfigSource::DynamicBroker => "DYNAMIC_BROKER_CONFIG",
         ConfigSource::DynamicDefaultBroker => "DYNAMIC_DEFAULT_BROKER_CONFIG",
         ConfigSource::StaticBroker => "STATIC_BROKER_CONFIG",

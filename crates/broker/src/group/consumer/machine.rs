@@ -76,6 +76,8 @@ impl Deadlines {
 #[derive(Debug)]
 pub struct ConsumerGroup {
     pub(super) config: Arc<GroupConfig>,
+    /// Of members that are not classic.
+    session_timeout: Duration,
     pub(super) epoch: i32,
     pub(super) metadata_hash: i64,
     pub(super) target_epoch: i32,
@@ -97,6 +99,7 @@ impl ConsumerGroup {
     /// A group without members.
     pub fn new(config: Arc<GroupConfig>) -> Self {
         Self {
+            session_timeout: config.consumer.session_timeout,
             config,
             epoch: 0,
             metadata_hash: 0,
@@ -380,6 +383,12 @@ impl ConsumerGroup {
         }
     }
 
+    /// Puts another session timeout in force, for each member from when it is
+    /// next heard of. Answers whether it is another one.
+    pub(in crate::group) fn set_session_timeout(&mut self, timeout: Duration) -> bool {
+        std::mem::replace(&mut self.session_timeout, timeout) != timeout
+    }
+
     /// A member was heard of.
     pub(in crate::group) fn renew(&mut self, id: &str, now: Now) {
         let Some(member) = self.members.get(id) else {
@@ -387,7 +396,7 @@ impl ConsumerGroup {
         };
         let timeout = match &member.metadata.classic {
             Some(classic) => classic.session_timeout,
-            None => self.config.consumer.session_timeout,
+            None => self.session_timeout,
         };
         let session = now.monotonic + timeout;
         let known = self.deadlines.get(id).copied();

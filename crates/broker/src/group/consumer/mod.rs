@@ -50,7 +50,7 @@ pub use heartbeat::{ConsumerHeartbeat, HeartbeatAnswer};
 pub use machine::{ConsumerGroup, ConsumerGroupState};
 pub use member::{ClassicSide, ConsumerMember, MemberCurrent, MemberMetadata, MemberState};
 pub use records::ConsumerRecord;
-pub use topics::{TopicSource, TopicsImage};
+pub use topics::{GroupPace, TopicSource, TopicsImage};
 
 pub(super) use convert::{from_classic, to_classic};
 pub(super) use leaving::Leaving;

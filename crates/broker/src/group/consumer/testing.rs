@@ -66,11 +66,18 @@ impl TopicsImage for FakeTopics {
 
 /// Topics that change while a coordinator runs.
 #[derive(Debug, Default)]
-pub(in crate::group) struct FakeSource(pub(in crate::group) Mutex<FakeTopics>);
+pub(in crate::group) struct FakeSource(
+    pub(in crate::group) Mutex<FakeTopics>,
+    pub(in crate::group) Mutex<Option<GroupPace>>,
+);
 
 impl TopicSource for FakeSource {
     fn topics(&self) -> Arc<dyn TopicsImage> {
         Arc::new(self.0.lock().clone())
+    }
+
+    fn pace_of(&self, _group_id: &str) -> Option<GroupPace> {
+        *self.1.lock()
     }
 }
 

@@ -1,6 +1,7 @@
-//! What a consumer group needs to know of topics.
+//! What a consumer group needs to know of the cluster's metadata.
 
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// The topics at one moment.
@@ -19,4 +20,19 @@ pub trait TopicsImage: Send + Sync {
 pub trait TopicSource: Send + Sync {
     /// The topics as they are now.
     fn topics(&self) -> Arc<dyn TopicsImage>;
+
+    /// The settings of a group as they are now; `None` are those of
+    /// [`ConsumerGroupConfig`](crate::group::ConsumerGroupConfig).
+    fn pace_of(&self, _group_id: &str) -> Option<GroupPace> {
+        None
+    }
+}
+
+/// What may be set for a single group (KIP-848).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupPace {
+    /// `consumer.session.timeout.ms`.
+    pub session_timeout: Duration,
+    /// `consumer.heartbeat.interval.ms`.
+    pub heartbeat_interval: Duration,
 }
