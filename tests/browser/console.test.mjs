@@ -275,6 +275,7 @@ const PAGES = {
   topics: ["/topics", "tr.click"],
   topic: ["/topics/orders", '[data-testid="message"]'],
   groups: ["/groups", "tr.click"],
+  group: ["/groups/slow-audit", ".group-detail"],
   sql: [`/sql?q=${encodeURIComponent("SELECT *\nFROM sales_1s\nLIMIT 20")}`, ".cm-line"],
   jobs: ["/jobs", "tr.click"],
   job: ["/jobs/sales_1s", ".graph rect"],
@@ -295,6 +296,10 @@ describe("every page, wide and narrow, light and dark, in both languages", () =>
         await at(path, look, async (page) => {
           await page.locator(sign).first().waitFor();
           assert.ok((await overflow(page)) <= 0, `${name} scrolls sideways at ${look.size.width} px`);
+          if (name === "group") {
+            const column = await page.locator("th.name").evaluate((head) => head.clientWidth);
+            assert.ok(column > 100, `the open group leaves ${column} px for the names at ${look.size.width} px`);
+          }
           await shot(page, `${name}-${look.size.width}-${look.theme}-${look.language}`);
         });
       }

@@ -11,6 +11,7 @@ import { Page } from "../../shell/Page";
 import { Icon } from "../../ui/icons";
 import { isTyping, useKeys } from "../../ui/keys";
 import { cx, Empty, Kpi, LiveMark, Loading, middleCut, ProblemBlock, Seg } from "../../ui/parts";
+import { SpanAll } from "../../ui/SpanAll";
 import { Sparkline } from "../../ui/sparkline";
 import { groupHealth, Mark, State } from "../../ui/state";
 import { GroupDetail } from "./GroupDetail";
@@ -176,7 +177,7 @@ function GroupTable({ groups, open, toggle }: { groups: Group[]; open: string | 
                 </tr>
                 {isOpen && (
                   <tr className="detail">
-                    <td colSpan={13}><GroupDetail group={g} /></td>
+                    <SpanAll><GroupDetail group={g} /></SpanAll>
                   </tr>
                 )}
               </Fragment>

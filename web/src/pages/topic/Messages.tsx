@@ -12,6 +12,7 @@ import { Icon } from "../../ui/icons";
 import { JsonInline } from "../../ui/JsonView";
 import { isTyping, useKeys } from "../../ui/keys";
 import { Button, cx, Empty, Loading, middleCut, ProblemBlock, Seg } from "../../ui/parts";
+import { SpanAll } from "../../ui/SpanAll";
 import { RecordDrawer } from "./RecordDrawer";
 import { type Arrivals, before as withPast, EMPTY_TAIL, messageKey, push as pushTail, release, tick, type Tail } from "./tail";
 
@@ -127,14 +128,14 @@ export function Messages({ topic }: { topic: Topic }) {
               <tbody>
                 {mode === "live" && (paused || open !== null) && (
                   <tr className="held">
-                    <td colSpan={6}>
+                    <SpanAll>
                       <button type="button" onClick={showHeld}>
                         <b>{t("messages.newHeld", { count: tail.state.heldCount, n: count(tail.state.heldCount) })}</b>
                         <span>· {open !== null ? t("messages.heldOpen") : t("messages.heldPaused")}</span>
                         <span className="grow" />
                         {t("messages.showThem")} <span className="kbd desk">Space</span>
                       </button>
-                    </td>
+                    </SpanAll>
                   </tr>
                 )}
                 {rows.map((message) => (
