@@ -209,7 +209,7 @@ def machine() -> dict:
     cpu = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
                 if line.startswith("model name")), platform.machine())
     memory = int(Path("/proc/meminfo").read_text().split()[1]) / (1 << 20)
-    return {"cpu": cpu, "cores": os.cpu_count(), "memory_gib": round(memory, 1), "kernel": platform.release()}
+    return {"cpu": cpu, "cores": os.cpu_count(), "memory_gib": round(memory, 1), "kernel": platform.release().split("-")[0]}
 
 
 def quiet_disk() -> dict:
@@ -379,12 +379,12 @@ def notes(part: Part, runs: dict[str, list[dict]], disk: dict, failed: list[str]
         could_not = sorted({f for run in runs[competitor.key] for f in run.get("failed", [])})
         if could_not:
             lines.append(f"{competitor.title} could not: " + "; ".join(could_not) + ".")
-        if competitor.rate_share != 1:
+        if competitor.rate_share != 1 and part.name == "core":
             lines.append(f"{competitor.title} was given 1/{1 / competitor.rate_share:.0f} of the records per second "
                          "where CPU per GB is measured.")
     if failed:
         lines.append("Failed: " + "; ".join(failed) + ".")
     if "tansu" not in {c.key for c in part.competitors}:
-        lines.append("Tansu, the rival in Rust, is not in this table" +
+        lines.append("Tansu is not in this table" +
                      ("." if tansu_binary() else ": no `tansu` was found (README.md says how to have it)."))
     return [line for note in lines for line in (note, "")][:-1]

@@ -28,7 +28,7 @@
 //! | `gather` | [`gather_syncs`]: syncs that are asked for in one go begin at once |
 //! | [`error`] | one error enum per operation |
 //! | [`cleaner`] | compaction |
-//! | `segment`, `index`, `files` | one segment's files; which of them are open |
+//! | `segment`, `index`, `files` | one segment's files, the last append in memory; which of them are open |
 //! | `buffers` | memory for large reads, used again |
 //! | `together` | many things made durable at once |
 //! | `producers` | producer state, its snapshot files, the last stable offset |

@@ -61,7 +61,7 @@ const messages = (topic, from, to, partitions = 1) => numbers(from, to).map(i =>
   ({ topic, partition: i % partitions, value: Buffer.from(`v${i}`), timestamp: BigInt(1_000_000 + i) }))
 
 async function fill (topic, from, to, partitions = 1) {
-  await producer().send({ acks: ProduceAcks.ALL, messages: messages(topic, from, to, partitions) })
+  await producer().send({ messages: messages(topic, from, to, partitions) })
 }
 
 /** A consumer that gathers what it reads. */
@@ -100,7 +100,7 @@ describe('@platformatic/kafka', { timeout: 180_000 }, () => {
       const large = 'abcdefghij'.repeat(5000)
       const partition = 0
       const sent = await producer().send({
-        acks: ProduceAcks.ALL, compression,
+        compression,
         messages: [
           { topic: topicName, partition, key: Buffer.from('key'), value: Buffer.from(large), timestamp: 1700000000123n,
             headers: new Map([[Buffer.from('trace'), Buffer.from('a1')], [Buffer.from('empty'), Buffer.alloc(0)]]) },
@@ -149,7 +149,7 @@ describe('@platformatic/kafka', { timeout: 180_000 }, () => {
   it('a message just below the limit is stored and one above is refused', async () => {
     const topicName = await topic('limit', 1, { 'max.message.bytes': '100000' })
     const sender = producer({ retries: 0 })
-    const send = n => sender.send({ acks: ProduceAcks.ALL, messages: [{ topic: topicName, partition: 0, value: Buffer.alloc(n) }] })
+    const send = n => sender.send({ messages: [{ topic: topicName, partition: 0, value: Buffer.alloc(n) }] })
     await send(99_900)
     await assert.rejects(send(100_001), refused('MESSAGE_TOO_LARGE'))
     await send(5)

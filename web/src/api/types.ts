@@ -105,7 +105,8 @@ export interface Topic {
   in_history: number[];
   retention_ms: number | null;
   cleanup_policy: string;
-  table: string | null;
+  /** Not in the answer: the topic's page adds it from /tables. */
+  table?: string | null;
   written_by: string[];
   read_by: string[];
   groups: string[];
@@ -119,19 +120,21 @@ export interface Message {
   partition: number;
   offset: number;
   timestamp_ms: number;
-  timestamp_type: string;
   key: string | null;
   key_encoding: Encoding;
   value: string | null;
   value_encoding: Encoding;
   value_bytes: number;
   key_bytes: number;
+  /** Key or value was longer than what is shown. */
+  cut: boolean;
   headers: { key: string; value: string | null }[];
 }
 
 export interface MessagePage {
   messages: Message[];
   scanned: number;
+  budget_spent: boolean;
   end: Record<string, number>;
 }
 

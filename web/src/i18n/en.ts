@@ -244,6 +244,7 @@ export const en = {
     noHeaders: "The record has no headers.",
     null: "null: the record has no content here. In a compacted topic this deletes the key.",
     binary: "Not text: shown as Base64.",
+    cut: "longer than the 64 KiB shown",
     next: "next record",
   },
   produce: {

@@ -246,6 +246,7 @@ export const zh: Dictionary = {
     noHeaders: "没有消息头。",
     null: "null：此处没有内容。在压缩主题中表示删除该键。",
     binary: "非文本，以 Base64 显示。",
+    cut: "过长，只显示前 64 KiB",
     next: "下一条",
   },
   produce: {

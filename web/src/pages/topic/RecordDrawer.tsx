@@ -21,11 +21,11 @@ export function RecordDrawer({ message, topic, position, total, find, onClose }:
         <dt>{t("record.where")}</dt>
         <dd>{t("record.partition")} {message.partition} · {t("record.offset")} {count(message.offset)}</dd>
         <dt>{t("record.timestamp")}</dt>
-        <dd>{dateTime(message.timestamp_ms, true)} {zone()} <span className="faint">{message.timestamp_type}</span></dd>
+        <dd>{dateTime(message.timestamp_ms, true)} {zone()}</dd>
         <dt>{t("messages.key")}</dt>
         <dd className="ell">{message.key ?? "null"} <span className="faint">{message.key_encoding}</span></dd>
         <dt>{t("messages.value")}</dt>
-        <dd>{bytes(message.value_bytes)} <span className="faint">{message.value_encoding}</span></dd>
+        <dd>{bytes(message.value_bytes)} <span className="faint">{message.value_encoding}</span>{message.cut && <span className="warn"> {t("record.cut")}</span>}</dd>
       </dl>
       <div className="drawer-tabs">
         <Tabs<Tab>

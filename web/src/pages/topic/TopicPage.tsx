@@ -29,7 +29,7 @@ export default function TopicPage() {
   const detail = useQuery({ queryKey: ["topic", name], queryFn: () => api.topic(name), refetchInterval: 2_000 });
   const live = useLive<{ topics: Topic[] }>({ kind: "topics" }).push;
   const tables = useQuery({ queryKey: ["tables"], queryFn: api.tables, staleTime: 30_000 }).data?.tables;
-  const topic = detail.data && { ...detail.data, table: detail.data.table ?? tables?.find((table) => table.topic === name)?.name ?? null };
+  const topic = detail.data && { ...detail.data, table: tables?.find((table) => table.topic === name)?.name ?? null };
   const newest = live?.data.topics.find((entry) => entry.name === name) ?? topic;
   const changed = topic?.configs?.filter((config) => config.source !== "DEFAULT_CONFIG").length ?? 0;
   const consumers = topic ? topic.read_by.length + topic.groups.length : 0;
