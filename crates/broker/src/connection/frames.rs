@@ -5,11 +5,12 @@
 
 use super::ConnectionLimits;
 use super::budget::{Charge, Grown, RequestBudget, SMALL_FRAME_BYTES, STEP_BYTES};
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -19,12 +20,12 @@ const LENGTH_BYTES: usize = 4;
 const FRAME_BYTES_MIN: usize = 8;
 /// Slower than this a frame is given up.
 const FRAME_BYTES_PER_S_MIN: usize = 256 * 1024;
-/// Room in the buffer when no frame has begun: a small request whole. Every
-/// silent connection holds this much, and a large frame's beginning is copied
-/// once when its length is known, so more would cost both.
-const READ_AHEAD_BYTES: usize = 2 * 1024;
-/// Room for a peer whose last bytes filled that: many requests in one read.
-const READ_AHEAD_BUSY_BYTES: usize = 16 * 1024;
+/// Room for the first read of a frame, at least: a small request whole.
+const READ_AHEAD_BYTES_MIN: usize = 2 * 1024;
+/// The same at most, for a peer that sends as much at once: requests that come
+/// together in one read, and no frame that is copied when its length is known.
+/// What exceeds [`SMALL_FRAME_BYTES`] is charged for.
+const READ_AHEAD_BYTES_MAX: usize = 256 * 1024;
 
 /// A request frame, and the part of the node's budget that it holds until it
 /// has been answered.
@@ -47,11 +48,28 @@ pub(super) enum FrameError {
     Io(#[from] io::Error),
 }
 
+/// A stream that tells when there is something to read, so that nothing need
+/// be kept ready for it.
+pub(super) trait Readable: AsyncRead + Unpin {
+    /// Waits until a read is worth trying.
+    fn readable(&self) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+impl Readable for OwnedReadHalf {
+    fn readable(&self) -> impl Future<Output = io::Result<()>> + Send {
+        self.readable()
+    }
+}
+
 /// Reads frames.
 pub(super) struct FrameReader<S> {
     stream: S,
     buffer: BytesMut,
+    /// Room for what comes next, judged by what came last.
     read_ahead_bytes: usize,
+    /// What was charged for that, until a large frame takes it over.
+    ahead: Charge,
+    ahead_bytes: usize,
     budget: Arc<RequestBudget>,
     frame_bytes_max: usize,
     stall_max: Duration,
@@ -86,12 +104,14 @@ impl Window {
     }
 }
 
-impl<S: AsyncRead + Unpin> FrameReader<S> {
+impl<S: Readable> FrameReader<S> {
     pub(super) fn new(stream: S, budget: Arc<RequestBudget>, limits: &ConnectionLimits) -> Self {
         Self {
             stream,
             buffer: BytesMut::new(),
-            read_ahead_bytes: READ_AHEAD_BYTES,
+            read_ahead_bytes: READ_AHEAD_BYTES_MIN,
+            ahead: Charge::default(),
+            ahead_bytes: 0,
             budget,
             frame_bytes_max: limits.request_bytes_max,
             stall_max: limits.read_stall_max,
@@ -104,25 +124,61 @@ impl<S: AsyncRead + Unpin> FrameReader<S> {
     /// Waits for the first byte of the next frame; false at a clean end.
     pub(super) async fn wait(&mut self) -> Result<bool, FrameError> {
         if self.buffer.is_empty() {
-            self.buffer.reserve(self.read_ahead_bytes);
-            let read = self.stream.read_buf(&mut self.buffer).await?;
-            self.read_ahead_bytes = if read >= READ_AHEAD_BYTES {
-                READ_AHEAD_BUSY_BYTES
-            } else {
-                READ_AHEAD_BYTES
-            };
+            // A silent connection holds no memory for what it may send.
+            self.buffer = BytesMut::new();
+            drop(self.take_ahead());
+            self.stream.readable().await?;
+            let room = self.read_ahead();
+            self.buffer.reserve(room);
+            let read = self.read(room).await?;
+            self.read_ahead_bytes = ahead_of(read);
             return Ok(read > 0);
         }
         Ok(true)
     }
 
+    /// Room for what comes next, charged for if it is more than each
+    /// connection may hold beside the budget.
+    fn read_ahead(&mut self) -> usize {
+        let room = self.read_ahead_bytes;
+        if room <= SMALL_FRAME_BYTES {
+            return room;
+        }
+        if !self.budget.try_grow(&mut self.ahead, room) {
+            return SMALL_FRAME_BYTES;
+        }
+        self.ahead_bytes = room;
+        room
+    }
+
+    fn take_ahead(&mut self) -> (Charge, usize) {
+        let charge = std::mem::take(&mut self.ahead);
+        (charge, std::mem::take(&mut self.ahead_bytes))
+    }
+
+    /// What each connection may hold beside the budget needs no charge, so
+    /// that a peer which stalls now holds none.
+    fn give_back_ahead(&mut self, held_max: usize) {
+        if self.buffer.len() <= held_max {
+            drop(self.take_ahead());
+        }
+    }
+
+    /// Reads at most so many bytes into the room that there is.
+    async fn read(&mut self, bytes_max: usize) -> io::Result<usize> {
+        let mut room = (&mut self.buffer).limit(bytes_max);
+        self.stream.read_buf(&mut room).await
+    }
+
     /// Reads the frame that has begun.
     pub(super) async fn next(&mut self) -> Result<Frame, FrameError> {
         let patience = Instant::now() + self.stall_max;
+        self.give_back_ahead(LENGTH_BYTES - 1);
         self.fill(LENGTH_BYTES, patience, None).await?;
         let length = self.length()?;
         let total = LENGTH_BYTES + length;
         let charge = if total <= SMALL_FRAME_BYTES {
+            self.give_back_ahead(SMALL_FRAME_BYTES);
             self.fill(total, patience, None).await?;
             // Holding back here is the back-pressure.
             self.budget.small(length).await.map_err(io::Error::other)?
@@ -130,6 +186,7 @@ impl<S: AsyncRead + Unpin> FrameReader<S> {
             self.fill_large(total).await?
         };
         self.frame_bytes_seen = self.frame_bytes_seen.max(total);
+        self.read_ahead_bytes = self.read_ahead_bytes.max(ahead_of(total));
         let mut frame = self.buffer.split_to(total);
         let body = frame.split_off(LENGTH_BYTES).freeze();
         Ok(Frame { body, charge })
@@ -140,13 +197,12 @@ impl<S: AsyncRead + Unpin> FrameReader<S> {
     async fn fill_large(&mut self, total: usize) -> Result<Charge, FrameError> {
         let budget = Arc::clone(&self.budget);
         let mut pressure = budget.waiting();
-        let mut charge = Charge::default();
-        let mut charged = 0;
+        let (mut charge, mut charged) = self.take_ahead();
         // Progress byte by byte must not hold the budget for ever.
         let mut patience = Instant::now() + self.stall_max + at_least_rate(total);
         let mut turn = None;
         self.window = Window::new();
-        while self.buffer.len() < total {
+        while charged < total || self.buffer.len() < total {
             let goal = total.min(self.buffer.len().saturating_mul(2).max(STEP_BYTES));
             if charged < goal && turn.is_none() {
                 let step = goal - charged;
@@ -203,6 +259,7 @@ impl<S: AsyncRead + Unpin> FrameReader<S> {
         while self.buffer.len() < bytes {
             let room = bytes.max(self.frame_bytes_seen.min(bytes.saturating_mul(2)));
             self.buffer.reserve(room - self.buffer.len());
+            let more = bytes - self.buffer.len() + SMALL_FRAME_BYTES;
             let (stall_max, pressed_max) = (self.stall_max, self.stall_pressed_max);
             let now = Instant::now();
             let judged_at = self.window.began + pressed_max;
@@ -222,7 +279,7 @@ impl<S: AsyncRead + Unpin> FrameReader<S> {
             };
             tokio::select! {
                 biased;
-                read = self.stream.read_buf(&mut self.buffer) => match read? {
+                read = self.read(more) => match read? {
                     0 => return Err(FrameError::Truncated),
                     read => self.window.arrived(read, pressed_max),
                 },
@@ -236,6 +293,13 @@ impl<S: AsyncRead + Unpin> FrameReader<S> {
     }
 }
 
+/// Room for the next read after one, or a frame, of so many bytes.
+fn ahead_of(bytes: usize) -> usize {
+    bytes
+        .saturating_mul(2)
+        .clamp(READ_AHEAD_BYTES_MIN, READ_AHEAD_BYTES_MAX)
+}
+
 /// How long a frame may take at the lowest rate.
 fn at_least_rate(bytes: usize) -> Duration {
     Duration::from_secs((bytes / FRAME_BYTES_PER_S_MIN) as u64)
@@ -246,11 +310,24 @@ mod tests {
     use super::*;
     use tokio::io::AsyncWriteExt;
 
+    impl Readable for &[u8] {
+        async fn readable(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Always worth trying: a read waits by itself.
+    impl Readable for tokio::io::DuplexStream {
+        async fn readable(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
     fn reader(bytes: &[u8], max: usize) -> FrameReader<&[u8]> {
         with_budget(bytes, 1 << 20, max)
     }
 
-    fn with_budget<S: AsyncRead + Unpin>(stream: S, total: usize, max: usize) -> FrameReader<S> {
+    fn with_budget<S: Readable>(stream: S, total: usize, max: usize) -> FrameReader<S> {
         let limits = ConnectionLimits {
             request_bytes_max: max,
             read_stall_max: Duration::from_secs(5),
@@ -290,18 +367,79 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_busy_peer_gets_room_for_many_requests_and_a_silent_one_gives_it_back() {
+    async fn a_peer_gets_room_for_as_much_as_it_sends_at_once() {
         let (mut client, server) = tokio::io::duplex(1 << 20);
-        let mut reader = with_budget(server, 1 << 20, 1 << 16);
-        for (length, room) in [
-            (100, READ_AHEAD_BYTES),
-            (8_000, READ_AHEAD_BUSY_BYTES),
-            (100, READ_AHEAD_BYTES),
+        let mut reader = with_budget(server, 8 * MIB, MIB);
+        let budget = Arc::clone(&reader.budget);
+        for (length, at_once) in [
+            (100, READ_AHEAD_BYTES_MIN),
+            (40_000, READ_AHEAD_BYTES_MIN),
+            (40_000, 80_008),
+            (200_000, 160_016),
+            (200_000, READ_AHEAD_BYTES_MAX),
+            (100, READ_AHEAD_BYTES_MAX),
+            (40_000, READ_AHEAD_BYTES_MIN),
         ] {
-            client.write_all(&frame(&vec![1; length])).await.unwrap();
+            let frames = [frame(&vec![1; length]), frame(&vec![2; length])].concat();
+            client.write_all(&frames).await.unwrap();
             assert!(reader.wait().await.unwrap());
-            assert_eq!(reader.read_ahead_bytes, room, "after {length} bytes");
-            assert_eq!(reader.next().await.unwrap().body.len(), length);
+            let read = reader.buffer.len();
+            assert_eq!(read, at_once.min(frames.len()), "of frames of {length}");
+            for content in [1, 2] {
+                assert!(reader.wait().await.unwrap());
+                let frame = reader.next().await.unwrap();
+                assert_eq!(frame.body, vec![content; length]);
+                assert!(budget.held() >= length, "a frame is charged for");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_silent_connection_holds_neither_memory_nor_budget() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        let mut reader = with_budget(server.into_split().0, 8 * MIB, MIB);
+        let budget = Arc::clone(&reader.budget);
+        for _ in 0..3 {
+            client.write_all(&frame(&[1; 100_000])).await.unwrap();
+            assert!(reader.wait().await.unwrap());
+            drop(reader.next().await.unwrap());
+            let silent = tokio::time::timeout(Duration::from_millis(10), reader.wait());
+            assert!(silent.await.is_err(), "there is nothing to read");
+            assert_eq!((reader.buffer.capacity(), budget.held()), (0, 0));
+        }
+    }
+
+    #[tokio::test]
+    async fn without_room_in_the_budget_nothing_is_read_ahead_for_a_large_frame() {
+        let (mut client, server) = tokio::io::duplex(1 << 20);
+        let mut reader = with_budget(server, 8 * MIB, MIB);
+        reader.read_ahead_bytes = READ_AHEAD_BYTES_MAX;
+        let mut others = Charge::default();
+        let budget = Arc::clone(&reader.budget);
+        while budget.try_grow(&mut others, STEP_BYTES) {}
+        client.write_all(&frame(&[1; 100_000])).await.unwrap();
+        assert!(reader.wait().await.unwrap());
+        assert_eq!(reader.buffer.len(), SMALL_FRAME_BYTES);
+        drop(others);
+        assert_eq!(reader.next().await.unwrap().body.len(), 100_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_stalls_before_a_length_holds_no_room_for_what_it_sent_before() {
+        let (mut client, server) = tokio::io::duplex(1 << 20);
+        let mut reader = with_budget(server, 8 * MIB, MIB);
+        let budget = Arc::clone(&reader.budget);
+        client.write_all(&frame(&[1; 100_000])).await.unwrap();
+        assert!(reader.wait().await.unwrap());
+        drop(reader.next().await.unwrap());
+        for stalls_after in [&[0u8][..], &[0, 0, 100, 0, 1]] {
+            client.write_all(stalls_after).await.unwrap();
+            assert!(reader.wait().await.unwrap());
+            assert!(futures::poll!(std::pin::pin!(reader.next())).is_pending());
+            assert_eq!(budget.held(), 0);
         }
     }
 

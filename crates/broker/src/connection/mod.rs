@@ -5,6 +5,7 @@
 //! | [`acceptor`] | listens, limits connections, stops gracefully |
 //! | `budget` | the node's memory for requests |
 //! | `frames` | requests out of a byte stream, bounded |
+//! | `in_flight` | the requests of one connection that have not been answered |
 //! | `unsent` | responses that wait for their clients |
 //! | `pipeline` | one connection: read, call in order, answer in order |
 //! | `sending` | one response into the socket, from memory and from files |
@@ -20,6 +21,7 @@
 pub mod acceptor;
 pub(crate) mod budget;
 mod frames;
+mod in_flight;
 mod pipeline;
 pub(crate) mod sending;
 pub(crate) mod unsent;

@@ -1,29 +1,33 @@
 //! One connection: read, call in order, answer in order.
 //!
 //! Two loops on one task. The reading loop decodes a request, runs its
-//! handler and queues the answer; the queue's length is the bound on requests
-//! in flight. The writing loop takes answers in order, waits for those that
-//! come later, and writes them. Either loop ends the other by cancelling
+//! handler and queues the answer ([`super::in_flight`], which bounds how many).
+//! The writing loop takes answers in order, waits for those that come later,
+//! and writes them. Either loop ends the other by cancelling
 //! [`Connection::closed`].
+//!
+//! Whatever is waited for is polled before the cancellation is: most of it is
+//! there at once, and then the cancellation's list of those who wait is left
+//! alone.
 
 use super::budget::Charge;
-use super::frames::{Frame, FrameError, FrameReader};
+use super::frames::{Frame, FrameError, FrameReader, Readable};
+use super::in_flight::{InFlight, both};
 use super::sending::Sending;
-use super::unsent::{Queue, Queued};
+use super::unsent::Queued;
 use super::{Connection, ConnectionLimits};
 use crate::api::{self, CallError, RawAnswer};
 use crate::state::{BrokerState, RequestContext};
 use crate::stats::ApiStats;
+use futures::FutureExt;
 use millstream_wire::ApiKey;
 use millstream_wire::codec::EncodeError;
 use millstream_wire::frame::{Frame as Response, RequestFrame};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::OwnedWriteHalf;
-use tokio::sync::mpsc;
 
 /// Why a connection ended, other than by the client at a frame's border.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +57,7 @@ enum PipelineError {
 }
 
 /// A request whose answer has not left yet.
-struct InFlight {
+struct Request {
     api: ApiKey,
     stats: Arc<ApiStats>,
     started: Instant,
@@ -72,30 +76,26 @@ pub(super) async fn serve(
 ) {
     let (read, write) = stream.into_split();
     let limits = state.limits().clone();
-    let (answers, queue) = mpsc::channel(limits.in_flight_max);
-    let in_flight = AtomicUsize::new(0);
-    let unsent = Queue::new(state.unsent(), limits.connection_unsent_bytes_max);
+    let in_flight = InFlight::new(limits.in_flight_max, limits.connection_unsent_bytes_max);
     let reading = Reading {
         frames: FrameReader::new(read, Arc::clone(state.request_budget()), &limits),
         state: &state,
         connection: &connection,
         in_flight: &in_flight,
-        unsent: &unsent,
     };
     // Boxed: each future that one is moved into would keep room for it twice,
     // which made 30 KiB of these 6 for each connection.
-    let read_loop = ending(&connection, Box::pin(reading.run(answers)));
+    let read_loop = ending(&connection, Box::pin(reading.run()));
     let writing = Writing {
         stream: write,
         state: &state,
         connection: &connection,
         limits: &limits,
         in_flight: &in_flight,
-        unsent: &unsent,
     };
-    let write_loop = ending(&connection, Box::pin(writing.run(queue)));
+    let write_loop = ending(&connection, Box::pin(writing.run()));
     // Pipelined requests that came in one read share their syncs.
-    millstream_log::gather_syncs(async { tokio::join!(read_loop, write_loop) }).await;
+    millstream_log::gather_syncs(both(&in_flight, read_loop, write_loop)).await;
 }
 
 /// Runs one of the loops; whichever ends badly ends both.
@@ -110,51 +110,55 @@ async fn ending(connection: &Connection, work: impl Future<Output = Result<(), P
     }
 }
 
+/// `Some` of what is waited for; `None` when the token is cancelled before. A
+/// macro, because a function would make the connection keep room for the
+/// future twice.
+macro_rules! until {
+    ($cancelled:expr, $work:expr) => {
+        tokio::select! {
+            biased;
+            done = $work => Some(done),
+            () = $cancelled.cancelled() => None,
+        }
+    };
+}
+
 struct Reading<'a, S> {
     frames: FrameReader<S>,
     state: &'a Arc<BrokerState>,
     connection: &'a Arc<Connection>,
-    in_flight: &'a AtomicUsize,
-    unsent: &'a Queue,
+    in_flight: &'a InFlight<Request>,
 }
 
-impl<S: AsyncRead + Unpin> Reading<'_, S> {
-    async fn run(mut self, answers: mpsc::Sender<InFlight>) -> Result<(), PipelineError> {
-        loop {
-            let slot = tokio::select! {
-                biased;
-                () = self.connection.closed.cancelled() => return Ok(()),
-                slot = answers.reserve() => match slot {
-                    Ok(slot) => slot,
-                    Err(_) => return Ok(()),
-                },
-            };
-            tokio::select! {
-                biased;
-                () = self.connection.closed.cancelled() => return Ok(()),
-                () = self.state.stopping().cancelled() => return Ok(()),
-                () = self.unsent.has_room() => {}
-            }
+impl<S: Readable> Reading<'_, S> {
+    async fn run(mut self) -> Result<(), PipelineError> {
+        let (state, connection) = (self.state, self.connection);
+        let _ends = self.in_flight.ends();
+        // What was answered so far still leaves when the broker stops; nothing
+        // new begins.
+        while !connection.closed.is_cancelled() && !state.stopping().is_cancelled() {
             let frame = tokio::select! {
                 biased;
-                () = self.connection.closed.cancelled() => return Ok(()),
-                // What was answered so far still leaves; nothing new begins.
-                () = self.state.stopping().cancelled() => return Ok(()),
-                frame = self.next_frame() => frame?,
+                frame = self.next_frame() => frame,
+                () = state.stopping().cancelled() => return Ok(()),
+                () = connection.closed.cancelled() => return Ok(()),
             };
-            let Some(frame) = frame else {
-                self.connection.closed.cancel();
+            let Some(frame) = frame? else {
+                connection.closed.cancel();
                 return Ok(());
             };
             if let Some(request) = self.dispatch(frame).await? {
-                self.in_flight.fetch_add(1, Ordering::Relaxed);
-                slot.send(request);
+                self.in_flight.push(request);
             }
         }
+        Ok(())
     }
 
-    /// The next frame; `None` when the client has gone.
+    /// The next frame, once there is room for its request; `None` when the
+    /// client has gone.
     async fn next_frame(&mut self) -> Result<Option<Frame>, PipelineError> {
+        self.in_flight.room().await;
+        self.state.unsent().has_room().await;
         let idle_max = self.state.settings().connection_idle_max;
         loop {
             let waiting = self.frames.wait();
@@ -163,7 +167,7 @@ impl<S: AsyncRead + Unpin> Reading<'_, S> {
                 Some(idle_max) => match tokio::time::timeout(idle_max, waiting).await {
                     Ok(begun) => begun?,
                     // A client that waits for us is not idle.
-                    Err(_) if self.in_flight.load(Ordering::Relaxed) > 0 => continue,
+                    Err(_) if self.in_flight.requests() > 0 => continue,
                     Err(_) => return Err(PipelineError::Idle(idle_max)),
                 },
             };
@@ -175,7 +179,7 @@ impl<S: AsyncRead + Unpin> Reading<'_, S> {
         }
     }
 
-    async fn dispatch(&self, frame: Frame) -> Result<Option<InFlight>, PipelineError> {
+    async fn dispatch(&self, frame: Frame) -> Result<Option<Request>, PipelineError> {
         let started = Instant::now();
         let request_bytes = frame.body.len() as u64;
         let request = RequestFrame::parse(frame.body)?;
@@ -207,12 +211,12 @@ impl<S: AsyncRead + Unpin> Reading<'_, S> {
                 Ok(None)
             }
             RawAnswer::Close(reason) => Err(PipelineError::Refused { api: key, reason }),
-            answer @ (RawAnswer::Now(_) | RawAnswer::Later(_)) => Ok(Some(InFlight {
+            answer @ (RawAnswer::Now(_) | RawAnswer::Later(_)) => Ok(Some(Request {
                 api: key,
                 stats,
                 started,
                 queued: match &answer {
-                    RawAnswer::Now(response) => count(self.unsent, key, response),
+                    RawAnswer::Now(response) => count(self.state, self.in_flight, key, response),
                     _ => None,
                 },
                 answer,
@@ -223,8 +227,16 @@ impl<S: AsyncRead + Unpin> Reading<'_, S> {
 }
 
 /// Counts a response as unsent; fetched records are counted elsewhere.
-fn count(unsent: &Queue, api: ApiKey, response: &Response) -> Option<Queued> {
-    (api != ApiKey::Fetch).then(|| unsent.add(response.size_bytes()))
+fn count(
+    state: &BrokerState,
+    in_flight: &InFlight<Request>,
+    api: ApiKey,
+    response: &Response,
+) -> Option<Queued> {
+    (api != ApiKey::Fetch).then(|| {
+        in_flight.made(response.size_bytes());
+        state.unsent().add(response.size_bytes())
+    })
 }
 
 struct Writing<'a> {
@@ -232,53 +244,57 @@ struct Writing<'a> {
     state: &'a Arc<BrokerState>,
     connection: &'a Arc<Connection>,
     limits: &'a ConnectionLimits,
-    in_flight: &'a AtomicUsize,
-    unsent: &'a Queue,
+    in_flight: &'a InFlight<Request>,
 }
 
 impl Writing<'_> {
-    async fn run(mut self, mut queue: mpsc::Receiver<InFlight>) -> Result<(), PipelineError> {
-        let closed = self.connection.closed.clone();
-        loop {
-            let next = tokio::select! {
-                biased;
-                () = closed.cancelled() => return Ok(()),
-                next = queue.recv() => next,
+    async fn run(mut self) -> Result<(), PipelineError> {
+        let connection = self.connection;
+        while !connection.closed.is_cancelled() {
+            let Some(next) = until!(connection.closed, self.in_flight.next()) else {
+                return Ok(());
             };
             let Some(mut request) = next else {
                 self.stream.shutdown().await?;
-                closed.cancel();
+                connection.closed.cancel();
                 return Ok(());
             };
-            let encoded = match request.answer {
-                RawAnswer::Now(encoded) => encoded,
-                RawAnswer::Later(encoded) => {
-                    let encoded = tokio::select! {
-                        biased;
-                        () = closed.cancelled() => return Ok(()),
-                        encoded = encoded => encoded
-                            .map_err(|source| PipelineError::Encode { api: request.api, source })?,
+            let api = request.api;
+            let response = match request.answer {
+                RawAnswer::Now(response) => response,
+                RawAnswer::Later(response) => {
+                    let Some(made) = until!(connection.closed, response) else {
+                        return Ok(());
                     };
-                    request.queued = count(self.unsent, request.api, &encoded);
-                    encoded
+                    let made = made.map_err(|source| PipelineError::Encode { api, source })?;
+                    request.queued = count(self.state, self.in_flight, api, &made);
+                    made
                 }
                 RawAnswer::None | RawAnswer::Close(_) => continue,
             };
-            let bytes = tokio::select! {
-                biased;
-                () = closed.cancelled() => return Ok(()),
-                written = self.write(encoded) => written?,
+            let Some(written) = until!(connection.closed, self.write(response)) else {
+                return Ok(());
             };
-            self.in_flight.fetch_sub(1, Ordering::Relaxed);
+            let bytes = written?;
+            let counted = request.queued.as_ref().map_or(0, |queued| queued.bytes);
+            self.in_flight.answered(counted);
             drop(request.queued);
             request.stats.answered(request.started.elapsed(), bytes);
         }
+        Ok(())
     }
 
     /// Writes a response; returns its size in bytes.
     async fn write(&mut self, response: Response) -> Result<u64, PipelineError> {
         let bytes = response.size_bytes();
         let mut sending = Sending::new(response)?;
+        // Most of them the socket takes at once, without a timer.
+        if let Some(sent) = sending.some(self.stream.as_ref()).now_or_never() {
+            sent?;
+        }
+        if sending.left() == 0 {
+            return Ok(bytes as u64);
+        }
         let deadline = tokio::time::Instant::now() + time_max(bytes, self.limits);
         let mut slow = std::pin::pin!(tokio::time::sleep_until(deadline));
         while sending.left() > 0 {

@@ -1,8 +1,9 @@
 //! Responses that wait for their clients to take them.
 //!
 //! A response's size is known when it is there, so nothing is refused: while
-//! a connection, or the node, has too much unsent, no further request is
-//! begun. Fetched records are counted elsewhere, see [`crate::fetch::budget`].
+//! the node has too much unsent, no further request is begun. A connection has
+//! a bound of its own ([`super::in_flight`]). Fetched records are counted
+//! elsewhere, see [`crate::fetch::budget`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,67 +36,45 @@ impl Unsent {
         self.pressed.subscribe()
     }
 
-    fn update(&self) {
-        self.pressed.send_if_modified(|pressed| {
-            let now = self.bytes() >= self.bytes_max;
-            std::mem::replace(pressed, now) != now
-        });
-    }
-}
-
-/// Unsent bytes of one connection.
-pub(super) struct Queue {
-    node: Arc<Unsent>,
-    bytes: watch::Sender<usize>,
-    bytes_max: usize,
-}
-
-/// A response's part of both; counted off when dropped.
-pub(super) struct Queued {
-    node: Arc<Unsent>,
-    connection: watch::Sender<usize>,
-    bytes: usize,
-}
-
-impl Queue {
-    pub(super) fn new(node: &Arc<Unsent>, bytes_max: usize) -> Self {
-        Self {
-            node: Arc::clone(node),
-            bytes: watch::Sender::new(0),
-            bytes_max,
-        }
-    }
-
     /// Waits until another request may be begun. Cancel-safe.
     pub(super) async fn has_room(&self) {
-        // Both senders live as long as this.
-        let _ = self
-            .bytes
-            .subscribe()
-            .wait_for(|bytes| *bytes < self.bytes_max)
-            .await;
-        let _ = self.node.pressed().wait_for(|pressed| !*pressed).await;
+        if self.bytes() >= self.bytes_max {
+            // The sender lives in this.
+            let _ = self.pressed().wait_for(|pressed| !*pressed).await;
+        }
     }
 
     /// Counts a response.
-    pub(super) fn add(&self, bytes: usize) -> Queued {
-        self.bytes.send_modify(|all| *all += bytes);
-        let node = Arc::clone(&self.node);
-        node.bytes.fetch_add(bytes, Ordering::Relaxed);
-        node.update();
+    pub(super) fn add(self: &Arc<Self>, bytes: usize) -> Queued {
+        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.update_if_crossed(before, before + bytes);
         Queued {
-            node,
-            connection: self.bytes.clone(),
+            node: Arc::clone(self),
             bytes,
         }
     }
+
+    /// Whoever crosses the bound says so; all others touch one number.
+    fn update_if_crossed(&self, before: usize, after: usize) {
+        if (before >= self.bytes_max) != (after >= self.bytes_max) {
+            self.pressed.send_if_modified(|pressed| {
+                let now = self.bytes() >= self.bytes_max;
+                std::mem::replace(pressed, now) != now
+            });
+        }
+    }
+}
+
+/// A response's part; counted off when dropped.
+pub(super) struct Queued {
+    node: Arc<Unsent>,
+    pub(super) bytes: usize,
 }
 
 impl Drop for Queued {
     fn drop(&mut self) {
-        self.connection.send_modify(|all| *all -= self.bytes);
-        self.node.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-        self.node.update();
+        let before = self.node.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.node.update_if_crossed(before, before - self.bytes);
     }
 }
 
@@ -105,14 +84,12 @@ mod tests {
     use std::pin::pin;
 
     #[tokio::test]
-    async fn requests_wait_for_the_connection_and_for_the_node() {
+    async fn requests_wait_until_the_node_has_room() {
         let node = Unsent::new(100);
-        let queues = [Queue::new(&node, 60), Queue::new(&node, 60)];
-        let first = queues[0].add(60);
-        assert!(futures::poll!(pin!(queues[0].has_room())).is_pending());
-        queues[1].has_room().await;
-        let second = queues[1].add(50);
-        let mut waiting = pin!(queues[1].has_room());
+        let first = node.add(60);
+        node.has_room().await;
+        let second = node.add(50);
+        let mut waiting = pin!(node.has_room());
         assert!(
             futures::poll!(&mut waiting).is_pending(),
             "the node is full"
@@ -121,7 +98,7 @@ mod tests {
         waiting.await;
         assert_eq!(node.bytes(), 50);
         drop(second);
-        queues[0].has_room().await;
+        node.has_room().await;
         assert_eq!(node.bytes(), 0);
     }
 }
