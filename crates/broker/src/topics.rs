@@ -15,7 +15,9 @@ use crate::stats::TopicStats;
 use millstream_cluster::configs::{TopicSettings, check_topic_configs};
 use millstream_cluster::image::ConfigMap;
 use millstream_cluster::{ClusterError, Command, MetadataImage, NewTopic, Reply, Topic};
-use millstream_core::ids::{BrokerId, LeaderEpoch, PartitionId, TopicId, TopicPartition};
+use millstream_core::ids::{
+    BrokerId, LeaderEpoch, PartitionId, TopicId, TopicPartition, check_topic_name,
+};
 use millstream_log::{Durability, LogError, LogManager, NewPartition, OpenError, PartitionLog};
 use millstream_wire::ErrorCode;
 use parking_lot::RwLock;
@@ -580,6 +582,14 @@ const TRANSACTION_STATE: &str = "__transaction_state";
 pub(crate) const INTERNAL_TOPICS: [&str; 2] = [CONSUMER_OFFSETS, TRANSACTION_STATE];
 
 /// The coordinators find an id by its hash over the number of partitions.
+/// What a name that no topic has is answered with.
+pub(crate) fn why_unknown(name: &str) -> ErrorCode {
+    match check_topic_name(name) {
+        Ok(()) => ErrorCode::UnknownTopicOrPartition,
+        Err(_) => ErrorCode::InvalidTopicException,
+    }
+}
+
 pub(crate) fn refuse_internal(name: &str, what: &str) -> Result<(), ApiError> {
     if INTERNAL_TOPICS.contains(&name) {
         let message = format!("'{name}' belongs to the coordinators and cannot be {what}");

@@ -5,6 +5,7 @@ mod support;
 
 use bytes::Bytes;
 use millstream_wire::ErrorCode;
+use millstream_wire::messages::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
 use millstream_wire::messages::create_topics::{CreatableTopic, CreateTopicsRequest};
 use millstream_wire::messages::delete_groups::DeleteGroupsRequest;
 use millstream_wire::messages::describe_groups::DescribeGroupsRequest;
@@ -435,6 +436,54 @@ async fn single_offsets_are_deleted() {
         (0, 0)
     );
     assert_eq!(fetch(&mut client, "g", "orders", id, 8).await.0, -1);
+
+    let mut request = request;
+    request.topics[0].partitions[0].partition_index = 7;
+    request.topics.push(OffsetDeleteRequestTopic {
+        name: "typo".into(),
+        ..request.topics[0].clone()
+    });
+    let response = client.call(&request, 0).await;
+    let unknown = ErrorCode::UnknownTopicOrPartition.code();
+    let codes = response.topics.iter().map(|t| t.partitions[0].error_code);
+    assert_eq!(codes.collect::<Vec<_>>(), [unknown, unknown]);
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_first_request_leaves_no_group() {
+    let (broker, _dir) = broker().await;
+    let mut client = broker.client().await;
+    let id = create_topic(&mut client, "orders").await;
+    let join = JoinGroupRequest {
+        session_timeout_ms: 1,
+        ..join_request("refused-join", "")
+    };
+    let refused = client.call(&join, 9).await.error_code;
+    assert_eq!(refused, ErrorCode::InvalidSessionTimeout.code());
+    let heartbeat = ConsumerGroupHeartbeatRequest {
+        group_id: "refused-heartbeat".into(),
+        member_id: Uuid::new_v4().to_string(),
+        member_epoch: 0,
+        instance_id: None,
+        rebalance_timeout_ms: 1_000,
+        subscribed_topic_names: None,
+        subscribed_topic_regex: Some("(".into()),
+        topic_partitions: Some(Vec::new()),
+        ..Default::default()
+    };
+    let refused = client.call(&heartbeat, 1).await.error_code;
+    assert_eq!(refused, ErrorCode::InvalidRegularExpression.code());
+    let commit = commit_request("refused-commit", "typo", Uuid::from_u128(1), 5);
+    let committed = client.call(&commit, 8).await;
+    let refused = committed.topics[0].partitions[0].error_code;
+    assert_eq!(refused, ErrorCode::UnknownTopicOrPartition.code());
+
+    // A group of which something came is there.
+    client.call(&commit_request("g", "orders", id, 5), 8).await;
+    let listed = client.call(&ListGroupsRequest::default(), 5).await.groups;
+    let names: Vec<&str> = listed.iter().map(|group| &*group.group_id).collect();
+    assert_eq!(names, ["g"]);
     broker.stop().await;
 }
 
@@ -468,7 +517,8 @@ async fn coordinators_are_found_one_by_one_and_in_batches() {
             (&*found[0].key, found[0].error_code, found[0].port),
             ("a", 0, port)
         );
-        assert_eq!(found[1].error_code, ErrorCode::InvalidGroupId.code());
+        // Consumers with their own assignment may commit to this one.
+        assert_eq!((&*found[1].key, found[1].error_code), ("", 0));
     }
     let shares = FindCoordinatorRequest {
         key_type: 2,

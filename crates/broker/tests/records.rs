@@ -104,17 +104,54 @@ async fn a_fetch_at_the_end_waits_and_one_beyond_it_is_told_at_once() {
     let began = Instant::now();
     let fetched = only(fetch(&mut client, &waiting(5, 60_000)).await.responses);
     assert_eq!(code(fetched.error_code), ErrorCode::OffsetOutOfRange);
-    let mut two = waiting(0, 60_000);
-    two.topics.push(fetch_topic("nowhere", Uuid::nil(), 0, 0));
-    let response = fetch(&mut client, &two).await;
-    assert_eq!(
-        code(response.responses[1].partitions[0].error_code),
-        ErrorCode::UnknownTopicOrPartition
-    );
     assert!(
         began.elapsed() < Duration::from_secs(20),
-        "an error completes the fetch"
+        "an error of reading completes the fetch"
     );
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_partition_that_is_not_there_does_not_hurry_the_others() {
+    let (_dir, broker, mut client) = broker_with("t").await;
+    let nowhere = || fetch_topic("nowhere", Uuid::nil(), 0, 0);
+    let unknown = |response: &FetchResponse, topic: usize| {
+        let code = code(response.responses[topic].partitions[0].error_code);
+        assert_eq!(code, ErrorCode::UnknownTopicOrPartition);
+    };
+    let mut request = FetchRequest {
+        max_wait_ms: 300,
+        min_bytes: 1,
+        ..fetch_request("t", 0, 0)
+    };
+    request.topics.push(nowhere());
+    let began = Instant::now();
+    unknown(&fetch(&mut client, &request).await, 1);
+    assert!(began.elapsed() >= Duration::from_millis(300), "it waited");
+
+    // In a session too, to which it belongs.
+    request.session_epoch = 0;
+    let response = fetch(&mut client, &request).await;
+    unknown(&response, 1);
+    request = FetchRequest {
+        session_id: response.session_id,
+        session_epoch: 1,
+        topics: Vec::new(),
+        ..request
+    };
+    let began = Instant::now();
+    unknown(&fetch(&mut client, &request).await, 0);
+    assert!(began.elapsed() >= Duration::from_millis(300), "it waited");
+
+    // Alone there is nothing to wait for.
+    let alone = FetchRequest {
+        max_wait_ms: 600_000,
+        session_id: 0,
+        session_epoch: -1,
+        topics: vec![nowhere()],
+        ..request
+    };
+    unknown(&fetch(&mut client, &alone).await, 0);
     broker.stop().await;
 }
 
@@ -133,6 +170,56 @@ async fn min_bytes_are_collected_before_the_answer() {
     }
     let fetched = only(client.answer::<FetchRequest>(12, id).await.responses);
     assert!(fetched.records.unwrap().len() >= 3_000);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_there_beyond_the_batches_that_fit_counts_for_min_bytes() {
+    let (_dir, broker, mut client) = broker_with("t").await;
+    for _ in 0..4 {
+        produce(&mut client, "t", 0, batch(&["x".repeat(1_000).as_str()])).await;
+    }
+    // Two batches fit, which are less than the 2,500 bytes asked for.
+    let mut request = FetchRequest {
+        max_wait_ms: 600_000,
+        min_bytes: 2_500,
+        ..fetch_request("t", 0, 0)
+    };
+    request.topics[0].partitions[0].partition_max_bytes = 2_500;
+    let fetched = only(fetch(&mut client, &request).await.responses);
+    assert!(fetched.records.unwrap().len() < 2_500);
+
+    // Never more than a full answer is waited for.
+    request.topics[0].partitions[0].partition_max_bytes = 1 << 20;
+    request.min_bytes = 100_000;
+    request.max_bytes = 2_500;
+    let fetched = only(fetch(&mut client, &request).await.responses);
+    assert!(fetched.records.unwrap().len() < 2_500);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn min_bytes_are_not_waited_for_at_the_end_of_each_segment() {
+    let (_dir, broker, mut client) = broker_with("t").await;
+    let segments = [("segment.bytes", "1048576")];
+    create_topic(&mut client, "rolled", 1, &segments).await;
+    for _ in 0..3 {
+        produce(
+            &mut client,
+            "rolled",
+            0,
+            batch(&["x".repeat(600_000).as_str()]),
+        )
+        .await;
+    }
+    let mut request = FetchRequest {
+        max_wait_ms: 600_000,
+        min_bytes: 1_000_000,
+        ..fetch_request("rolled", 0, 0)
+    };
+    request.topics[0].partitions[0].partition_max_bytes = 1 << 20;
+    let fetched = only(fetch(&mut client, &request).await.responses);
+    assert_eq!(records(fetched.records).len(), 1, "a segment has one");
     broker.stop().await;
 }
 
@@ -505,6 +592,26 @@ async fn deleted_records_move_the_start_and_are_out_of_range() {
     assert_eq!(code(beyond.error_code), ErrorCode::OffsetOutOfRange);
     let all = client.call(&delete(-1), 2).await.topics[0].partitions[0].clone();
     assert_eq!((all.error_code, all.low_watermark), (0, 3));
+
+    // Of a topic that is only compacted it would take the newest value of a
+    // key.
+    let refused = |policy| match policy {
+        "compact" => ErrorCode::PolicyViolation,
+        _ => ErrorCode::None,
+    };
+    for policy in ["compact", "compact,delete"] {
+        create_topic(
+            &mut client,
+            &policy.replace(',', "-"),
+            1,
+            &[("cleanup.policy", policy)],
+        )
+        .await;
+        let mut request = delete(0);
+        request.topics[0].name = policy.replace(',', "-");
+        let answer = client.call(&request, 2).await.topics[0].partitions[0].clone();
+        assert_eq!(code(answer.error_code), refused(policy), "{policy}");
+    }
     broker.stop().await;
 }
 

@@ -239,11 +239,9 @@ fn a_known_tagged_field_must_fill_its_size() {
 }
 
 #[test]
-fn a_string_that_is_not_utf8_is_refused() {
-    assert_eq!(
-        FindCoordinatorRequest::decode_all(0, Bytes::from_static(&[0, 1, 0xff])),
-        Err(DecodeError::NotUtf8)
-    );
+fn what_is_not_utf8_in_a_string_is_replaced_as_java_does_it() {
+    let request = FindCoordinatorRequest::decode_all(0, Bytes::from_static(b"\0\x04B\xfcro"));
+    assert_eq!(request.unwrap().key, "B\u{fffd}ro");
 }
 
 #[test]

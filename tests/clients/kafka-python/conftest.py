@@ -6,13 +6,15 @@ One set of tests for three majors: what a version has not got is marked with
 
 import os
 import sys
+import threading
 import uuid
 from pathlib import Path
 
 import kafka
 import pytest
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.errors import CommitFailedError, RebalanceInProgressError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "lib"))
 from servers import wait_until  # noqa: E402
@@ -48,8 +50,13 @@ class Broker:
         name = self.name(what)
         settings = {key.replace("_", "."): value for key, value in configs.items()}
         self.admin.create_topics([NewTopic(name, partitions, 1, topic_configs=settings)])
-        # Kafka's controller answers before the broker's own view has the topic.
-        wait_until(lambda: len(self.partitions(name)) == partitions, f"topic {name}")
+        # Kafka's controller answers before the broker's own view has the topic, and
+        # that is there before its partitions take records: a producer before 2.1,
+        # which tries nothing twice, would fail. Offsets are told from then on.
+        consumer = self.consumer()
+        wait_until(lambda: len(consumer.partitions_for_topic(name) or ()) == partitions, f"topic {name}")
+        consumer.end_offsets([TopicPartition(name, p) for p in range(partitions)])
+        consumer.close()
         return name
 
     def partitions(self, topic: str) -> set[int]:
@@ -90,6 +97,84 @@ class Broker:
         finally:
             consumer.close()
         return sorted(messages, key=lambda m: (m.partition, m.offset))
+
+    def committed(self, group: str) -> dict:
+        """The group's offsets and what was written beside them, by partition."""
+        if VERSION >= (3, 0):
+            return self.admin.list_group_offsets([group])[group]
+        return self.admin.list_consumer_group_offsets(group)
+
+
+class Member(ConsumerRebalanceListener):
+    """A group member that polls and commits in a thread of its own until it leaves.
+
+    Before 3.0 a poll does not come back until the group has formed, for which
+    every other member has to be polling too. Only the thread touches the
+    consumer; what it has seen is in `partitions`, `values` and `rebalances`.
+    """
+
+    def __init__(self, broker: Broker, group: str, topic: str, assignor, **settings):
+        self.partitions, self.values, self.rebalances = set(), set(), 0
+        self.failure = None
+        self.leaving = threading.Event()
+        self.consumer = broker.consumer(
+            group_id=group, partition_assignment_strategy=[assignor],
+            session_timeout_ms=10_000, heartbeat_interval_ms=300, **settings)
+        self.consumer.subscribe([topic], listener=self)
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        try:
+            while not self.leaving.is_set():
+                self.turn()
+            self.consumer.close()
+        except BaseException as failure:  # Told by `has` and `left`, in the test's thread.
+            self.failure = failure
+
+    def turn(self):
+        read = {m.value for records in self.consumer.poll(200).values() for m in records}
+        try:
+            self.consumer.commit()
+        except (CommitFailedError, RebalanceInProgressError):
+            pass  # In the middle of a rebalance: a later turn commits.
+        self.values = self.values | read
+        self.partitions = {p.partition for p in self.consumer.assignment()}
+
+    def on_partitions_revoked(self, revoked):
+        pass
+
+    def on_partitions_assigned(self, assigned):
+        self.rebalances += 1
+
+    def has(self, partitions: set[int]) -> bool:
+        if self.failure:
+            raise self.failure
+        return self.partitions == partitions
+
+    def left(self):
+        """Leaves the group and answers when it has."""
+        self.leaving.set()
+        self.thread.join(30)
+        if self.failure:
+            raise self.failure
+        assert not self.thread.is_alive(), "a member that does not come back from its poll"
+
+
+@pytest.fixture
+def join(broker):
+    """Joins members to groups, and has those leave that are still there at the end."""
+    members = []
+
+    def joined(*arguments, **settings) -> Member:
+        members.append(Member(broker, *arguments, **settings))
+        return members[-1]
+
+    yield joined
+    for member in members:  # All at once: none is to wait for another that has gone.
+        member.leaving.set()
+    for member in members:
+        member.left()
 
 
 @pytest.fixture(scope="session")

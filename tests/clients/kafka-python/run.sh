@@ -4,7 +4,7 @@ set -euo pipefail
 # shellcheck source=tests/lib/suite.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../../lib/suite.sh"
 
-versions="3.0.12"
+versions="3.0.12 2.0.6 1.4.7"
 codecs="crc32c==2.8 lz4==4.4.5 python-snappy==0.7.3 cramjam==2.11.0 zstandard==0.25.0"
 
 case $1 in

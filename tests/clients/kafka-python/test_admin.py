@@ -6,7 +6,7 @@ from kafka import TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewPartitions, NewTopic
 from kafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError
 from servers import wait_until
-from test_groups import Member
+from test_groups import assignor
 from test_records import fill
 
 
@@ -45,38 +45,57 @@ def test_partitions_can_be_added(broker):
     wait_until(lambda: broker.partitions(topic) == {0, 1, 2, 3, 4}, "five partitions")
 
 
-def test_a_group_is_described_its_offsets_listed_and_it_is_deleted_when_empty(broker):
+def test_a_group_is_described_and_its_offsets_are_listed(broker, join):
     topic, group = broker.topic("described", 2), broker.name("described")
     fill(broker, topic, 10, partitions=2)
-    member = Member(broker, group, topic)
-    wait_until(lambda: member.turn() == {0, 1} and len(member.values) == 10, "the member has both")
-    wait_until(lambda: member.turn() and sum(offsets(broker, group).values()) == 10, "all committed")
+    member = join(group, topic, assignor("range"))
+    wait_until(lambda: member.has({0, 1}) and len(member.values) == 10, "the member has both")
     assert state(broker, group) == ("Stable", 1)
-    member.consumer.close()
+    everything = {TopicPartition(topic, 0): 5, TopicPartition(topic, 1): 5}
+    wait_until(lambda: offsets(broker, group) == everything, "all committed")
+    member.left()
     wait_until(lambda: state(broker, group) == ("Empty", 0), "the group is empty")
-    assert offsets(broker, group) == {TopicPartition(topic, 0): 5, TopicPartition(topic, 1): 5}
+    assert offsets(broker, group) == everything
+
+
+@pytest.mark.since(2, 0)
+def test_a_group_is_deleted_only_when_it_is_empty(broker, join):
+    topic, group = broker.topic("deleted"), broker.name("deleted")
+    fill(broker, topic, 10)
+    member = join(group, topic, assignor("range"))
+    wait_until(lambda: member.has({0}) and offsets(broker, group) == {TopicPartition(topic, 0): 10}, "all committed")
+    assert delete(broker, group) == "NonEmptyGroupError"
+    assert state(broker, group) == ("Stable", 1)
+    member.left()
+    wait_until(lambda: state(broker, group) == ("Empty", 0), "the group is empty")
+    assert delete(broker, group) == "OK"
+    assert state(broker, group) == ("Dead", 0)
+    assert offsets(broker, group) == {}
+
+
+def delete(broker, group):
+    """The name of the error, or OK."""
     if VERSION >= (3, 0):
-        assert broker.admin.delete_groups([group]) == {group: "OK"}
-    elif VERSION >= (2, 0):
-        assert [error.errno for _, error in broker.admin.delete_consumer_groups([group])] == [0]
+        return broker.admin.delete_groups([group])[group]
+    (name, error), = broker.admin.delete_consumer_groups([group])
+    assert name == group
+    return error.__name__ if error.errno else "OK"
 
 
 def state(broker, group):
+    """The group's state and how many members it has."""
     if VERSION >= (3, 0):
         described = broker.admin.describe_groups([group])[group]
         return described["group_state"], len(described["members"])
-    described = broker.admin.describe_consumer_groups([group])[0]
+    described, = broker.admin.describe_consumer_groups([group])
     if VERSION >= (2, 0):
         return described.state, len(described.members)
-    return described.state, len(described.members)
+    _, _, state, _, _, members = described
+    return state, len(members)
 
 
 def offsets(broker, group):
-    if VERSION >= (3, 0):
-        found = broker.admin.list_group_offsets([group])[group]
-    else:
-        found = broker.admin.list_consumer_group_offsets(group)
-    return {partition: committed.offset for partition, committed in found.items()}
+    return {partition: committed.offset for partition, committed in broker.committed(group).items()}
 
 
 @pytest.mark.since(3, 0)

@@ -61,11 +61,25 @@ pub(crate) async fn delete(
     partition: i32,
     before: i64,
 ) -> Result<Offset, ApiError> {
-    crate::topics::refuse_internal(topic, "cut")?;
+    crate::topics::refuse_internal(topic, "cut").map_err(|error| ApiError {
+        code: ErrorCode::InvalidTopicException,
+        ..error
+    })?;
     let log = state
         .partition(topic, partition)
         .map_err(|code| ApiError::new(code, format!("{topic}-{partition}: {}", code.name())))?
         .log;
+    // Of a topic that is only compacted this would take the newest value of a
+    // key.
+    if state
+        .hosted(topic)
+        .is_some_and(|hosted| !hosted.settings.is_deleted_from())
+    {
+        return Err(ApiError::new(
+            ErrorCode::PolicyViolation,
+            format!("{topic}: its cleanup.policy has no 'delete'"),
+        ));
+    }
     let before = if before == HIGH_WATERMARK {
         log.high_watermark()
     } else {

@@ -59,7 +59,7 @@ impl Handler for DescribeTopicPartitions {
                 left -= 1;
                 response
                     .topics
-                    .push(failed(name, ErrorCode::UnknownTopicOrPartition));
+                    .push(failed(name, crate::topics::why_unknown(name)));
                 continue;
             };
             let described = describe(topic, first, left);

@@ -26,6 +26,8 @@ pub(super) struct Fetch;
 const VERSION_IDS: i16 = 13;
 /// From here on an error names the leader to go to (KIP-951).
 const VERSION_HINTS: i16 = 16;
+/// From here on clients know KAFKA_STORAGE_ERROR (KIP-112).
+const VERSION_STORAGE_ERROR: i16 = 6;
 /// Longest wait that a client may ask for; more is cut to this.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 
@@ -91,14 +93,16 @@ fn refused(code: ErrorCode) -> FetchResponse {
 fn bounds(state: &BrokerState, request: &FetchRequest) -> Bounds {
     let size = |n: i32| usize::try_from(n).unwrap_or(0);
     let wait_max = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+    let bytes_max = size(request.max_bytes).min(state.settings().fetch_bytes_max);
     Bounds {
         up_to: if request.isolation_level == 1 {
             UpTo::LastStable
         } else {
             UpTo::HighWatermark
         },
-        bytes_min: size(request.min_bytes),
-        bytes_max: size(request.max_bytes).min(state.settings().fetch_bytes_max),
+        // Or an answer that is full would wait for more.
+        bytes_min: size(request.min_bytes).min(bytes_max),
+        bytes_max,
         wait_max: wait_max.min(WAIT_MAX),
     }
 }
@@ -233,6 +237,16 @@ impl Shape {
         topics
     }
 
+    /// As Kafka does it for clients that may not know the newer code.
+    fn error_code(&self, code: ErrorCode) -> ErrorCode {
+        match code {
+            ErrorCode::KafkaStorageError if self.version < VERSION_STORAGE_ERROR => {
+                ErrorCode::NotLeaderOrFollower
+            }
+            code => code,
+        }
+    }
+
     fn committed(&self) -> bool {
         self.up_to == UpTo::LastStable
     }
@@ -260,7 +274,7 @@ impl Shape {
             }
             Err(code) => PartitionData {
                 partition_index,
-                error_code: code.into(),
+                error_code: self.error_code(code).into(),
                 current_leader: read
                     .name
                     .filter(|_| self.version >= VERSION_HINTS)

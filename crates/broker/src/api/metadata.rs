@@ -98,7 +98,8 @@ async fn describe_asked(
                 }
             }
             (None, Some(name)) if topic_id.is_nil() => {
-                failed(Some(name), ErrorCode::UnknownTopicOrPartition)
+                let code = crate::topics::why_unknown(&name);
+                failed(Some(name), code)
             }
             (None, _) => MetadataResponseTopic {
                 topic_id,

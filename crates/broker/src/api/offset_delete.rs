@@ -4,6 +4,7 @@ use super::{Answer, Handler};
 use crate::group::code_of;
 use crate::state::RequestContext;
 use bytes::Bytes;
+use millstream_wire::ErrorCode;
 use millstream_wire::codec::decode_versioned;
 use millstream_wire::messages::offset_delete::{
     OffsetDeleteRequest, OffsetDeleteResponse, OffsetDeleteResponsePartition,
@@ -35,11 +36,14 @@ impl Handler for OffsetDelete {
             })
             .collect();
         let groups = context.state.groups();
+        let is_known =
+            |(topic, partition): &(String, i32)| context.state.partition(topic, *partition).is_ok();
+        let known = partitions.iter().filter(|p| is_known(p)).cloned().collect();
         let deleted = groups
-            .delete_offsets(&request.group_id, partitions.clone(), is_subscribed)
+            .delete_offsets(&request.group_id, known, is_subscribed)
             .await;
-        let results = match deleted {
-            Ok(results) => results,
+        let mut results = match deleted {
+            Ok(results) => results.into_iter(),
             Err(error) => {
                 let error_code = error.code();
                 return OffsetDeleteResponse {
@@ -50,10 +54,16 @@ impl Handler for OffsetDelete {
             }
         };
         let mut topics: Vec<OffsetDeleteResponseTopic> = Vec::new();
-        for ((name, partition_index), result) in partitions.into_iter().zip(&results) {
+        for partition in partitions {
+            let error_code = if is_known(&partition) {
+                results.next().map_or(0, |result| code_of(&result))
+            } else {
+                ErrorCode::UnknownTopicOrPartition.code()
+            };
+            let (name, partition_index) = partition;
             let one = OffsetDeleteResponsePartition {
                 partition_index,
-                error_code: code_of(result),
+                error_code,
             };
             match topics.last_mut().filter(|last| last.name == name) {
                 Some(last) => last.partitions.push(one),

@@ -64,6 +64,16 @@ struct Target {
     news: bool,
 }
 
+impl Target {
+    /// Whether there is no such topic or partition.
+    fn is_unknown(&self) -> bool {
+        matches!(
+            self.source,
+            Err(ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId)
+        )
+    }
+}
+
 #[derive(Clone)]
 struct Source {
     log: Arc<PartitionLog>,
@@ -205,13 +215,12 @@ impl Reading {
             self.turn = Some(turn);
         }
         let (read, lack) = self.read(over).await;
-        let bytes: usize = read
-            .iter()
-            .filter_map(|r| r.result.as_ref().ok())
-            .map(|b| b.batches.len())
-            .sum();
-        let failed = read.iter().any(|r| r.result.is_err());
-        if !over && !failed && (lack.is_some() || bytes < self.bounds.bytes_min) {
+        // Who asks for a partition that is not there gets to know with the
+        // rest, as from Kafka: at once it would ask again at once.
+        let mut targets = self.targets.iter().zip(&read);
+        let failed = targets.any(|(t, read)| read.result.is_err() && !t.is_unknown());
+        let waits = || lack.is_some() || self.available(&read) < self.bounds.bytes_min;
+        if !over && !failed && waits() {
             self.lack = lack.unwrap_or(Lack::News);
             // What was not enough was not sent: the room is for others.
             self.room = None;
@@ -229,6 +238,31 @@ impl Reading {
         }
         self.targets.clear();
         Some(self.hold(read))
+    }
+
+    /// Bytes that there are, as Kafka counts them (`DelayedFetch`): whole
+    /// batches rarely fill a partition's bound, and a read ends with its
+    /// segment, so what is there beyond counts up to that bound.
+    fn available(&self, read: &[PartitionRead<Found>]) -> usize {
+        let mut sum = 0usize;
+        for (target, read) in self.targets.iter().zip(read) {
+            let (Ok(source), Ok(batches)) = (&target.source, &read.result) else {
+                continue;
+            };
+            let mut bytes = batches.batches.len();
+            let end = match self.bounds.up_to {
+                UpTo::HighWatermark => batches.high_watermark,
+                UpTo::LastStable => batches.last_stable_offset,
+                UpTo::LogEnd => source.log.progress().log_end_offset,
+            };
+            if bytes < self.bounds.bytes_min && batches.next_offset < end {
+                let bytes_max = usize::try_from(target.wanted.bytes_max).unwrap_or(0);
+                let beyond = source.log.bytes_from(batches.next_offset);
+                bytes = bytes.max(bytes.saturating_add(beyond).min(bytes_max));
+            }
+            sum = sum.saturating_add(bytes);
+        }
+        sum
     }
 
     /// Waits for enough, or for the end of the time allowed.
@@ -264,11 +298,13 @@ impl Reading {
         }
     }
 
-    /// Without partitions there is nothing to wait for.
+    /// Without partitions, or with none that is known, there is nothing to
+    /// wait for.
     fn asks_for_nothing(&self) -> bool {
+        let unknown = self.targets.iter().filter(|t| t.is_unknown()).count();
         match &self.session {
-            Some(session) => session.lock().is_empty(),
-            None => self.targets.is_empty(),
+            Some(session) => session.lock().len() == unknown,
+            None => self.targets.len() == unknown,
         }
     }
 
@@ -337,7 +373,7 @@ impl Reading {
         }
         target.news = match &target.source {
             Ok(source) => has_news(&source.log, Offset(target.wanted.offset), up_to),
-            Err(_) => true,
+            Err(_) => !target.is_unknown(),
         };
     }
 
@@ -519,6 +555,7 @@ fn resolve(state: &BrokerState, key: u64, wanted: Wanted) -> Target {
                 .and_then(|name| state.hosted(name))
             {
                 Some(_) => ErrorCode::InconsistentTopicId,
+                None if wanted.known_as.is_some() => ErrorCode::UnknownTopicOrPartition,
                 None => ErrorCode::UnknownTopicId,
             }
         }),

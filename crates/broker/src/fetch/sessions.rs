@@ -315,9 +315,9 @@ impl Session {
         &self.set
     }
 
-    /// Whether it has no partitions.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.partitions.is_empty()
+    /// How many partitions it has.
+    pub(crate) fn len(&self) -> usize {
+        self.partitions.len()
     }
 
     /// One of its partitions.

@@ -267,7 +267,11 @@ impl Inner {
             .filter(|(_, result)| result.is_ok())
             .map(|(offset, _)| offset)
             .collect();
-        let appended = self.append_commit(&shard, group_id, who, accepted, commit)?;
+        let appended = self.append_commit(&shard, group_id, who, accepted, commit);
+        if !matches!(appended, Ok(Some(_))) {
+            self.forget_if_untouched(&mut shard.state.lock(), group_id);
+        }
+        let appended = appended?;
         // They have their place in the log: the marker may come after it.
         drop(writing);
         let Some((values, written)) = appended else {
@@ -345,7 +349,11 @@ impl Inner {
                 value: Some(value.clone()),
             })
             .collect();
-        let written = self.append(shard, &records, commit.producer)?;
+        let written = match self.append(shard, &records, commit.producer) {
+            // Of what a request says only its size can be wrong by now.
+            Err(GroupError::InvalidRequest) => return Err(GroupError::CommitTooLarge),
+            written => written?,
+        };
         for (value, journal_offset) in values.iter_mut().zip(written.base_offset()..) {
             value.1.journal_offset = journal_offset;
         }

@@ -34,6 +34,9 @@ impl GroupCoordinator {
         request: ConsumerHeartbeat,
     ) -> Result<HeartbeatAnswer, GroupError> {
         let inner = &self.inner;
+        if group_id.trim().is_empty() {
+            return Err(GroupError::InvalidHeartbeat("GroupId can't be empty."));
+        }
         request.check(&inner.config)?;
         let shard = inner.shard_of(group_id).await?;
         let (answer, settled) = {
@@ -42,7 +45,9 @@ impl GroupCoordinator {
             if request.leaves() {
                 inner.leave_on_heartbeat(&shard, &mut state, group_id, &request)?
             } else {
-                inner.heartbeat_consumer(&shard, &mut state, group_id, &request)?
+                let beat = inner.heartbeat_consumer(&shard, &mut state, group_id, &request);
+                inner.forget_if_untouched(&mut state, group_id);
+                beat?
             }
         };
         settled.await?;

@@ -134,7 +134,7 @@ impl GroupCoordinator {
     /// The partition of `__consumer_offsets` that the group lives in; creates
     /// the topic at first use.
     pub async fn partition_of(&self, group_id: &str) -> Result<i32, GroupError> {
-        Ok(self.inner.shard_of(group_id).await?.partition)
+        Ok(self.inner.shard_of_any(group_id).await?.partition)
     }
 
     /// Joins a member; waits until the generation begins.
@@ -172,6 +172,7 @@ impl GroupCoordinator {
             let effects = machine.join(request, ticket, now);
             state.waiters.insert(ticket, Waiter::Join(reply));
             self.inner.carry_out(&shard, &mut state, group_id, effects);
+            self.inner.forget_if_untouched(&mut state, group_id);
             None
         };
         if let Some((outcome, settled)) = settled {
@@ -382,6 +383,14 @@ impl Inner {
             let machine = ClassicGroup::new(Arc::clone(config), now);
             Group::new(GroupMachine::Classic(machine), incarnation)
         }))
+    }
+
+    /// Lets go of a group that a refused request began, so that it is not
+    /// listed and takes no room.
+    pub(super) fn forget_if_untouched(&self, state: &mut ShardState, group_id: &str) {
+        if state.groups.get(group_id).is_some_and(Group::is_untouched) {
+            self.forget_group(state, group_id);
+        }
     }
 
     pub(super) fn forget_group(&self, state: &mut ShardState, group_id: &str) {

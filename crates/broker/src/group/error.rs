@@ -42,6 +42,9 @@ pub enum GroupError {
     /// The group is full.
     #[error("the group has reached its maximum size")]
     GroupMaxSizeReached,
+    /// The commit is larger than a batch may be.
+    #[error("the offsets committed at once are too many")]
+    CommitTooLarge,
     /// The text committed with an offset is too long.
     #[error("the metadata committed with the offset is too long")]
     OffsetMetadataTooLarge,
@@ -107,6 +110,7 @@ impl From<GroupError> for ErrorCode {
             GroupError::InconsistentProtocol => Self::InconsistentGroupProtocol,
             GroupError::GroupMaxSizeReached => Self::GroupMaxSizeReached,
             GroupError::OffsetMetadataTooLarge => Self::OffsetMetadataTooLarge,
+            GroupError::CommitTooLarge => Self::InvalidCommitOffsetSize,
             GroupError::LoadInProgress => Self::CoordinatorLoadInProgress,
             GroupError::NotAvailable => Self::CoordinatorNotAvailable,
             GroupError::NotCoordinator => Self::NotCoordinator,

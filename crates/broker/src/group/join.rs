@@ -183,9 +183,10 @@ impl ClassicGroup {
         if self.members.is_empty() {
             self.protocol_type = Some(request.protocol_type.clone());
         }
-        if self.state == GroupState::PreparingRebalance && self.generation == 0 {
-            self.new_member_added = true;
-        }
+        // Also of a group that was used before and is empty: its members
+        // start one after the other too.
+        let initial = |phase: &JoinPhase| phase.initial_remaining.is_some();
+        self.new_member_added |= self.join_phase.as_ref().is_some_and(initial);
         if let Some(instance) = &request.instance_id {
             self.static_members.insert(instance.clone(), id.clone());
         }

@@ -255,6 +255,15 @@ impl ClassicGroup {
         }
     }
 
+    /// Whether it is as [`new`](Self::new) made it.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.state == GroupState::Empty
+            && self.generation == 0
+            && self.members.is_empty()
+            && self.pending_members.is_empty()
+            && self.persisting.is_empty()
+    }
+
     /// A group as a record of `__consumer_offsets` left it. Its members get a
     /// whole session to come back.
     pub fn restore(config: Arc<GroupConfig>, snapshot: GroupSnapshot, now: Now) -> Self {

@@ -513,6 +513,28 @@ fn a_new_group_waits_the_initial_delay_for_more_members() {
 }
 
 #[test]
+fn a_group_that_has_become_empty_waits_for_more_members_again() {
+    let mut d = Driver::with(GroupConfig {
+        initial_rebalance_delay: Duration::from_millis(100),
+        ..Default::default()
+    });
+    let a = d.join_as("");
+    d.advance(100);
+    let member = d.outcome(a).member_id.clone();
+    d.leave(&member, None).unwrap();
+    let b = d.join_as("");
+    d.advance(99);
+    let c = d.join_as("");
+    d.advance(1);
+    assert!(d.joined(b).is_none(), "somebody arrived in the meantime");
+    d.advance(100);
+    assert_eq!(
+        (d.outcome(b).members.len(), d.outcome(c).generation),
+        (2, d.outcome(b).generation)
+    );
+}
+
+#[test]
 fn the_initial_delay_ends_at_the_rebalance_timeout_however_many_arrive() {
     let mut d = Driver::with(GroupConfig {
         initial_rebalance_delay: Duration::from_millis(400),

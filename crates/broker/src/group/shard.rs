@@ -81,6 +81,14 @@ impl Group {
             settling: None,
         }
     }
+
+    /// Whether nothing was ever made of it: its first request was refused.
+    pub(super) fn is_untouched(&self) -> bool {
+        matches!(&self.machine, GroupMachine::Classic(machine) if machine.is_untouched())
+            && self.offsets.is_unused()
+            && self.recorded.is_none()
+            && self.settling.is_none()
+    }
 }
 
 /// Records that have their place in the log and are on their way to the disk.

@@ -84,6 +84,11 @@ impl TopicSettings {
         }
     }
 
+    /// Whether records may be deleted before their time, and by it.
+    pub fn is_deleted_from(&self) -> bool {
+        self.log.cleanup_policy != CleanupPolicy::Compact
+    }
+
     /// Whether records without a key are refused.
     pub fn is_compacted(&self) -> bool {
         self.log.cleanup_policy != CleanupPolicy::Delete

@@ -47,6 +47,18 @@ impl PartitionLog {
         Ok(self.fetch(&request, locate)?.0)
     }
 
+    /// Bytes of the newest segment from the batch that begins with this offset
+    /// on; all that one can ask for when an earlier segment has it. What lies
+    /// between two entries of the index may be counted too, where the batch is
+    /// not the one at which a read ended.
+    pub fn bytes_from(&self, offset: Offset) -> usize {
+        let segment = self.segment_of(offset);
+        if self.segment_after(segment.base_offset()).is_some() {
+            return usize::MAX;
+        }
+        segment.bytes_from(offset.0)
+    }
+
     /// What `find` finds below the bound that it is given, if anything, and
     /// the progress that this bound is part of.
     fn fetch<B>(

@@ -127,6 +127,15 @@ impl Segment {
         }
     }
 
+    /// Bytes from the batch that begins with this offset on, or from a little
+    /// before it.
+    pub(crate) fn bytes_from(&self, offset: i64) -> usize {
+        let known = self.recent.lock().position(offset);
+        let position = known.or_else(|| self.checked_floor(offset).ok());
+        let bytes = self.size().saturating_sub(position.unwrap_or_default());
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
     /// Whole batches from `offset` on, below `bound`, without reading them:
     /// they end at an entry of the index, so there are about as many as asked
     /// for and rarely exactly. `None` where reading is the way: what is to be

@@ -58,9 +58,6 @@ pub enum DecodeError {
     /// Null where the version does not allow null.
     #[error("null where a value is required")]
     UnexpectedNull,
-    /// A string that is not UTF-8.
-    #[error("string is not UTF-8")]
-    NotUtf8,
     /// Bytes after the end of a message.
     #[error("{0} bytes after the end of the message")]
     TrailingBytes(usize),

@@ -97,9 +97,9 @@ impl Nullable for String {
             return Ok(None);
         };
         let text = reader.slice(length)?;
-        let text = std::str::from_utf8(text)
-            .map_err(|_| DecodeError::NotUtf8)?
-            .to_owned();
+        // As Java's decoder does it: a client id in Latin-1 is no reason to
+        // turn its client away.
+        let text = String::from_utf8_lossy(text).into_owned();
         reader.skip(length)?;
         Ok(Some(text))
     }

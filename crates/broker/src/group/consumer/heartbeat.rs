@@ -78,10 +78,11 @@ impl ConsumerHeartbeat {
     pub(in crate::group) fn check(&self, config: &GroupConfig) -> Result<(), GroupError> {
         let invalid = |why| Err(GroupError::InvalidHeartbeat(why));
         let needs_id = self.makes_its_id || self.epoch > 0 || self.epoch == LEAVING;
-        if needs_id && self.member_id.is_empty() {
+        if needs_id && self.member_id.trim().is_empty() {
             return invalid("MemberId can't be empty.");
         }
-        let is_empty = |text: &Option<String>| text.as_ref().is_some_and(String::is_empty);
+        let is_empty =
+            |text: &Option<String>| text.as_ref().is_some_and(|text| text.trim().is_empty());
         if is_empty(&self.instance_id) {
             return invalid("InstanceId can't be empty.");
         }
