@@ -2,7 +2,7 @@
 //!
 //! The two loops of a connection run in one task, so this is a list and not a
 //! channel: it wakes nobody, and holds nothing while the connection is silent.
-//! Instead [`both`] polls in turn the loop that can go on.
+//! Instead [`both`] polls the loop that can go on.
 
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -132,8 +132,10 @@ impl<T> Drop for Ends<'_, T> {
 }
 
 /// Runs both loops until both have ended: the writing one after the reading
-/// one, which may have pushed something, and the reading one again when the
-/// writing one has made the room that it waits for.
+/// one, which may have pushed something, and the reading one once more when
+/// the writing one has made the room that it waits for. In a poll of its own:
+/// a loop that has used up its turn (tokio's cooperative budget) is pending
+/// whatever there is for it, until the next.
 pub(super) async fn both<T>(
     in_flight: &InFlight<T>,
     reading: impl Future<Output = ()>,
@@ -142,16 +144,15 @@ pub(super) async fn both<T>(
     let (mut reading, mut writing) = (pin!(reading), pin!(writing));
     let (mut is_reading, mut is_writing) = (true, true);
     poll_fn(|context| {
-        loop {
-            is_reading = is_reading && reading.as_mut().poll(context).is_pending();
-            is_writing = is_writing && writing.as_mut().poll(context).is_pending();
-            if !is_reading && !is_writing {
-                return Poll::Ready(());
-            }
-            if !is_reading || !in_flight.reading_can_go_on() {
-                return Poll::Pending;
-            }
+        is_reading = is_reading && reading.as_mut().poll(context).is_pending();
+        is_writing = is_writing && writing.as_mut().poll(context).is_pending();
+        if !is_reading && !is_writing {
+            return Poll::Ready(());
         }
+        if is_reading && in_flight.reading_can_go_on() {
+            context.waker().wake_by_ref();
+        }
+        Poll::Pending
     })
     .await;
 }
@@ -195,6 +196,30 @@ mod tests {
             assert_eq!(in_flight.requests(), 0);
             assert_eq!(in_flight.state.lock().unsent_bytes, 0);
         }
+    }
+
+    #[tokio::test]
+    async fn a_reading_loop_that_has_used_up_its_turn_gets_another() {
+        let in_flight = InFlight::new(1, 1 << 20);
+        let reading = async {
+            let _ends = in_flight.ends();
+            for n in 0..10_000 {
+                // Takes from the budget of the task, as sockets do.
+                tokio::task::coop::consume_budget().await;
+                tokio::select! {
+                    biased;
+                    () = in_flight.room() => in_flight.push(n),
+                    () = std::future::pending() => {}
+                }
+            }
+        };
+        let writing = async {
+            while in_flight.next().await.is_some() {
+                in_flight.answered(0);
+            }
+        };
+        both(&in_flight, reading, writing).await;
+        assert_eq!(in_flight.requests(), 0);
     }
 
     #[tokio::test]
