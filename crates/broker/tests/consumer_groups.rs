@@ -19,6 +19,7 @@ use millstream_wire::messages::describe_groups::DescribeGroupsRequest;
 use millstream_wire::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
+use millstream_wire::messages::init_producer_id::InitProducerIdRequest;
 use millstream_wire::messages::list_config_resources::ListConfigResourcesRequest;
 use millstream_wire::messages::list_groups::ListGroupsRequest;
 use millstream_wire::messages::offset_commit::{
@@ -26,6 +27,9 @@ use millstream_wire::messages::offset_commit::{
 };
 use millstream_wire::messages::offset_fetch::{
     OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics,
+};
+use millstream_wire::messages::txn_offset_commit::{
+    TxnOffsetCommitRequest, TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
 };
 use support::kafka::create_topic;
 use support::{Client, TestBroker, eventually, options};
@@ -56,6 +60,38 @@ fn joining(member: &str, topics: &[&str]) -> ConsumerGroupHeartbeatRequest {
         topic_partitions: Some(Vec::new()),
         ..Default::default()
     }
+}
+
+/// In a new transaction, which is left open.
+async fn commit_in_transaction(client: &mut Client, epoch: i32) -> i16 {
+    let init = InitProducerIdRequest {
+        transactional_id: Some("t".into()),
+        transaction_timeout_ms: 10_000,
+        producer_id: -1,
+        producer_epoch: -1,
+        ..Default::default()
+    };
+    let producer = client.call(&init, 5).await;
+    assert_eq!(producer.error_code, 0);
+    let request = TxnOffsetCommitRequest {
+        transactional_id: "t".into(),
+        group_id: "g".into(),
+        producer_id: producer.producer_id,
+        producer_epoch: producer.producer_epoch,
+        generation_id_or_member_epoch: epoch,
+        member_id: "m1".into(),
+        topics: vec![TxnOffsetCommitRequestTopic {
+            name: "a".into(),
+            partitions: vec![TxnOffsetCommitRequestPartition {
+                partition_index: 2,
+                committed_offset: 5,
+                ..Default::default()
+            }],
+        }],
+        ..Default::default()
+    };
+    let response = client.call(&request, 5).await;
+    response.topics[0].partitions[0].error_code
 }
 
 fn beat(member: &str, epoch: i32) -> ConsumerGroupHeartbeatRequest {
@@ -246,6 +282,11 @@ async fn a_member_joins_commits_and_leaves_at_every_version() {
         assert_eq!(fetched(&mut client, id, epoch - 1, 10).await.0, stale);
         let old = ErrorCode::UnsupportedVersion.code();
         assert_eq!(commit(&mut client, id, epoch, 8).await, old);
+        // Of a transaction too the epoch is held to; but a producer knows no
+        // STALE_MEMBER_EPOCH and would end.
+        assert_eq!(commit_in_transaction(&mut client, epoch).await, 0);
+        let stale = ErrorCode::IllegalGeneration.code();
+        assert_eq!(commit_in_transaction(&mut client, epoch - 1).await, stale);
 
         let described = describe(&mut client, "g", version).await;
         assert_eq!(

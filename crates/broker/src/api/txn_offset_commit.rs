@@ -82,7 +82,12 @@ async fn commit(
             .commit_offsets_in_transaction(&request.group_id, &who, producer, offsets, writing)
             .await
             .map_err(|error| match error {
-                GroupError::GroupIdNotFound => ErrorCode::IllegalGeneration,
+                // As Kafka (`validateTransactionalOffsetCommit`): the producer
+                // aborts and goes on. It knows no STALE_MEMBER_EPOCH, which
+                // would end it.
+                GroupError::GroupIdNotFound | GroupError::StaleMemberEpoch => {
+                    ErrorCode::IllegalGeneration
+                }
                 other => other.into(),
             }),
         Err(error) => Err(error),

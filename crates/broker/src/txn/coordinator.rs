@@ -42,8 +42,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::OnceCell;
 use tokio::sync::futures::OwnedNotified;
+use tokio::sync::{Notify, OnceCell};
 use tokio_util::sync::CancellationToken;
 
 /// Longest that the end of a transaction waits for its markers.
@@ -79,7 +79,9 @@ pub(super) struct Inner {
     pub(super) stop: CancellationToken,
     producer_ids: ProducerIds,
     shards: OnceCell<Vec<Arc<Shard>>>,
-    ids_count: AtomicUsize,
+    pub(super) ids_count: AtomicUsize,
+    /// An id was refused because there are too many.
+    pub(super) crowded: Notify,
 }
 
 impl TxnCoordinator {
@@ -97,6 +99,7 @@ impl TxnCoordinator {
             producer_ids: ProducerIds::new(services.producer_ids),
             shards: OnceCell::new(),
             ids_count: AtomicUsize::new(0),
+            crowded: Notify::new(),
         };
         Self {
             inner: Arc::new(inner),
@@ -591,8 +594,9 @@ impl Inner {
                 self.ids_count.fetch_sub(1, Ordering::Relaxed);
                 tracing::warn!(
                     ids_max = self.config.ids_max,
-                    "no room for a transactional id"
+                    "no room for a transactional id until idle ones are forgotten"
                 );
+                self.crowded.notify_one();
                 return Err(TxnError::TooManyIds);
             }
             let machine = TxnMachine::new(producer_id, self.clock.now_ms());

@@ -489,6 +489,28 @@ async fn timeouts_ids_and_partitions_are_bounded() {
 }
 
 #[tokio::test]
+async fn where_there_is_no_room_the_id_that_was_used_longest_ago_is_forgotten() {
+    let house = House::new();
+    let coordinator = house.coordinator().await;
+    let init = async |id| coordinator.init_producer(id, TIMEOUT, None).await;
+    init("old").await.unwrap();
+    house.clock.advance_ms(10 * 60 * 1000);
+    init("b").await.unwrap();
+    init("c").await.unwrap();
+    assert_eq!(init("new").await, Err(TxnError::TooManyIds));
+    coordinator.inner.forget_expired().await;
+    assert_eq!(init("new").await, Err(TxnError::TooManyIds), "none is idle");
+    house.clock.advance_ms(5 * 60 * 1000);
+    coordinator.inner.forget_expired().await;
+    init("new").await.unwrap();
+    let gone = coordinator.describe("old").await;
+    assert_eq!(gone, Err(TxnError::InvalidProducerIdMapping));
+    for kept in ["b", "c"] {
+        assert!(coordinator.describe(kept).await.is_ok(), "{kept}");
+    }
+}
+
+#[tokio::test]
 async fn an_unused_id_is_forgotten_for_good() {
     let house = House::new();
     let before = house.coordinator().await;

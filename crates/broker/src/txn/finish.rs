@@ -10,11 +10,18 @@ use crate::journal::Appended;
 use futures::future::join_all;
 use millstream_core::ids::TopicPartition;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::runtime::Handle;
 
 /// Epoch of the coordinator in its markers: a cluster of one never has
 /// another one.
 pub(crate) const COORDINATOR_EPOCH: i32 = 0;
+/// Unused for so long an id may be forgotten when others need its room: as
+/// long as a transaction may take by default.
+const CROWDED_IDLE_MIN: Duration = Duration::from_secs(15 * 60);
+/// Between two looks for such ids.
+const CROWDED_PAUSE: Duration = Duration::from_secs(1);
 
 impl Inner {
     /// Writes the markers of a decided transaction, everywhere at once, and
@@ -144,16 +151,28 @@ impl Inner {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = tokio::time::sleep(self.config.id_expiration_check_interval) => {}
+                () = self.crowded.notified() => {}
             }
             self.forget_expired().await;
+            // However many are refused, not all of them are looked through.
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(CROWDED_PAUSE) => {}
+            }
         }
     }
 
-    /// Forgets transactional ids that nobody has used for long.
+    /// Forgets transactional ids that nobody has used for long; and when
+    /// there is hardly room for others, those that were used longest ago, a
+    /// quarter of all. Who makes an id for each checkpoint (Flink) would run
+    /// into the bound otherwise.
     pub(super) async fn forget_expired(self: &Arc<Self>) {
         let Ok(shards) = self.existing_shards().await else {
             return;
         };
+        let ids_max = self.config.ids_max;
+        let is_crowded = self.ids_count.load(Ordering::Relaxed) >= ids_max - ids_max / 8;
+        let kept_max = is_crowded.then(|| (ids_max - ids_max / 4) / shards.len().max(1));
         for shard in shards {
             let append = |id: String| {
                 let tombstone = [(id.as_str(), None)];
@@ -162,7 +181,7 @@ impl Inner {
             };
             // All of them on their way before the first is waited for.
             let appended: Vec<_> = self
-                .begin_forgetting(shard)
+                .begin_forgetting(shard, kept_max)
                 .into_iter()
                 .map(append)
                 .collect();
@@ -182,11 +201,28 @@ impl Inner {
         }
     }
 
-    fn begin_forgetting(&self, shard: &Shard) -> Vec<String> {
-        let (now_ms, expiration) = (self.clock.now_ms(), self.config.id_expiration);
+    fn begin_forgetting(&self, shard: &Shard, kept_max: Option<usize>) -> Vec<String> {
+        let (now_ms, mut expiration) = (self.clock.now_ms(), self.config.id_expiration);
         let mut state = shard.state.lock();
         if state.check_ready().is_err() {
             return Vec::new();
+        }
+        let too_many = state
+            .ids
+            .len()
+            .saturating_sub(kept_max.unwrap_or(usize::MAX));
+        if let Some(last) = too_many.checked_sub(1) {
+            let mut ages: Vec<i64> = state
+                .ids
+                .values()
+                .filter(|e| e.machine.has_expired(now_ms, CROWDED_IDLE_MIN))
+                .map(|e| now_ms.saturating_sub(e.machine.image().updated_ms))
+                .collect();
+            ages.sort_unstable_by_key(|age| std::cmp::Reverse(*age));
+            // The age of the youngest that has to go.
+            let age = ages.get(last).or(ages.last()).copied();
+            let age = age.and_then(|ms| u64::try_from(ms).ok());
+            expiration = expiration.min(age.map_or(expiration, Duration::from_millis));
         }
         let idle = state
             .ids

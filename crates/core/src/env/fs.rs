@@ -248,6 +248,9 @@ impl FsFile for RealFile {
 
     #[cfg(target_os = "linux")]
     fn sync_file_system(&self) -> io::Result<()> {
+        if !syncfs_tells_errors() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         Ok(rustix::fs::syncfs(&self.0)?)
     }
 
@@ -279,5 +282,42 @@ impl FsFile for RealFile {
             Some(&mut position),
             size,
         )?)
+    }
+}
+/// Before Linux 5.8 `syncfs` says nothing of pages that could not be written
+/// back (syncfs(2)), and what it promises cannot be relied upon.
+#[cfg(target_os = "linux")]
+fn syncfs_tells_errors() -> bool {
+    static TELLS: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *TELLS.get_or_init(|| {
+        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease");
+        release.is_ok_and(|release| kernel_version(&release) >= Some((5, 8)))
+    })
+}
+
+/// Major and minor version out of a release such as `6.1.0-18-amd64`.
+#[cfg(target_os = "linux")]
+fn kernel_version(release: &str) -> Option<(u32, u32)> {
+    let mut parts = release.trim().split(|c: char| !c.is_ascii_digit());
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::kernel_version;
+
+    #[test]
+    fn kernels_are_told_apart_by_number_and_not_by_text() {
+        for (release, version) in [
+            ("6.1.0-18-amd64\n", Some((6, 1))),
+            ("5.10.0", Some((5, 10))),
+            ("4.18.0-553.el8_10.x86_64", Some((4, 18))),
+            ("5", None),
+            ("", None),
+        ] {
+            assert_eq!(kernel_version(release), version, "{release}");
+        }
+        assert!(kernel_version("5.10.0") >= Some((5, 8)));
+        assert!(kernel_version("5.4.0-26-generic") < Some((5, 8)));
     }
 }
