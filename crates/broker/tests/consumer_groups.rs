@@ -69,7 +69,6 @@ async fn commit_in_transaction(client: &mut Client, epoch: i32) -> i16 {
         transaction_timeout_ms: 10_000,
         producer_id: -1,
         producer_epoch: -1,
-        ..Default::default()
     };
     let producer = client.call(&init, 5).await;
     assert_eq!(producer.error_code, 0);
