@@ -29,7 +29,8 @@ after(async () => {
   await Promise.race([closed, new Promise(resolve => { late = setTimeout(resolve, 5_000) })])
   clearTimeout(late)
   // A member that closes with a heartbeat on its way connects again, and its connection would keep Node up.
-  setTimeout(() => process.exit(), 1_000).unref()
+  // By then every result has been told; with Node's own code, which is 1 while it still waits, the file would fail.
+  setTimeout(() => process.exit(0), 1_000).unref()
 })
 
 async function topic (what, partitions = 1, configs = {}) {
