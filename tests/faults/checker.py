@@ -16,6 +16,7 @@ one `who` events are in the order in which they happened.
 | commit | group topic p o id | about to commit an offset |
 | committed | id | that commit was acknowledged |
 | final | topic p view rows drained | all of a partition, read after all faults ended |
+| ends | topic p committed uncommitted | after all faults ended: the last stable offset and the high watermark |
 | batches | topic p rows | from the disk: first and last offset, producer, epoch, sequence, records, control |
 | finished | group covers | a group of readers has read all of these topics |
 | piped | topics sinks | copiers have copied all of these topics |
@@ -37,6 +38,8 @@ RULES = {
     "phantom": "a value was read that nobody sent",
     "duplicate": "a value of an idempotent producer is at two offsets",
     "sequence": "a producer's sequence numbers repeat or leave a gap in the log",
+    "fenced-write": "a batch of a producer's older epoch comes after one of a newer epoch",
+    "hanging-transaction": "a transaction is open although its timeout is long over",
     "refused-read": "a record that was refused for good was read",
     "aborted-read": "read_committed shows a record of a transaction that did not commit",
     "torn-transaction": "a transaction is visible in part",
@@ -114,7 +117,7 @@ def check(events: list[dict]) -> list[Violation]:
     """All violations in a history that ends with final reads."""
     history = parse(events)
     found: list[Violation] = []
-    for rule in (lost, vanished_and_divergence, phantom, duplicate, sequences, isolation, streams, reordered,
+    for rule in (lost, vanished_and_divergence, phantom, duplicate, sequences, fenced_writes, hanging, isolation, streams, reordered,
                  group_commits, group_skipped, copies, undrained, cycles):
         found.extend(rule(history))
     return found
@@ -147,14 +150,15 @@ def lost(history: History):
     for value, ack in history.acks.items():
         send = history.sends.get(value, ack)
         txn = send.get("txn")
-        if ack["o"] < 0:
-            present = any(value in rows.values() for rows in finals(history, "uncommitted", ack["topic"], ack["p"]))
-            if not present and not txn:
-                yield Violation("lost", {"value": value, "ack": ack})
-            continue
-        rows = history.final.get(("uncommitted", ack["topic"], ack["p"]))
-        if rows is not None and rows.get(ack["o"]) != value:
-            yield Violation("lost", {"value": value, "ack": ack, "found": rows.get(ack["o"])})
+        # What no transaction holds back is for readers of committed records too.
+        for view in ("uncommitted",) if txn else ("uncommitted", "committed"):
+            rows = history.final.get((view, ack["topic"], ack["p"]))
+            if rows is None:
+                continue
+            if ack["o"] < 0 and not txn and value not in set_of(rows):
+                yield Violation("lost", {"value": value, "ack": ack, "view": view})
+            elif ack["o"] >= 0 and rows.get(ack["o"]) != value:
+                yield Violation("lost", {"value": value, "ack": ack, "view": view, "found": rows.get(ack["o"])})
     for txn, values in history.written.items():
         if did_commit(history, txn):
             for value in values:
@@ -162,11 +166,6 @@ def lost(history: History):
                 rows = history.final.get(("committed", send["topic"], send["p"]))
                 if rows is not None and value not in set_of(rows):
                     yield Violation("lost", {"value": value, "transaction": txn, "send": send})
-
-
-def finals(history: History, view: str, topic: str, partition: int):
-    rows = history.final.get((view, topic, partition))
-    return [] if rows is None else [rows]
 
 
 _SETS: dict[int, tuple[dict, set]] = {}
@@ -268,6 +267,29 @@ def sequences(history: History):
                 yield Violation("sequence", {"topic": topic, "p": partition, "offset": first, "producer": producer,
                                              "epoch": epoch, "sequence": sequence, "expected": following})
             expected[producer, epoch] = (sequence + count) % 2**31
+
+
+def fenced_writes(history: History):
+    """On the disk, the epochs of a producer never go down: who is fenced writes no more, and
+    no marker of an earlier transaction comes into a later one."""
+    for (topic, partition), rows in history.batches.items():
+        newest: dict = {}
+        for first, _, producer, epoch, _, _, control in rows:
+            if producer < 0:
+                continue
+            if epoch < newest.get(producer, epoch):
+                yield Violation("fenced-write", {"topic": topic, "p": partition, "offset": first, "producer": producer,
+                                                 "epoch": epoch, "newest": newest[producer], "control": control})
+            newest[producer] = max(epoch, newest.get(producer, epoch))
+
+
+def hanging(history: History):
+    """Every transaction is ended by its producer, by the next one of its id, or by its timeout."""
+    for event in history.events:
+        if event["e"] == "ends" and event["committed"] != event["uncommitted"]:
+            yield Violation("hanging-transaction", {"topic": event["topic"], "p": event["p"],
+                                                    "last_stable_offset": event["committed"],
+                                                    "high_watermark": event["uncommitted"]})
 
 
 def isolation(history: History):

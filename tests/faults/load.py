@@ -94,7 +94,9 @@ class Client:
         fields |= {"parent": parent} if parent else {}
 
         def delivered(error, message):
-            if error is None:
+            if error is None and kind == "plain" and self.settings["acks"] == "0":
+                self.history.log("unanswered", v=identity)  # Nobody has promised anything.
+            elif error is None:
                 self.history.log("ack", v=identity, topic=topic, p=partition,
                                  o=-1 if message.offset() is None else message.offset())
             elif error.code() in FOR_GOOD:
@@ -114,7 +116,7 @@ class Client:
 
     def produce(self, kind: str):
         idempotent = kind == "idempotent"
-        settings = {"enable.idempotence": True} if idempotent else {"max.in.flight": 1}
+        settings = {"enable.idempotence": True} if idempotent else {"max.in.flight": 1, "acks": self.settings["acks"]}
         producer = self.producer(**settings)
         while self.working():
             for _ in range(self.chance.randint(1, 6)):

@@ -17,8 +17,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition  # noqa: E402
-from confluent_kafka.admin import AdminClient, NewTopic  # noqa: E402
+from confluent_kafka import (  # noqa: E402
+    Consumer, ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicPartition)
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # noqa: E402
 from servers import Millstream, ServerError, wait_until  # noqa: E402
 
 import checker  # noqa: E402
@@ -123,7 +124,7 @@ class Run:
         who = f"{role}.{self.incarnations[role]}"
         settings = {"seed": self.plan.seed, "bootstrap": self.proxy.address, "codec": self.plan.codec,
                     "protocol": self.plan.protocol, "assignor": self.plan.assignor, "pause_s": 0.05,
-                    "static": self.plan.seed % 3 == 0}
+                    "static": self.plan.seed % 3 == 0, "acks": self.plan.acks}
         with open(self.folder / "clients.log", "ab") as log:
             self.clients[role] = subprocess.Popen(
                 [sys.executable, str(LOAD), role, who, str(self.folder), json.dumps(settings)],
@@ -383,11 +384,33 @@ class Run:
         else:
             self.kill_broker()
         self.restart()
+        self.wait_for_transactions()
         for view in ("uncommitted", "committed"):
             for topic in PARTITIONS:
                 for partition, (rows, drained) in self.read_all(view, topic).items():
                     self.events.append({"e": "final", "who": "final", "t": time.monotonic_ns(), "view": view,
                                         "topic": topic, "p": partition, "rows": rows, "drained": drained})
+
+    def wait_for_transactions(self):
+        """Until none is open: what no producer has ended ends with its timeout. Then what is
+        left is told to the checker."""
+        asked = {(topic, p): TopicPartition(topic, p) for topic, n in PARTITIONS.items() for p in range(n)}
+        ends: dict[str, dict] = {}
+
+        def none_is_open() -> bool:
+            admin = AdminClient({"bootstrap.servers": self.proxy.address, "log_level": 0})
+            for view, level in (("committed", IsolationLevel.READ_COMMITTED),
+                                ("uncommitted", IsolationLevel.READ_UNCOMMITTED)):
+                listed = admin.list_offsets({p: OffsetSpec.latest() for p in asked.values()},
+                                            isolation_level=level, request_timeout=10)
+                ends[view] = {(p.topic, p.partition): each.result(10).offset for p, each in listed.items()}
+            return ends["committed"] == ends["uncommitted"]
+
+        with contextlib.suppress(TimeoutError):
+            wait_until(none_is_open, "no transaction is open", HEAL_S, pause_s=0.3)
+        for topic, p in asked:
+            self.events.append({"e": "ends", "who": "harness", "t": time.monotonic_ns(), "topic": topic, "p": p,
+                                **{view: offsets[topic, p] for view, offsets in ends.items()}})
 
     def look_at_the_disk(self):
         """The broker has stopped: its files, by our eyes and by Kafka's."""
@@ -433,7 +456,7 @@ class Run:
         self.shim.close()
         return {
             "seed": self.plan.seed, "durability": self.plan.durability, "protocol": self.plan.protocol,
-            "codec": self.plan.codec, "seconds": round(took_s, 1), "executed": len(done),
+            "codec": self.plan.codec, "acks": self.plan.acks, "seconds": round(took_s, 1), "executed": len(done),
             "faults": [{"kind": f["kind"], **summary(f["did"])} for f in self.executed],
             **counts, "violations": [{"rule": v.rule, "evidence": v.evidence} for v in violations[:20]],
             "violations_count": len(violations), "complaints": self.complaints,

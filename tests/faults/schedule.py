@@ -33,6 +33,8 @@ class Round:
     protocol: str
     assignor: str
     codec: str
+    #: What the plain producer asks for.
+    acks: str
     #: A Java producer takes part, beside librdkafka's.
     java: bool
     #: Kafka's own DumpLogSegments reads what is left.
@@ -52,7 +54,7 @@ def plan(seed: int, faults_count: int = 4, protocols: tuple[str, ...] = ("classi
     result = Round(
         seed=seed, durability=durability, protocol=protocols[chance.randrange(1000) % len(protocols)],
         assignor=chance.choice(ASSIGNORS), codec=chance.choice(CODECS),
-        java=seed % 5 == 3, dump_log=seed % 5 == 0, graceful_end=chance.random() < 0.5)
+        acks=("all", "1", "0")[seed % 7 % 3], java=seed % 5 == 3, dump_log=seed % 5 == 0, graceful_end=chance.random() < 0.5)
     # Each round has one kind by turns, so that a run of a few rounds has them all.
     kinds = [list(FAULTS)[seed % len(FAULTS)]]
     kinds += chance.choices(list(FAULTS), list(FAULTS.values()), k=faults_count - 1)

@@ -59,6 +59,7 @@ def test_a_right_history_breaks_no_rule():
         *sent("1", "2", "3"), ack("1", 0), ack("2", 1),
         *sent("t1", "t2", kind="transactional", txn="T"), event("end", txn="T", how="commit"), event("ended", txn="T", how="commit"),
         *sent("u1", kind="transactional", txn="U"), event("end", txn="U", how="abort"), event("ended", txn="U", how="abort"),
+        event("ends", topic="x", p=0, committed=7, uncommitted=7),
         assigned(0), rows((0, "1"), (1, "2")), rows((2, "t1")),
         assigned(0, who="d", view="committed"), rows((0, "1"), (1, "2"), (2, "t1"), (3, "t2"), who="d", view="committed"),
         final((0, "1"), (1, "2"), (2, "t1"), (3, "t2"), (5, "u1")),
@@ -81,6 +82,18 @@ def test_an_acknowledged_record_elsewhere_is_lost():
 def test_an_acknowledgement_without_offset_still_promises_the_record():
     assert rules(*sent("1", "2"), ack("1", -1), *both((0, "2"))) == ["lost"]
     assert rules(*sent("1", "2"), ack("1", -1), *both((0, "1"))) == []
+
+
+def test_an_acknowledged_record_that_only_readers_of_everything_see_is_lost():
+    """So it is behind a transaction that never ends."""
+    assert rules(*sent("1", "2"), ack("1", 0), ack("2", 1), final((0, "1"), (1, "2")), final((0, "1"), view="committed")) == ["lost"]
+    assert rules(*sent("1", "2"), ack("2", -1), final((0, "1"), (1, "2")), final((0, "1"), view="committed")) == ["lost"]
+
+
+def test_a_transaction_that_never_ends_is_told():
+    ends = {"topic": "x", "p": 0, "uncommitted": 7}
+    assert rules(event("ends", committed=7, **ends)) == []
+    assert rules(event("ends", committed=5, **ends)) == ["hanging-transaction"]
 
 
 def test_a_record_without_acknowledgement_may_be_there_or_not():
@@ -121,6 +134,13 @@ def test_a_batch_is_on_the_disk_once_and_none_is_left_out():
     assert rules(batches((0, 1, 7, 0, 0), (2, 3, 7, 0, 0))) == ["sequence"]
     assert rules(batches((0, 1, 7, 0, 0), (2, 3, 7, 0, 3))) == ["sequence"]
     assert rules(batches((0, 1, 7, 0, 4))) == ["sequence"]
+
+
+def test_a_fenced_producer_writes_no_more():
+    assert rules(batches((0, 0, 7, 0, 0), (1, 1, 7, 1, 0), (2, 2, 8, 0, 0), (3, 3, 7, 1, 1))) == []
+    assert rules(batches((0, 0, 7, 0, 0), (1, 1, 7, 1, 0), (2, 2, 7, 0, 1))) == ["fenced-write"]
+    late_marker = event("batches", "disk", topic="x", p=0, rows=[[0, 0, 7, 1, 0, 1, False], [1, 1, 7, 0, -1, 1, True]])
+    assert rules(late_marker) == ["fenced-write"]
 
 
 def test_what_a_client_sends_again_in_another_epoch_is_its_own_duplicate():

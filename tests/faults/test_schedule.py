@@ -20,6 +20,7 @@ def test_twenty_rounds_have_every_kind_both_durabilities_and_both_protocols():
         assert set(kinds) == set(FAULTS), kinds
         assert {r.durability for r in rounds} == {"fsync", "replicated"}
         assert {r.protocol for r in rounds} == {"classic", "consumer"}
+        assert {r.acks for r in rounds} == {"all", "1", "0"}
 
 
 def test_without_sync_nothing_that_was_written_is_taken_away():

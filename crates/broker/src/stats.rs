@@ -4,6 +4,7 @@
 //! and the metrics endpoint read. Counters only grow; rates are the reader's.
 
 use crate::api::{APIS, Api};
+use crate::connection::seldom::Seldom;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,6 +43,10 @@ pub(crate) struct ConnectionStats {
     pub(crate) open: AtomicU64,
     pub(crate) accepted: AtomicU64,
     pub(crate) refused: AtomicU64,
+    /// When somebody was last told that connections are refused, or cut off
+    /// for what they do.
+    pub(crate) refused_told: Seldom,
+    pub(crate) cut_off_told: Seldom,
 }
 
 impl ConnectionStats {

@@ -71,6 +71,17 @@ pub struct HostedPartition {
     pub leader_epoch: LeaderEpoch,
 }
 
+/// How far a partition is served by the node that leads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Served {
+    /// As it should be, or another node has it.
+    Yes,
+    /// Its log has stopped: what is committed can be read.
+    ReadOnly,
+    /// Its log could not be opened.
+    No,
+}
+
 /// A topic, its settings in force and the logs of its partitions.
 pub struct HostedTopic {
     /// As the metadata has it.
@@ -110,6 +121,26 @@ impl HostedTopic {
             .map(PartitionId)
             .zip(&self.logs)
             .filter_map(|(id, log)| Some((id, log.as_ref()?)))
+    }
+
+    /// Whether this node serves what the metadata says that it leads, by
+    /// index.
+    pub(crate) fn served(&self, index: usize) -> Served {
+        let led = self.topic.partitions.get(index);
+        match (led.and_then(|p| p.leader), self.logs.get(index)) {
+            // Not ours, or not hosted yet.
+            (leader, _) if leader != Some(self.node_id) => Served::Yes,
+            (_, None) => Served::Yes,
+            (_, Some(None)) => Served::No,
+            (_, Some(Some(log))) if log.has_stopped() => Served::ReadOnly,
+            (_, Some(Some(_))) => Served::Yes,
+        }
+    }
+
+    /// Whether any of its partitions here cannot be written to because of an
+    /// error of the disk.
+    pub(crate) fn has_failed(&self) -> bool {
+        (0..self.logs.len()).any(|index| self.served(index) != Served::Yes)
     }
 
     /// In-sync replicas of a partition.

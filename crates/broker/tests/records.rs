@@ -363,6 +363,16 @@ async fn batches_that_cannot_be_stored_are_refused_by_partition() {
         refused("t", damaged.into()).await.0,
         ErrorCode::CorruptMessage
     );
+    let mut old = batch(&["a"]).to_vec();
+    old[16] = 1;
+    assert_eq!(refused("t", old.into()).await.0, ErrorCode::InvalidRecord);
+    let mut placed = batch(&["a"]).to_vec();
+    placed[7] = 5;
+    assert_eq!(
+        refused("t", placed.into()).await.0,
+        ErrorCode::InvalidRecord,
+        "a base offset is the log's to give"
+    );
     let large = batch(&["x".repeat(1_000).as_str()]);
     assert_eq!(refused("small", large).await.0, ErrorCode::MessageTooLarge);
     assert_eq!(
@@ -378,6 +388,12 @@ async fn batches_that_cannot_be_stored_are_refused_by_partition() {
     assert_eq!(
         records.iter().map(|r| r.batch_index).collect::<Vec<_>>(),
         [1]
+    );
+    let mut damaged = batch(&["no key"]).to_vec();
+    *damaged.last_mut().unwrap() ^= 1;
+    assert_eq!(
+        refused("compacted", damaged.into()).await.0,
+        ErrorCode::CorruptMessage
     );
 
     let mut builder = BatchBuilder::new(BatchOptions::default());

@@ -4,11 +4,15 @@ mod support;
 
 use millstream_core::env::{CrashFs, Fs, SyncKind};
 use millstream_wire::ErrorCode;
+use millstream_wire::messages::describe_log_dirs::DescribeLogDirsRequest;
+use millstream_wire::messages::describe_topic_partitions::DescribeTopicPartitionsRequest;
 use millstream_wire::messages::init_producer_id::InitProducerIdRequest;
+use millstream_wire::messages::metadata::{MetadataRequest, MetadataResponsePartition};
 use millstream_wire::messages::offset_commit::{
     OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
 use std::path::Path;
+use support::Client;
 use support::TestBroker;
 use support::kafka::{batch, create_topic, fetch_request, only, produce_request, records};
 
@@ -122,4 +126,84 @@ async fn a_record_whose_sync_failed_is_told_as_appended_and_later_ones_as_refuse
         );
         stop(broker).await;
     }
+}
+
+async fn told_of(client: &mut Client) -> (MetadataResponsePartition, ErrorCode) {
+    let everything = MetadataRequest {
+        topics: None,
+        ..Default::default()
+    };
+    let metadata = client.call(&everything, 12).await;
+    let mut told = metadata.topics[0].partitions.clone();
+    let request = DescribeTopicPartitionsRequest {
+        response_partition_limit: 10,
+        ..Default::default()
+    };
+    let described = client.call(&request, 0).await.topics;
+    let (told, same) = (told.remove(0), &described[0].partitions[0]);
+    assert_eq!(
+        (same.error_code, same.leader_id, &same.isr_nodes),
+        (told.error_code, told.leader_id, &told.isr_nodes)
+    );
+    assert_eq!(same.offline_replicas, told.offline_replicas);
+    let request = DescribeLogDirsRequest { topics: None };
+    let folders = client.call(&request, 4).await.results;
+    (told, ErrorCode::from(folders[0].error_code))
+}
+
+#[tokio::test]
+async fn a_partition_whose_log_has_stopped_is_told_as_out_of_sync_and_can_be_read() {
+    let fs = CrashFs::new();
+    let broker = broker_on(&fs).await;
+    let mut client = broker.client().await;
+    create_topic(&mut client, "t", 1, &[]).await;
+    let request = |value: &str| produce_request("t", 0, -1, batch(&[value]));
+    client.call(&request("a"), 9).await;
+    let (before, folder) = told_of(&mut client).await;
+    assert_eq!((before.isr_nodes.len(), folder), (1, ErrorCode::None));
+    assert_eq!(before.offline_replicas, [0; 0]);
+
+    fs.fail_syncs(|call| {
+        call.kind == SyncKind::File && call.path.to_string_lossy().contains("/t-0/")
+    });
+    client.call(&request("b"), 9).await;
+    let (after, folder) = told_of(&mut client).await;
+    assert_eq!(
+        (after.leader_id, after.error_code),
+        (before.leader_id, 0),
+        "readers go on"
+    );
+    assert_eq!(after.isr_nodes, [0; 0]);
+    assert_eq!(after.offline_replicas, before.replica_nodes);
+    assert_eq!(folder, ErrorCode::KafkaStorageError);
+    let fetched = client.call(&fetch_request("t", 0, 0), 12).await;
+    assert_eq!(
+        records(only(fetched.responses).records),
+        [(0, "a".to_owned())]
+    );
+    stop(broker).await;
+}
+
+#[tokio::test]
+async fn a_partition_whose_log_cannot_be_opened_has_no_leader() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = TestBroker::start(dir.path()).await;
+    let mut client = broker.client().await;
+    create_topic(&mut client, "t", 1, &[]).await;
+    broker.stop().await;
+    let log = dir.path().join("t-0/00000000000000000000.log");
+    std::fs::remove_file(&log).unwrap();
+    std::fs::create_dir(&log).unwrap();
+
+    let broker = TestBroker::start(dir.path()).await;
+    let mut client = broker.client().await;
+    let (told, folder) = told_of(&mut client).await;
+    assert_eq!(
+        ErrorCode::from(told.error_code),
+        ErrorCode::LeaderNotAvailable
+    );
+    assert_eq!((told.leader_id, told.isr_nodes), (-1, Vec::new()));
+    assert_eq!(told.offline_replicas, told.replica_nodes);
+    assert_eq!(folder, ErrorCode::KafkaStorageError);
+    broker.stop().await;
 }

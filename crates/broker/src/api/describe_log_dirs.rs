@@ -2,6 +2,7 @@
 
 use super::{Answer, Handler};
 use crate::state::RequestContext;
+use millstream_wire::ErrorCode;
 use millstream_wire::messages::describe_log_dirs::{
     DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse,
     DescribeLogDirsResult, DescribeLogDirsTopic,
@@ -34,8 +35,10 @@ impl Handler for DescribeLogDirs {
             None => state.hosted_all(),
         };
         let mut topics = Vec::new();
+        let mut failed = false;
         for hosted in hosted {
             let name = &*hosted.topic.name;
+            failed |= hosted.has_failed();
             let wanted = asked.as_ref().and_then(|asked| asked.get(name));
             let partitions: Vec<_> = hosted
                 .logs()
@@ -58,6 +61,11 @@ impl Handler for DescribeLogDirs {
         let space = state.logs().space();
         let bytes = |bytes: Option<u64>| bytes.map_or(-1, |n| i64::try_from(n).unwrap_or(i64::MAX));
         let results = vec![DescribeLogDirsResult {
+            // The sizes are right all the same, and Kafka's clients show both.
+            error_code: match failed {
+                true => ErrorCode::KafkaStorageError.into(),
+                false => ErrorCode::None.into(),
+            },
             log_dir: state.data_dir().display().to_string(),
             topics,
             total_bytes: bytes(space.map(|space| space.total_bytes)),

@@ -3,8 +3,9 @@
 //! The answer's work is bounded by the page, not by what the cluster has.
 
 use super::describe_cluster::authorized;
+use super::serving::Serving;
 use super::{ALL_TOPIC_OPERATIONS, Answer, Handler};
-use crate::state::RequestContext;
+use crate::state::{BrokerState, RequestContext};
 use millstream_cluster::Topic;
 use millstream_wire::ErrorCode;
 use millstream_wire::messages::describe_topic_partitions::{
@@ -62,7 +63,7 @@ impl Handler for DescribeTopicPartitions {
                     .push(failed(name, crate::topics::why_unknown(name)));
                 continue;
             };
-            let described = describe(topic, first, left);
+            let described = describe(&context.state, topic, first, left);
             let next = first.saturating_add(described.partitions.len());
             left -= described.partitions.len().min(left);
             response.topics.push(described);
@@ -82,28 +83,26 @@ fn cursor(topic: &str, partition: usize) -> Cursor {
     }
 }
 
-fn describe(topic: &Topic, first: usize, count: usize) -> DescribeTopicPartitionsResponseTopic {
-    let partitions = topic.partitions.iter().enumerate();
-    let partitions = partitions
-        .skip(first)
-        .take(count)
-        .map(
-            |(index, partition)| DescribeTopicPartitionsResponsePartition {
-                error_code: match partition.leader {
-                    Some(_) => ErrorCode::None.into(),
-                    None => ErrorCode::LeaderNotAvailable.into(),
-                },
-                partition_index: i32::try_from(index).unwrap_or(i32::MAX),
-                leader_id: partition.leader.map_or(-1, |id| id.0),
-                leader_epoch: partition.leader_epoch.0,
-                replica_nodes: partition.replicas.iter().map(|id| id.0).collect(),
-                isr_nodes: partition.isr.iter().map(|id| id.0).collect(),
-                // Nobody is outside the ISR and yet eligible: one replica.
-                eligible_leader_replicas: Some(Vec::new()),
-                last_known_elr: Some(Vec::new()),
-                offline_replicas: Vec::new(),
-            },
-        )
+fn describe(
+    state: &BrokerState,
+    topic: &Topic,
+    first: usize,
+    count: usize,
+) -> DescribeTopicPartitionsResponseTopic {
+    let partitions = Serving::new(state, topic)
+        .partitions(first, count)
+        .map(|partition| DescribeTopicPartitionsResponsePartition {
+            error_code: partition.error_code,
+            partition_index: partition.partition_index,
+            leader_id: partition.leader_id,
+            leader_epoch: partition.leader_epoch,
+            replica_nodes: partition.replica_nodes,
+            isr_nodes: partition.isr_nodes,
+            // Nobody is outside the ISR and yet eligible: one replica.
+            eligible_leader_replicas: Some(Vec::new()),
+            last_known_elr: Some(Vec::new()),
+            offline_replicas: partition.offline_replicas,
+        })
         .collect();
     DescribeTopicPartitionsResponseTopic {
         error_code: ErrorCode::None.into(),

@@ -1,6 +1,7 @@
 //! Metadata (3): brokers, topics, partitions, leaders; may create topics.
 
 use super::describe_cluster::authorized;
+use super::serving::Serving;
 use super::{ALL_CLUSTER_OPERATIONS, ALL_TOPIC_OPERATIONS, Answer, Handler};
 use crate::error::ApiError;
 use crate::state::{BrokerState, RequestContext};
@@ -35,7 +36,7 @@ impl Handler for Metadata {
             None => state
                 .image()
                 .topics()
-                .map(|topic| describe(topic))
+                .map(|topic| describe(state, topic))
                 .collect(),
             Some(asked) => describe_asked(state, asked, may_create).await,
         };
@@ -89,11 +90,11 @@ async fn describe_asked(
             image.topic_by_id(topic_id)
         };
         described.push(match (found, name) {
-            (Some(topic), _) => describe(topic),
+            (Some(topic), _) => describe(state, topic),
             (None, Some(name)) if topic_id.is_nil() && may_create && creations_left > 0 => {
                 creations_left -= 1;
                 match auto_create(state, &name).await {
-                    Ok(topic) => describe(&topic),
+                    Ok(topic) => describe(state, &topic),
                     Err(error) => failed(Some(name), error.code),
                 }
             }
@@ -135,22 +136,17 @@ async fn auto_create(state: &Arc<BrokerState>, name: &str) -> Result<Arc<Topic>,
     }
 }
 
-fn describe(topic: &Topic) -> MetadataResponseTopic {
-    let partitions = topic
-        .partitions
-        .iter()
-        .enumerate()
-        .map(|(index, partition)| MetadataResponsePartition {
-            error_code: match partition.leader {
-                Some(_) => ErrorCode::None.into(),
-                None => ErrorCode::LeaderNotAvailable.into(),
-            },
-            partition_index: i32::try_from(index).unwrap_or(i32::MAX),
-            leader_id: partition.leader.map_or(-1, |id| id.0),
-            leader_epoch: partition.leader_epoch.0,
-            replica_nodes: partition.replicas.iter().map(|id| id.0).collect(),
-            isr_nodes: partition.isr.iter().map(|id| id.0).collect(),
-            offline_replicas: Vec::new(),
+fn describe(state: &BrokerState, topic: &Topic) -> MetadataResponseTopic {
+    let partitions = Serving::new(state, topic)
+        .partitions(0, usize::MAX)
+        .map(|partition| MetadataResponsePartition {
+            error_code: partition.error_code,
+            partition_index: partition.partition_index,
+            leader_id: partition.leader_id,
+            leader_epoch: partition.leader_epoch,
+            replica_nodes: partition.replica_nodes,
+            isr_nodes: partition.isr_nodes,
+            offline_replicas: partition.offline_replicas,
         })
         .collect();
     MetadataResponseTopic {

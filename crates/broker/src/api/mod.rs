@@ -58,6 +58,7 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 mod registry;
+mod serving;
 mod sync_group;
 mod txn_offset_commit;
 mod write_txn_markers;

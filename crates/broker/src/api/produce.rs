@@ -17,7 +17,7 @@ use bytes::Bytes;
 use millstream_core::ids::{Offset, ProducerEpoch, ProducerId, TopicPartition};
 use millstream_log::{AppendError, AppendOrigin, PartitionLog};
 use millstream_wire::ErrorCode;
-use millstream_wire::batch::{BatchHeader, BatchView, split_batches};
+use millstream_wire::batch::{BatchError, BatchHeader, BatchView, split_batches};
 use millstream_wire::compression::Compression;
 use millstream_wire::messages::produce::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData,
@@ -320,7 +320,12 @@ impl Call<'_> {
             .partition(data.index)
             .map_err(refuse(hosted, data.index))?;
         let records = data.records.unwrap_or_default();
-        let batch = self.check_batch(hosted, &records)?;
+        let batch = self.check_batch(&records)?;
+        // What the log will refuse for its size is not worth decoding.
+        let bytes_max = partition.log.config().message_bytes_max as usize;
+        if hosted.settings.is_compacted() && records.len() <= bytes_max {
+            check_keys(&batch)?;
+        }
         let writing = if batch.header().is_transactional() {
             let partition = TopicPartition::new(&*hosted.topic.name, data.index);
             self.check_transaction(&batch, partition).await?
@@ -376,12 +381,12 @@ impl Call<'_> {
     }
 
     /// Kafka takes exactly one batch of message format 2 per partition.
-    fn check_batch(&self, hosted: &HostedTopic, records: &Bytes) -> Result<BatchView, Refused> {
+    fn check_batch(&self, records: &Bytes) -> Result<BatchView, Refused> {
         let invalid = |message: &str| ApiError::new(ErrorCode::InvalidRecord, message);
-        let corrupt = |error: millstream_wire::batch::BatchError| match error {
-            millstream_wire::batch::BatchError::UnsupportedMagic(_) => {
-                ApiError::new(ErrorCode::UnsupportedForMessageFormat, error.to_string())
-            }
+        let corrupt = |error: BatchError| match error {
+            // Clients go on from this one; from UNSUPPORTED_FOR_MESSAGE_FORMAT
+            // some do not.
+            BatchError::UnsupportedMagic(_) => invalid(&error.to_string()),
             _ => ApiError::new(ErrorCode::CorruptMessage, error.to_string()),
         };
         let mut batches = split_batches(records.clone());
@@ -392,15 +397,17 @@ impl Call<'_> {
         if batches.next().is_some() {
             return Err(invalid("more than one record batch for this partition").into());
         }
+        let base_offset = batch.header().base_offset;
+        if base_offset != 0 {
+            let message = format!("a batch to append has the base offset 0, not {base_offset}");
+            return Err(invalid(&message).into());
+        }
         let compression = batch.header().compression().map_err(|error| {
             ApiError::new(ErrorCode::UnsupportedCompressionType, error.to_string())
         })?;
         if compression == Compression::Zstd && self.version < VERSION_ZSTD {
             let message = "zstd needs Produce version 7 or later (KIP-110)";
             return Err(ApiError::new(ErrorCode::UnsupportedCompressionType, message).into());
-        }
-        if hosted.settings.is_compacted() {
-            check_keys(&batch)?;
         }
         Ok(batch)
     }
@@ -420,7 +427,7 @@ impl Call<'_> {
     ) -> Result<Option<Writing>, ApiError> {
         let id = self.transactional_id.ok_or_else(|| {
             ApiError::new(
-                ErrorCode::InvalidRequest,
+                ErrorCode::TransactionalIdAuthorizationFailed,
                 "a transactional batch in a request without a transactional id",
             )
         })?;
@@ -505,9 +512,9 @@ fn refuse(hosted: &HostedTopic, partition: i32) -> impl Fn(ErrorCode) -> ApiErro
 /// Compaction keeps the last record of each key: without one there is nothing
 /// to keep it by (KIP-467 names the records).
 fn check_keys(batch: &BatchView) -> Result<(), Refused> {
-    let corrupt = |error: millstream_wire::batch::BatchError| {
-        ApiError::new(ErrorCode::CorruptMessage, error.to_string())
-    };
+    let corrupt = |error: BatchError| ApiError::new(ErrorCode::CorruptMessage, error.to_string());
+    // Or damage is told as what the damaged records seem to be.
+    batch.verify_crc().map_err(corrupt)?;
     let mut keyless = Vec::new();
     for (index, record) in (0..).zip(batch.records().map_err(corrupt)?) {
         if record.map_err(corrupt)?.key.is_none() && keyless.len() < RECORD_ERRORS_MAX {

@@ -9,7 +9,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -98,7 +98,14 @@ impl Acceptor {
         );
         let Some(slot) = admitted else {
             stats.connections.refused.fetch_add(1, Ordering::Relaxed);
-            tracing::debug!(%peer, "connection refused: max.connections or max.connections.per.ip");
+            if let Some(times) = stats.connections.refused_told.due(Instant::now()) {
+                tracing::warn!(
+                    %peer, times,
+                    max.connections = settings.connections_max,
+                    max.connections.per.ip = settings.connections_per_ip_max,
+                    "connections refused: as many as are allowed are open"
+                );
+            }
             return;
         };
         // Responses are written whole; waiting for more only adds latency.

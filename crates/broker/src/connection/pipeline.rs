@@ -56,6 +56,20 @@ enum PipelineError {
     Idle(Duration),
 }
 
+impl PipelineError {
+    /// Whether the client did what a limit of ours forbids. Somebody who set
+    /// the limit, or the client, wants to know.
+    fn is_a_limit(&self) -> bool {
+        use PipelineError::{Frame, WriteSlow, WriteStalled};
+        matches!(
+            self,
+            Frame(FrameError::Length { .. } | FrameError::Stalled(_))
+                | WriteStalled(_)
+                | WriteSlow { .. }
+        )
+    }
+}
+
 /// A request whose answer has not left yet.
 struct Request {
     api: ApiKey,
@@ -85,7 +99,7 @@ pub(super) async fn serve(
     };
     // Boxed: each future that one is moved into would keep room for it twice,
     // which made 30 KiB of these 6 for each connection.
-    let read_loop = ending(&connection, Box::pin(reading.run()));
+    let read_loop = ending(&state, &connection, Box::pin(reading.run()));
     let writing = Writing {
         stream: write,
         state: &state,
@@ -93,14 +107,24 @@ pub(super) async fn serve(
         limits: &limits,
         in_flight: &in_flight,
     };
-    let write_loop = ending(&connection, Box::pin(writing.run()));
+    let write_loop = ending(&state, &connection, Box::pin(writing.run()));
     // Pipelined requests that came in one read share their syncs.
     millstream_log::gather_syncs(both(&in_flight, read_loop, write_loop)).await;
 }
 
 /// Runs one of the loops; whichever ends badly ends both.
-async fn ending(connection: &Connection, work: impl Future<Output = Result<(), PipelineError>>) {
+async fn ending(
+    state: &BrokerState,
+    connection: &Connection,
+    work: impl Future<Output = Result<(), PipelineError>>,
+) {
     if let Err(error) = work.await {
+        let told = &state.stats().connections.cut_off_told;
+        if error.is_a_limit()
+            && let Some(times) = told.due(Instant::now())
+        {
+            tracing::warn!(peer = %connection.peer, times, %error, "connections cut off by a limit");
+        }
         // Ours alone: no client can cause it by what it sends.
         if let PipelineError::Encode { .. } = error {
             tracing::error!(peer = %connection.peer, %error, "a response has no place for what it shall say");

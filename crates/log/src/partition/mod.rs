@@ -181,6 +181,11 @@ impl PartitionLog {
         self.progress.borrow().failure.clone()
     }
 
+    /// Whether it takes no more appends, see [`Self::failure`].
+    pub fn has_stopped(&self) -> bool {
+        self.progress.borrow().failure.is_some()
+    }
+
     /// The newest leader epoch in the log.
     pub fn latest_epoch(&self) -> Option<LeaderEpoch> {
         self.writer.lock().epochs.latest()
