@@ -73,7 +73,7 @@ pub struct HostedPartition {
 
 /// How far a partition is served by the node that leads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Served {
+pub enum Served {
     /// As it should be, or another node has it.
     Yes,
     /// Its log has stopped: what is committed can be read.
@@ -125,7 +125,7 @@ impl HostedTopic {
 
     /// Whether this node serves what the metadata says that it leads, by
     /// index.
-    pub(crate) fn served(&self, index: usize) -> Served {
+    pub fn served(&self, index: usize) -> Served {
         let led = self.topic.partitions.get(index);
         match (led.and_then(|p| p.leader), self.logs.get(index)) {
             // Not ours, or not hosted yet.

@@ -5,14 +5,14 @@
 
 use crate::inputs::{
     AssignmentView, ClientInput, CommittedInput, GroupInput, Inputs, LogsInput, MemberView,
-    PartitionInput, TopicInput,
+    PartitionInput, PartitionState, TopicInput,
 };
 use crate::process;
 use crate::prometheus::TopicCounters;
 use bytes::Bytes;
 use millstream_broker::BrokerState;
 use millstream_broker::group::{MemberDescription, OffsetsWanted, Stability};
-use millstream_broker::topics::HostedTopic;
+use millstream_broker::topics::{HostedTopic, Served};
 use millstream_core::ids::Offset;
 use millstream_log::{CleanupPolicy, FetchRequest, PartitionLog, UpTo};
 use millstream_wire::batch::BatchHeader;
@@ -66,13 +66,17 @@ fn policy(policy: CleanupPolicy) -> &'static str {
 }
 
 fn partitions(hosted: &HostedTopic) -> Vec<PartitionInput> {
-    hosted
+    let mut partitions: Vec<_> = hosted
         .logs()
         .map(|(id, log)| {
             let progress = log.progress();
             let known = hosted.topic.partition(id);
             PartitionInput {
                 partition: id.0,
+                state: match progress.failure {
+                    None => PartitionState::Online,
+                    Some(_) => PartitionState::ReadOnly,
+                },
                 leader: known.and_then(|p| p.leader).map_or(-1, |l| l.0),
                 leader_epoch: known.map_or(-1, |p| p.leader_epoch.0),
                 log_start_offset: progress.log_start_offset.0,
@@ -82,7 +86,20 @@ fn partitions(hosted: &HostedTopic) -> Vec<PartitionInput> {
                 last_timestamp_ms: None,
             }
         })
-        .collect()
+        .collect();
+    let offline = (0..).zip(0..hosted.topic.partitions.len());
+    partitions.extend(
+        offline
+            .filter(|(_, index)| hosted.served(*index) == Served::No)
+            .map(|(partition, _)| PartitionInput {
+                partition,
+                state: PartitionState::Offline,
+                leader: -1,
+                ..Default::default()
+            }),
+    );
+    partitions.sort_by_key(|p| p.partition);
+    partitions
 }
 
 /// Groups with their members and offsets. Groups whose coordinator is still

@@ -2,7 +2,7 @@
 //! and a page that helps.
 
 use crate::groups::{GroupState, GroupView};
-use crate::inputs::{JobView, ProcessInput};
+use crate::inputs::{JobView, PartitionState, ProcessInput, TopicInput};
 use serde::Serialize;
 
 /// Share of the disk above which it is a warning, and above which critical.
@@ -28,12 +28,13 @@ pub struct Deduction {
     pub points: u32,
     /// How bad.
     pub severity: Severity,
-    /// `group_behind`, `group_stopped`, `job_failed`, `job_restarting`,
-    /// `watermark_behind` or `disk`; pages have the words.
+    /// `offline_partitions`, `group_behind`, `group_stopped`, `job_failed`,
+    /// `job_restarting`, `watermark_behind` or `disk`; pages have the words.
     pub kind: &'static str,
-    /// Which group, job or node.
+    /// Which topic, group, job or node.
     pub subject: String,
-    /// The number that goes with it: seconds of lag, or percent of disk.
+    /// The number that goes with it: partitions, seconds of lag, or percent
+    /// of disk.
     pub value: f64,
     /// The console's page.
     pub link: String,
@@ -49,10 +50,16 @@ pub struct Health {
 }
 
 /// Adds it all up.
-pub fn health(groups: &[GroupView], jobs: &[JobView], process: &ProcessInput) -> Health {
-    let mut deductions: Vec<Deduction> = groups
+pub fn health(
+    topics: &[TopicInput],
+    groups: &[GroupView],
+    jobs: &[JobView],
+    process: &ProcessInput,
+) -> Health {
+    let mut deductions: Vec<Deduction> = topics
         .iter()
-        .filter_map(group)
+        .filter_map(topic)
+        .chain(groups.iter().filter_map(group))
         .chain(jobs.iter().filter_map(job))
         .chain(disk(process))
         .collect();
@@ -66,6 +73,21 @@ pub fn health(groups: &[GroupView], jobs: &[JobView], process: &ProcessInput) ->
         score: 100_u32.saturating_sub(lost),
         deductions,
     }
+}
+
+fn topic(topic: &TopicInput) -> Option<Deduction> {
+    let partitions = topic.partitions.iter();
+    let offline = partitions
+        .filter(|p| p.state != PartitionState::Online)
+        .count();
+    (offline > 0).then(|| Deduction {
+        points: 25,
+        severity: Severity::Critical,
+        kind: "offline_partitions",
+        subject: topic.name.clone(),
+        value: offline as f64,
+        link: format!("/topics/{}", topic.name),
+    })
 }
 
 fn group(group: &GroupView) -> Option<Deduction> {
@@ -148,15 +170,37 @@ mod tests {
             disk_total_bytes: 100,
             ..Default::default()
         };
-        let health = health(&[], &jobs, &process);
+        let health = health(&[], &[], &jobs, &process);
         assert_eq!(health.score, 81);
         let kinds: Vec<_> = health.deductions.iter().map(|d| d.kind).collect();
         assert_eq!(kinds, ["job_failed", "disk"]);
     }
 
     #[test]
+    fn a_partition_that_cannot_be_written_to_is_told_by_its_topic() {
+        let partition = |state| crate::inputs::PartitionInput {
+            state,
+            ..Default::default()
+        };
+        let topics = [TopicInput {
+            name: "orders".into(),
+            partitions: vec![
+                partition(PartitionState::Online),
+                partition(PartitionState::ReadOnly),
+                partition(PartitionState::Offline),
+            ],
+            ..Default::default()
+        }];
+        let health = health(&topics, &[], &[], &ProcessInput::default());
+        assert_eq!(health.score, 75);
+        let told = &health.deductions[0];
+        assert_eq!((told.kind, told.value), ("offline_partitions", 2.0));
+        assert_eq!(told.link, "/topics/orders");
+    }
+
+    #[test]
     fn all_well_is_100_and_nothing_to_say() {
-        let health = health(&[], &[], &ProcessInput::default());
+        let health = health(&[], &[], &[], &ProcessInput::default());
         assert_eq!(
             health,
             Health {

@@ -49,12 +49,27 @@ pub struct TopicInput {
     pub out_bytes: u64,
 }
 
+/// Whether a partition can be written and read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartitionState {
+    /// Both.
+    #[default]
+    Online,
+    /// Its log has stopped after an error of the disk.
+    ReadOnly,
+    /// Its log could not be opened.
+    Offline,
+}
+
 /// One partition's readings.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct PartitionInput {
     /// Number.
     pub partition: i32,
-    /// Broker id of the leader.
+    /// Whether it is served.
+    pub state: PartitionState,
+    /// Broker id of the leader; -1 when there is none.
     pub leader: i32,
     /// Leader epoch.
     pub leader_epoch: i32,

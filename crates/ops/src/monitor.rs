@@ -185,7 +185,7 @@ impl Monitor {
         let cpu_ms = (inputs.process.cpu_seconds * 1_000.0) as u64;
         Snapshot {
             now_ms: inputs.now_ms,
-            health: health(&groups, &inputs.jobs, &inputs.process),
+            health: health(&inputs.topics, &groups, &inputs.jobs, &inputs.process),
             rates,
             history: RateHistory {
                 step_ms: 1_000,

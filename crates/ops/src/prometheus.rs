@@ -5,7 +5,7 @@
 //! of names, [`METRICS`]; a metric that is not in it cannot be written.
 
 use crate::groups::GroupView;
-use crate::inputs::LogsInput;
+use crate::inputs::{LogsInput, PartitionState};
 use crate::monitor::{Snapshot, TopicView};
 use std::fmt::Write;
 
@@ -379,17 +379,23 @@ fn topic_samples(page: &mut Page, topic: &TopicView) {
         let partition = p.partition.to_string();
         let labels = [("partition", partition.as_str()), ("topic", name)];
         let replicas = topic.replicas as f64;
+        let failed = f64::from(p.state != PartitionState::Online);
         let values = [
+            ("leader", f64::from(p.leader)),
+            ("leader_is_preferred", f64::from(p.leader >= 0)),
+            ("replicas", replicas),
+            ("in_sync_replica", replicas - failed),
+            ("under_replicated_partition", failed),
             ("current_offset", p.high_watermark as f64),
             ("oldest_offset", p.log_start_offset as f64),
-            ("leader", f64::from(p.leader)),
-            ("leader_is_preferred", 1.0),
-            ("replicas", replicas),
-            ("in_sync_replica", replicas),
-            ("under_replicated_partition", 0.0),
         ];
-        for (metric, value) in values {
-            page.sample(&format!("kafka_topic_partition_{metric}"), &labels, value);
+        // Nobody knows the offsets of a log that cannot be opened.
+        let known = match p.state {
+            PartitionState::Offline => &values[..5],
+            PartitionState::Online | PartitionState::ReadOnly => &values[..],
+        };
+        for (metric, value) in known {
+            page.sample(&format!("kafka_topic_partition_{metric}"), &labels, *value);
         }
     }
 }
@@ -495,6 +501,39 @@ impl Page {
 mod tests {
     use super::*;
     use crate::inputs::{Inputs, JobView, PartitionInput, TopicInput};
+
+    #[test]
+    fn a_partition_whose_log_failed_is_under_replicated() {
+        let partition = |partition, state, leader| PartitionInput {
+            partition,
+            state,
+            leader,
+            high_watermark: 7,
+            ..Default::default()
+        };
+        let snapshot = Monitor::default().observe(Inputs {
+            topics: vec![TopicInput {
+                name: "t".into(),
+                replicas: 1,
+                partitions: vec![
+                    partition(0, PartitionState::ReadOnly, 1),
+                    partition(1, PartitionState::Offline, -1),
+                ],
+                ..Default::default()
+            }],
+            ..Default::default()
+        });
+        let page = render(&snapshot, &[]);
+        for line in [
+            "kafka_topic_partition_in_sync_replica{partition=\"0\",topic=\"t\"} 0",
+            "kafka_topic_partition_under_replicated_partition{partition=\"0\",topic=\"t\"} 1",
+            "kafka_topic_partition_current_offset{partition=\"0\",topic=\"t\"} 7",
+            "kafka_topic_partition_leader{partition=\"1\",topic=\"t\"} -1",
+        ] {
+            assert!(page.lines().any(|l| l == line), "{line} not in\n{page}");
+        }
+        assert!(!page.contains("current_offset{partition=\"1\""));
+    }
     use crate::monitor::Monitor;
     use millstream_log::LogCounts;
 

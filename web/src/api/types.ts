@@ -74,6 +74,7 @@ export interface Overview {
 
 export interface PartitionDetail {
   partition: number;
+  state: "online" | "read_only" | "offline";
   leader: number;
   leader_epoch: number;
   log_start_offset: number;

@@ -82,7 +82,7 @@ export const en = {
       disk: "Broker <n>{{subject}}</n>: the disk is {{value}} full",
       disk_usage: "Broker <n>{{subject}}</n>: the disk is {{value}} full",
       disk_full: "Broker <n>{{subject}}</n>: the disk is {{value}} full",
-      offline_partitions: "<n>{{subject}}</n>: {{value}} partitions are offline",
+      offline_partitions: "Topic <n>{{subject}}</n>: partitions that cannot be written to: {{value}}",
     },
   },
   overview: {
@@ -193,7 +193,13 @@ export const en = {
     changed_other: "{{count}} changed",
     tabs: { messages: "Messages", partitions: "Partitions", consumers: "Consumers", configuration: "Configuration" },
   },
-  partitions: { partition: "Partition", leader: "Leader", epoch: "Leader epoch", start: "Log start", highWatermark: "High watermark", stable: "Last stable", last: "Last record" },
+  partitions: { partition: "Partition", leader: "Leader", epoch: "Leader epoch", start: "Log start", highWatermark: "High watermark", stable: "Last stable", last: "Last record",
+    states: { read_only: "read only", offline: "offline" },
+    why: {
+      read_only: "Its log has stopped after an error of the disk: what is committed can be read. Check the disk, then restart the server.",
+      offline: "Its log could not be opened: the server's log says why.",
+    },
+  },
   consumers: { consumer: "Consumer", kind: "Kind", job: "job", group: "group", none: "Nothing reads this topic.", noneWhy: "Jobs that have it as a source and consumer groups that commit offsets for it are listed here." },
   config: { name: "Setting", value: "Value", default: "Default", source: "Source", isDefault: "default", changed: "changed" },
   messages: {

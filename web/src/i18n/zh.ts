@@ -84,7 +84,7 @@ export const zh: Dictionary = {
       disk: "节点 <n>{{subject}}</n> 磁盘已用 {{value}}",
       disk_usage: "节点 <n>{{subject}}</n> 磁盘已用 {{value}}",
       disk_full: "节点 <n>{{subject}}</n> 磁盘已用 {{value}}",
-      offline_partitions: "<n>{{subject}}</n> 有 {{value}} 个分区离线",
+      offline_partitions: "主题 <n>{{subject}}</n> 有 {{value}} 个分区不可写",
     },
   },
   overview: {
@@ -195,7 +195,13 @@ export const zh: Dictionary = {
     changed_other: "{{count}} 项已改",
     tabs: { messages: "消息", partitions: "分区", consumers: "消费方", configuration: "配置" },
   },
-  partitions: { partition: "分区", leader: "主副本", epoch: "主副本纪元", start: "起始位点", highWatermark: "高水位", stable: "稳定位点", last: "最近一条" },
+  partitions: { partition: "分区", leader: "主副本", epoch: "主副本纪元", start: "起始位点", highWatermark: "高水位", stable: "稳定位点", last: "最近一条",
+    states: { read_only: "只读", offline: "离线" },
+    why: {
+      read_only: "磁盘出错，该分区的日志已停止写入，已提交的数据仍可读取。请检查磁盘后重启服务。",
+      offline: "该分区的日志无法打开，原因见服务端日志。",
+    },
+  },
   consumers: { consumer: "消费方", kind: "类型", job: "作业", group: "消费组", none: "没有读取方。", noneWhy: "以该主题为来源的作业，以及对它提交位点的消费组，会列在这里。" },
   config: { name: "配置项", value: "值", default: "默认值", source: "来源", isDefault: "默认", changed: "已修改" },
   messages: {

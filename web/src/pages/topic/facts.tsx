@@ -34,7 +34,7 @@ export function Partitions({ topic }: { topic: Topic }) {
           {(topic.partitions_detail ?? []).map((p) => (
             <tr key={p.partition}>
               <td className="mono">{p.partition}</td>
-              <td className="r">{p.leader}</td>
+              <td className="r">{p.state === "online" ? p.leader : <Tag tone="critical" title={t(`partitions.why.${p.state}`)}>{t(`partitions.states.${p.state}`)}</Tag>}</td>
               <td className="r desk">{count(p.leader_epoch)}</td>
               <td className="r mono">{count(p.log_start_offset)}</td>
               <td className="r mono">{count(p.high_watermark)}</td>
