@@ -327,8 +327,18 @@ impl Call<'_> {
             check_keys(&batch)?;
         }
         let writing = if batch.header().is_transactional() {
-            let partition = TopicPartition::new(&*hosted.topic.name, data.index);
-            self.check_transaction(&batch, partition).await?
+            let at = TopicPartition::new(&*hosted.topic.name, data.index);
+            let checked = self.check_transaction(&batch, at).await;
+            if let Err(error) = &checked
+                && error.code == ErrorCode::NotEnoughReplicas
+            {
+                // It comes again, and what was sent after it must not come
+                // before it.
+                let (producer, sequence) =
+                    (producer_of(batch.header()), batch.header().base_sequence);
+                partition.log.hold_up(producer.id, producer.epoch, sequence);
+            }
+            checked?
         } else {
             None
         };

@@ -8,7 +8,7 @@ use crate::error::AppendError;
 use crate::producers::{self, Checked, ProducerAppend};
 use crate::segment::Segment;
 use bytes::Bytes;
-use millstream_core::ids::{LeaderEpoch, Offset};
+use millstream_core::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 use millstream_wire::batch::{BatchHeader, set_base_offset, set_leader_epoch, set_log_append_time};
 use std::sync::Arc;
 
@@ -195,6 +195,16 @@ impl PartitionLog {
                 self.fail_locked(writer, what).into()
             }
         }
+    }
+}
+
+impl PartitionLog {
+    /// Notes that a batch of a producer was refused for now by whoever would
+    /// have appended it: until it comes, later ones of its epoch that this log
+    /// could not tell from a first one are refused as out of order.
+    pub fn hold_up(&self, producer_id: ProducerId, epoch: ProducerEpoch, sequence: i32) {
+        let mut writer = self.writer.lock();
+        writer.producers.hold_up(producer_id.0, epoch.0, sequence);
     }
 }
 

@@ -42,6 +42,7 @@ impl ProducerAppend {
         origin: AppendOrigin,
     ) -> Result<Checked, AppendError> {
         let Some(entry) = self.current(state, header.producer_id) else {
+            check_held_up(state, header)?;
             let begins_v2 = origin == AppendOrigin::ClientV2 && header.is_transactional();
             if begins_v2 && header.base_sequence != 0 {
                 return Err(out_of_order(header, -1));
@@ -60,6 +61,7 @@ impl ProducerAppend {
         }
         check_epoch(entry, header.producer_epoch)?;
         if origin.is_client() {
+            check_held_up(state, header)?;
             check_sequence(entry, header)?;
         }
         if entry.transaction_start.is_some() && !header.is_transactional() {
@@ -194,6 +196,16 @@ fn check_bumped_epoch(entry: &ProducerEntry, epoch: i16) -> Result<(), AppendErr
         });
     }
     Ok(())
+}
+
+/// A log that does not know a producer takes any sequence as its first; but not
+/// that of a batch which was sent after one that has been refused for now.
+/// The later one is to be sent again too (Kafka's `ProducerAppendInfo`).
+fn check_held_up(state: &ProducerState, header: &BatchHeader) -> Result<(), AppendError> {
+    match state.held_up(header.producer_id, header.producer_epoch) {
+        Some(lowest) if header.base_sequence > lowest => Err(out_of_order(header, lowest - 1)),
+        _ => Ok(()),
+    }
 }
 
 fn check_sequence(entry: &ProducerEntry, header: &BatchHeader) -> Result<(), AppendError> {

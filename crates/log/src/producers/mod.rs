@@ -26,6 +26,7 @@ pub(crate) use snapshot::{decode, encode};
 
 use crate::partition::{AbortedTransaction, ProducerSummary};
 use millstream_core::ids::{Offset, ProducerEpoch, ProducerId};
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// Producers remembered by one partition. Beyond it the longest silent ones
@@ -51,9 +52,35 @@ pub(crate) struct ProducerState {
     /// Ended transactions whose marker is not committed yet: first offset to
     /// marker offset.
     uncommitted: BTreeMap<i64, i64>,
+    /// Epoch and lowest sequence of what was refused to a producer before it
+    /// came here and will be sent again. Not part of a snapshot.
+    held_up: BTreeMap<i64, (i16, i32)>,
 }
 
+/// Producers of which [`ProducerState::hold_up`] knows something.
+const HELD_UP_MAX: usize = 1_000;
+
 impl ProducerState {
+    /// Notes a batch that was refused for now, before this log saw it: those
+    /// that its producer has sent after it must not take its place.
+    pub(crate) fn hold_up(&mut self, producer_id: i64, epoch: i16, sequence: i32) {
+        if self.held_up.len() >= HELD_UP_MAX && !self.held_up.contains_key(&producer_id) {
+            self.held_up.pop_first();
+        }
+        let lowest = self.held_up.entry(producer_id).or_insert((epoch, sequence));
+        *lowest = match lowest.0.cmp(&epoch) {
+            Ordering::Less => (epoch, sequence),
+            Ordering::Equal => (epoch, lowest.1.min(sequence)),
+            Ordering::Greater => *lowest,
+        };
+    }
+
+    /// The lowest sequence that has to come first, if there is one.
+    pub(crate) fn held_up(&self, producer_id: i64, epoch: i16) -> Option<i32> {
+        let (of_epoch, sequence) = self.held_up.get(&producer_id)?;
+        (*of_epoch == epoch).then_some(*sequence)
+    }
+
     pub(crate) fn get(&self, producer_id: i64) -> Option<&ProducerEntry> {
         self.entries.get(&producer_id)
     }
@@ -74,6 +101,7 @@ impl ProducerState {
             if let Some(first) = entry.entry.transaction_start {
                 self.open.insert(first, entry.entry.producer_id);
             }
+            self.held_up.remove(&entry.entry.producer_id);
             self.entries.insert(entry.entry.producer_id, entry.entry);
         }
         self.forget_beyond(PRODUCERS_MAX);

@@ -273,3 +273,31 @@ fn snapshots_keep_all_five_batches_and_open_transactions() {
         assert!(decode(&bytes[..at]).is_err(), "{at}");
     }
 }
+
+#[test]
+fn what_was_sent_after_a_batch_that_was_refused_for_now_does_not_take_its_place() {
+    let mut state = ProducerState::default();
+    let batch = |sequence| header(transactional(1, sequence), 0, 1);
+    let epoch = batch(0).producer_epoch;
+    state.hold_up(1, epoch, 3);
+    state.hold_up(1, epoch, 0);
+    state.hold_up(1, epoch, 3);
+    let refused = check(&state, &batch(3));
+    assert!(
+        matches!(refused, Err(AppendError::OutOfOrderSequence { .. })),
+        "{refused:?}"
+    );
+    append(&mut state, &batch(0));
+    append(&mut state, &batch(1));
+    // Nor does it last for another epoch, or beyond a marker.
+    let mut state = ProducerState::default();
+    state.hold_up(1, epoch, 0);
+    state.hold_up(2, epoch - 1, 0);
+    end(&mut state, 1, epoch, 0, ControlKind::Abort);
+    assert_eq!(state.held_up(1, epoch), None);
+    assert_eq!(state.held_up(2, epoch), None);
+    for id in 0..2 * HELD_UP_MAX as i64 {
+        state.hold_up(id, 0, 0);
+    }
+    assert_eq!(state.held_up.len(), HELD_UP_MAX);
+}
