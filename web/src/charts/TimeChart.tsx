@@ -15,6 +15,17 @@ export interface TimeSeries {
   fill?: boolean;
 }
 
+/** Room to the right of the plot, in CSS pixels. */
+const PADDING_RIGHT = 10;
+/** Width of a digit of the axes' font. */
+const DIGIT = 6.3;
+
+/** Whether a label of that many digits, centred at a time, would not end within the chart. */
+function isCutOff(u: uPlot, at: number, digits: number) {
+  const room = u.bbox.width / devicePixelRatio + PADDING_RIGHT - u.valToPos(at, "x");
+  return room < (digits * DIGIT) / 2;
+}
+
 export function TimeChart({
   times,
   series,
@@ -50,7 +61,7 @@ export function TimeChart({
         width,
         height,
         legend: { show: false },
-        padding: [8, 10, 0, 0],
+        padding: [8, PADDING_RIGHT, 0, 0],
         cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
         scales: { x: { time: true }, y: { range: (_u, _min, max) => [0, niceMax(max)] } },
         axes: [
@@ -61,7 +72,10 @@ export function TimeChart({
             space: 110,
             grid: { show: false },
             ticks: { show: false },
-            values: (_u, splits) => splits.map((s) => timeOfDay(s * 1000).slice(0, splits.length > 1 && (splits[1] ?? 0) - (splits[0] ?? 0) < 60 ? 8 : 5)),
+            values: (u, splits) => {
+              const length = splits.length > 1 && (splits[1] ?? 0) - (splits[0] ?? 0) < 60 ? 8 : 5;
+              return splits.map((s) => (isCutOff(u, s, length) ? "" : timeOfDay(s * 1000).slice(0, length)));
+            },
           },
           {
             stroke: tokens.axis,
