@@ -406,8 +406,12 @@ class Run:
                 ends[view] = {(p.topic, p.partition): each.result(10).offset for p, each in listed.items()}
             return ends["committed"] == ends["uncommitted"]
 
-        with contextlib.suppress(TimeoutError):
+        try:
             wait_until(none_is_open, "no transaction is open", HEAL_S, pause_s=0.3)
+        except TimeoutError as error:
+            if len(ends) < 2:
+                self.stuck(f"{error}: the ends cannot be listed")
+                return
         for topic, p in asked:
             self.events.append({"e": "ends", "who": "harness", "t": time.monotonic_ns(), "topic": topic, "p": p,
                                 **{view: offsets[topic, p] for view, offsets in ends.items()}})

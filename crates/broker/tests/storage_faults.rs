@@ -22,6 +22,13 @@ async fn broker_on(fs: &CrashFs) -> TestBroker {
     TestBroker::with_fs(support::options(Path::new("/data")), fs.shared()).await
 }
 
+/// From now on, of the log that these tests write to.
+fn fail_syncs_of_the_partition(fs: &CrashFs) {
+    fs.fail_syncs(|call| {
+        call.kind == SyncKind::File && call.path.to_string_lossy().contains("/t-0/")
+    });
+}
+
 /// Its logs have failed, and say so again.
 async fn stop(broker: TestBroker) {
     let _ = broker.handle.shutdown().await;
@@ -105,9 +112,7 @@ async fn a_record_whose_sync_failed_is_told_as_appended_and_later_ones_as_refuse
         let broker = broker_on(&fs).await;
         let mut client = broker.client().await;
         create_topic(&mut client, "t", 1, &[]).await;
-        fs.fail_syncs(|call| {
-            call.kind == SyncKind::File && call.path.to_string_lossy().contains("/t-0/")
-        });
+        fail_syncs_of_the_partition(&fs);
         let mut told = Vec::new();
         for _ in 0..2 {
             let request = produce_request("t", 0, acks, batch(&["a"]));
@@ -163,9 +168,7 @@ async fn a_partition_whose_log_has_stopped_is_told_as_out_of_sync_and_can_be_rea
     assert_eq!((before.isr_nodes.len(), folder), (1, ErrorCode::None));
     assert_eq!(before.offline_replicas, [0; 0]);
 
-    fs.fail_syncs(|call| {
-        call.kind == SyncKind::File && call.path.to_string_lossy().contains("/t-0/")
-    });
+    fail_syncs_of_the_partition(&fs);
     client.call(&request("b"), 9).await;
     let (after, folder) = told_of(&mut client).await;
     assert_eq!(

@@ -73,9 +73,9 @@ fn partitions(hosted: &HostedTopic) -> Vec<PartitionInput> {
             let known = hosted.topic.partition(id);
             PartitionInput {
                 partition: id.0,
-                state: match progress.failure {
-                    None => PartitionState::Online,
-                    Some(_) => PartitionState::ReadOnly,
+                state: match log.has_stopped() {
+                    false => PartitionState::Online,
+                    true => PartitionState::ReadOnly,
                 },
                 leader: known.and_then(|p| p.leader).map_or(-1, |l| l.0),
                 leader_epoch: known.map_or(-1, |p| p.leader_epoch.0),
@@ -87,17 +87,15 @@ fn partitions(hosted: &HostedTopic) -> Vec<PartitionInput> {
             }
         })
         .collect();
-    let offline = (0..).zip(0..hosted.topic.partitions.len());
-    partitions.extend(
-        offline
-            .filter(|(_, index)| hosted.served(*index) == Served::No)
-            .map(|(partition, _)| PartitionInput {
-                partition,
-                state: PartitionState::Offline,
-                leader: -1,
-                ..Default::default()
-            }),
-    );
+    // Those without a log to ask.
+    let indexes = 0..hosted.topic.partitions.len();
+    let offline = indexes.filter(|index| hosted.served(*index) == Served::No);
+    partitions.extend(offline.map(|index| PartitionInput {
+        partition: i32::try_from(index).unwrap_or(i32::MAX),
+        state: PartitionState::Offline,
+        leader: -1,
+        ..Default::default()
+    }));
     partitions.sort_by_key(|p| p.partition);
     partitions
 }

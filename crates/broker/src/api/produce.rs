@@ -394,8 +394,7 @@ impl Call<'_> {
     fn check_batch(&self, records: &Bytes) -> Result<BatchView, Refused> {
         let invalid = |message: &str| ApiError::new(ErrorCode::InvalidRecord, message);
         let corrupt = |error: BatchError| match error {
-            // Clients go on from this one; from UNSUPPORTED_FOR_MESSAGE_FORMAT
-            // some do not.
+            // As Kafka's `ProduceRequest.validateRecords` says of them.
             BatchError::UnsupportedMagic(_) => invalid(&error.to_string()),
             _ => ApiError::new(ErrorCode::CorruptMessage, error.to_string()),
         };

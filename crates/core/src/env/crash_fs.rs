@@ -19,7 +19,14 @@
 //! It is not a model of one real file system: it is as forgetful as POSIX
 //! allows, and more so than most.
 
+mod chance;
+mod content;
+mod names;
+
 use super::fs::{Fs, FsFile};
+use chance::Chance;
+use content::{Content, ContentChange, survived};
+use names::{FileId, NameChange, Names, Node, apply_name, drop_orphans};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -62,8 +69,10 @@ pub struct SyncCall {
 
 /// Decides about a call of a sync.
 type SyncRule = Box<dyn Fn(&SyncCall) -> bool + Send + Sync>;
+
 /// Decides about a write to a path, or an open.
 type WriteRule = Box<dyn Fn(&Path) -> bool + Send + Sync>;
+
 /// Decides whether a change fails, and how.
 type ChangeRule = Box<dyn Fn(&Change) -> Option<io::ErrorKind> + Send + Sync>;
 
@@ -90,11 +99,6 @@ pub struct Change {
     /// How many changes there were before, of any kind.
     pub earlier: usize,
 }
-
-/// Smallest unit that a disk writes whole.
-const SECTOR_BYTES: usize = 512;
-
-type FileId = u64;
 
 /// See the module's docs. Clones share one file system.
 #[derive(Clone)]
@@ -127,88 +131,6 @@ struct State {
     /// The change at which the power goes.
     power_off_at: Option<usize>,
     fail_change: Option<ChangeRule>,
-}
-
-/// What a path names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Node {
-    File(FileId),
-    Folder,
-}
-
-/// What a name stands for, and which change gave it: a removal that reaches
-/// the disk late must not take what has been created under that name since.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Named {
-    node: Node,
-    since: u64,
-}
-
-type Names = BTreeMap<PathBuf, Named>;
-
-/// A change of names in one folder. A folder moves with all below it.
-#[derive(Debug, Clone)]
-enum NameChange {
-    Link(PathBuf, Node),
-    Unlink(PathBuf),
-    /// From, to, and what has the name `from` at that moment: a rename that
-    /// reaches the disk without the changes before it moves no other file.
-    Rename(PathBuf, PathBuf, Node),
-}
-
-impl NameChange {
-    /// Follows a folder that was renamed.
-    fn move_to(&mut self, from: &Path, to: &Path) {
-        let moved = |path: &mut PathBuf| {
-            if let Ok(below) = path.strip_prefix(from) {
-                *path = to.join(below);
-            }
-        };
-        match self {
-            Self::Link(path, _) | Self::Unlink(path) => moved(path),
-            Self::Rename(a, b, _) => {
-                moved(a);
-                moved(b);
-            }
-        }
-    }
-
-    fn folder(&self) -> &Path {
-        let path = match self {
-            Self::Link(path, _) | Self::Unlink(path) | Self::Rename(_, path, _) => path,
-        };
-        path.parent().unwrap_or(Path::new("/"))
-    }
-}
-
-#[derive(Debug, Default, Clone)]
-struct Content {
-    now: Vec<u8>,
-    durable: Vec<u8>,
-    pending: Vec<ContentChange>,
-}
-
-#[derive(Debug, Clone)]
-enum ContentChange {
-    Write { position: usize, bytes: Vec<u8> },
-    Resize(usize),
-}
-
-impl ContentChange {
-    fn apply(&self, content: &mut Vec<u8>) {
-        match self {
-            Self::Write { position, bytes } => write(content, *position, bytes),
-            Self::Resize(size) => content.resize(*size, 0),
-        }
-    }
-}
-
-fn write(content: &mut Vec<u8>, position: usize, bytes: &[u8]) {
-    let end = position + bytes.len();
-    if content.len() < end {
-        content.resize(end, 0);
-    }
-    content[position..end].copy_from_slice(bytes);
 }
 
 impl Default for CrashFs {
@@ -377,153 +299,6 @@ impl CrashFs {
             }
         }
     }
-}
-
-/// Content after a crash.
-fn survived(content: &Content, chance: &mut Chance) -> Content {
-    let mut bytes = content.durable.clone();
-    for change in &content.pending {
-        match change {
-            ContentChange::Resize(_) if chance.keep() => change.apply(&mut bytes),
-            ContentChange::Resize(_) => {}
-            ContentChange::Write {
-                position,
-                bytes: written,
-            } => {
-                for (at, sector) in sectors(*position, written) {
-                    if chance.keep() {
-                        write(&mut bytes, at, sector);
-                    }
-                }
-            }
-        }
-    }
-    Content {
-        now: bytes.clone(),
-        durable: bytes,
-        pending: Vec::new(),
-    }
-}
-
-/// A write cut at the sectors of the disk.
-fn sectors(position: usize, bytes: &[u8]) -> Vec<(usize, &[u8])> {
-    let mut parts = Vec::new();
-    let mut at = position;
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let size = (SECTOR_BYTES - at % SECTOR_BYTES).min(rest.len());
-        let (sector, after) = rest.split_at(size);
-        parts.push((at, sector));
-        at += size;
-        rest = after;
-    }
-    parts
-}
-
-/// Chooses what survives. A seed also chooses how much in this crash, so that
-/// "nearly all" and "nearly nothing" come up too.
-struct Chance {
-    keep: Keep,
-    state: u64,
-    kept_of_256: u64,
-}
-
-impl Chance {
-    fn new(keep: Keep) -> Self {
-        let mut chance = Self {
-            keep,
-            state: 0,
-            kept_of_256: 0,
-        };
-        if let Keep::Random(seed) = keep {
-            chance.state = seed;
-            chance.kept_of_256 = [8, 64, 128, 192, 248][(chance.next() % 5) as usize];
-        }
-        chance
-    }
-
-    fn next(&mut self) -> u64 {
-        // SplitMix64.
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn keep(&mut self) -> bool {
-        match self.keep {
-            Keep::Nothing => false,
-            Keep::Everything => true,
-            Keep::Random(_) => self.next() % 256 < self.kept_of_256,
-        }
-    }
-}
-
-fn apply_name(names: &mut Names, change: &NameChange, number: u64) {
-    match change {
-        NameChange::Link(path, node) => {
-            let named = Named {
-                node: *node,
-                since: number,
-            };
-            names.insert(path.clone(), named);
-        }
-        NameChange::Unlink(path) => {
-            names.retain(|name, named| !name.starts_with(path) || named.since > number);
-        }
-        NameChange::Rename(from, to, node @ Node::File(_)) => {
-            if names.get(from).is_some_and(|named| named.node == *node) {
-                names.remove(from);
-            }
-            if names.get(to).is_none_or(|named| named.since < number) {
-                let named = Named {
-                    node: *node,
-                    since: number,
-                };
-                names.insert(to.clone(), named);
-            }
-        }
-        NameChange::Rename(from, to, Node::Folder) => {
-            let moved: Vec<(PathBuf, Named)> = names
-                .iter()
-                .filter(|(_, named)| named.since < number)
-                .filter_map(|(name, named)| {
-                    let below = name.strip_prefix(from).ok()?;
-                    let name = if below.as_os_str().is_empty() {
-                        to.clone()
-                    } else {
-                        to.join(below)
-                    };
-                    let node = named.node;
-                    // The file is here since now.
-                    Some((
-                        name,
-                        Named {
-                            node,
-                            since: number,
-                        },
-                    ))
-                })
-                .collect();
-            if !moved.is_empty() {
-                names.retain(|name, named| {
-                    named.since > number || !name.starts_with(from) && !name.starts_with(to)
-                });
-                names.extend(moved);
-            }
-        }
-    }
-}
-
-/// A name whose folder was lost is lost.
-fn drop_orphans(names: &mut Names) {
-    let all = names.clone();
-    names.retain(|name, _| {
-        name.ancestors()
-            .skip(1)
-            .filter(|a| a.parent().is_some())
-            .all(|a| all.get(a).map(|named| named.node) == Some(Node::Folder))
-    });
 }
 
 impl State {

@@ -61,7 +61,6 @@ impl ProducerAppend {
         }
         check_epoch(entry, header.producer_epoch)?;
         if origin.is_client() {
-            check_held_up(state, header)?;
             check_sequence(entry, header)?;
         }
         if entry.transaction_start.is_some() && !header.is_transactional() {

@@ -289,6 +289,9 @@ fn what_was_sent_after_a_batch_that_was_refused_for_now_does_not_take_its_place(
     );
     append(&mut state, &batch(0));
     append(&mut state, &batch(1));
+    // Whoever is known goes on where it was: nobody else can stop it.
+    state.hold_up(1, epoch, 0);
+    append(&mut state, &batch(2));
     // Nor does it last for another epoch, or beyond a marker.
     let mut state = ProducerState::default();
     state.hold_up(1, epoch, 0);

@@ -1,3 +1,4 @@
+use super::content::SECTOR_BYTES;
 use super::*;
 
 fn fs() -> CrashFs {
