@@ -7,15 +7,21 @@ export TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 export MILLSTREAM_BIN=$TARGET_DIR/debug/millstream
 mkdir -p tests/output
 
-names=() results=() minutes=()
+names=() results=() minutes=() told=()
 passed=0 failed=0
 
 suite() { # name command...
-  local name=$1 start=$SECONDS status
+  local name=$1 start=$SECONDS status log=tests/output/suite.log
   shift
   echo
   echo "==> $name"
-  if "$@"; then status=ok; passed=$((passed + 1)); else status=FAILED; failed=$((failed + 1)); fi
+  if "$@" 2>&1 | tee "$log"; then
+    status=ok passed=$((passed + 1))
+  else
+    status=FAILED failed=$((failed + 1))
+    # Once more below the table, which is often all that is kept of a run.
+    told+=("$name: $(tail -n 6 "$log" | cut -c 1-160)")
+  fi
   local took=$((SECONDS - start))
   names+=("$name") results+=("$status") minutes+=("$(printf '%d:%02d' $((took / 60)) $((took % 60)))")
   echo "<== $name: $status in ${minutes[-1]}"
@@ -54,5 +60,6 @@ for i in "${!names[@]}"; do
   printf '%-58s %-7s %s\n' "${names[$i]}" "${results[$i]}" "${minutes[$i]}"
 done
 printf 'all suites in %d:%02d\n' $((SECONDS / 60)) $((SECONDS % 60))
+if ((failed)); then printf '%s\n' "${told[@]}"; fi
 echo "suites: $passed passed, $failed failed"
 exit $((failed > 0))

@@ -108,17 +108,18 @@ def verdict(results: list[dict], took_s: float) -> int:
             planned[fault["kind"]] += 1
             met[fault["kind"]] += rounds.bites({"kind": fault["kind"], "did": fault})
     toothless = [kind for kind in FAULTS if planned[kind] >= PLANNED_OFTEN and not met[kind]]
-    broken = [r["seed"] for r in results if r["violations"] or r["complaints"]]
+    broken = sum(bool(r["violations"] or r["complaints"]) for r in results)
     total = lambda name: sum(r[name] for r in results)  # noqa: E731
     print(f"faults: {len(results)} rounds in {took_s:.0f} s, {total('executed')} faults executed "
           f"({', '.join(f'{kind} {met[kind]}' for kind in FAULTS)}), {total('acknowledged')} records acknowledged, "
           f"{total('read')} read, {total('committed')} transactions committed, {total('violations_count')} violations")
     if toothless:
         print(f"faults: never met anything: {', '.join(toothless)}")
-    if broken:
-        print(f"faults: broken seeds: {' '.join(map(str, broken))}")
-    passed = len(results) - len(broken)
-    print(f"faults: {passed} passed, {len(broken)} failed")
+    for result in results:
+        reasons = result["complaints"] + [f"{v['rule']} {json.dumps(v['evidence'])}" for v in result["violations"]]
+        if reasons:
+            print(f"faults: seed {result['seed']}, the first of {len(reasons)}: {' '.join(reasons[0].split())[:110]}")
+    print(f"faults: {len(results) - broken} passed, {broken} failed")
     return 1 if broken or toothless or not results else 0
 
 
