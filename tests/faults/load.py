@@ -278,11 +278,17 @@ class Client:
                 self.commit(consumer, group, dict(position))
             elif not self.working() and position:
                 self.commit(consumer, group, dict(position))
-        # Not by close() at once, see README.md: what a rebalance has begun to revoke is revoked first.
-        consumer.unsubscribe()
+        self.leave(consumer, view)
+
+    def leave(self, consumer: Consumer, view: str):
+        """Not by close() at once, see README.md: what a rebalance has begun to revoke is revoked first."""
         deadline = time.monotonic() + LEAVE_S
-        while consumer.assignment() and time.monotonic() < deadline:
-            self.rows(self.poll(consumer), view)
+        try:
+            consumer.unsubscribe()
+            while consumer.assignment() and time.monotonic() < deadline:
+                self.rows(self.poll(consumer), view)
+        except KafkaException as error:
+            self.note("leaving", error)
         consumer.close()
 
     def commit(self, consumer: Consumer, group: str, offsets: dict):
@@ -356,7 +362,7 @@ class Client:
                 self.note("copier given up", error)
                 time.sleep(BEGIN_AGAIN_S)
             finally:
-                consumer.close()
+                self.leave(consumer, "committed")
 
     def copy(self, consumer: Consumer, producer: Producer, messages: list, txn: str):
         following = self.rows(messages, "committed")

@@ -1,8 +1,8 @@
 //! The settings of one partition's log, typed. Kafka's dotted names map to
 //! these fields in the broker's one table of topic configs.
 
+use crate::names::SegmentPath;
 use millstream_wire::compression::Compression;
-use std::path::Path;
 
 /// What happens to old records (`cleanup.policy`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,14 +155,14 @@ impl LogConfig {
     /// `segment.ms` less this segment's share of `segment.jitter.ms`. A
     /// compacted log must close a segment before `max.compaction.lag.ms`, or
     /// the cleaner could not keep to it.
-    pub(crate) fn segment_ms_of(&self, segment: &Path) -> i64 {
+    pub(crate) fn segment_ms_of(&self, segment: &SegmentPath) -> i64 {
         let bound = match self.compacts() {
             true => self.segment_ms.min(self.compaction_lag_ms_max),
             false => self.segment_ms,
         };
         let jitter_max = self.segment_jitter_ms.clamp(0, bound);
         // By its path, so that a replay gives the same segments.
-        let share = u128::from(crc32c::crc32c(segment.as_os_str().as_encoded_bytes()));
+        let share = u128::from(segment.hash());
         let jitter = (jitter_max.unsigned_abs() as u128 * share) >> 32;
         bound - i64::try_from(jitter).unwrap_or(jitter_max)
     }

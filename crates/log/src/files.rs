@@ -8,11 +8,12 @@
 //! - A removed file is never opened again ([`SegmentFile::retire`]), because
 //!   another one may have its name by now. Who has it open reads on.
 
+use crate::names::SegmentPath;
 use millstream_core::env::{Fs, FsFile};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -42,7 +43,7 @@ impl Files {
     }
 
     /// A file of this path; not opened yet.
-    pub(crate) fn file(self: &Arc<Self>, path: PathBuf) -> Arc<SegmentFile> {
+    pub(crate) fn file(self: &Arc<Self>, path: SegmentPath) -> Arc<SegmentFile> {
         Arc::new(SegmentFile {
             files: Arc::clone(self),
             path,
@@ -92,7 +93,7 @@ impl Files {
 /// One file of a segment.
 pub(crate) struct SegmentFile {
     files: Arc<Files>,
-    path: PathBuf,
+    path: SegmentPath,
     slot: Mutex<Slot>,
     used: AtomicBool,
     /// Counts changes of the content.
@@ -110,7 +111,12 @@ struct Slot {
 }
 
 impl SegmentFile {
-    pub(crate) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> PathBuf {
+        self.path.path()
+    }
+
+    /// Its path in parts.
+    pub(crate) fn parts(&self) -> &SegmentPath {
         &self.path
     }
 
@@ -130,7 +136,7 @@ impl SegmentFile {
             if slot.retired {
                 return Err(io::ErrorKind::NotFound.into());
             }
-            let file = self.files.fs.open(&self.path, create)?;
+            let file = self.files.fs.open(&self.path(), create)?;
             slot.file = Some(Arc::clone(&file));
             file
         };
@@ -183,7 +189,7 @@ impl SegmentFile {
         match &slot.file {
             Some(file) => file.size(),
             None if slot.retired => Err(io::ErrorKind::NotFound.into()),
-            None => self.files.fs.file_size(&self.path),
+            None => self.files.fs.file_size(&self.path()),
         }
     }
 
@@ -261,6 +267,7 @@ impl Drop for SegmentFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::{self, Stage};
     use millstream_core::env::{CountingFs, RealFs};
 
     fn files(
@@ -270,7 +277,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let fs = CountingFs::new(RealFs::shared());
         let files = Files::new(fs.shared(), open_max);
-        let all = (0..count).map(|i| files.file(dir.path().join(i.to_string())));
+        let folder = Arc::from(dir.path());
+        let path = |i| SegmentPath::new(&folder, i, names::LOG, Stage::InPlace);
+        let all = (0..count as i64).map(|i| files.file(path(i)));
         let all = all.collect();
         (dir, fs, all)
     }
@@ -334,14 +343,14 @@ mod tests {
 
     #[test]
     fn a_file_that_is_gone_is_not_mistaken_for_the_next_of_its_name() {
-        let (dir, _fs, files) = files(2, 1);
+        let (_dir, _fs, files) = files(2, 1);
         let old = &files[0];
         old.write_all_at(b"a", 0).unwrap();
         old.sync_data().unwrap();
         let held = old.get(false).unwrap();
         old.retire();
         std::fs::remove_file(old.path()).unwrap();
-        std::fs::write(dir.path().join("0"), b"b").unwrap();
+        std::fs::write(old.path(), b"b").unwrap();
         old.close();
         let mut byte = [0];
         let error = old.read_exact_at(&mut byte, 0).unwrap_err();

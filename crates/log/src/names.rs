@@ -2,6 +2,7 @@
 
 use millstream_core::ids::TopicPartition;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub(crate) const LOG: &str = "log";
 pub(crate) const OFFSET_INDEX: &str = "index";
@@ -35,6 +36,65 @@ pub(crate) const LOCK: &str = ".lock";
 /// `FOLDER/00000000000000000042.log` and the like.
 pub(crate) fn file(folder: &Path, offset: i64, extension: &str) -> PathBuf {
     folder.join(format!("{offset:020}.{extension}"))
+}
+
+/// Where a segment's file is on its way through the cleaner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    InPlace,
+    Cleaned,
+    Swap,
+}
+
+/// The path of a segment's file in parts, built when it is needed: 10,000
+/// partitions have 40,000 of them, and those of a partition share the folder.
+#[derive(Debug, Clone)]
+pub(crate) struct SegmentPath {
+    folder: Arc<Path>,
+    base_offset: i64,
+    extension: &'static str,
+    stage: Stage,
+}
+
+impl SegmentPath {
+    pub(crate) fn new(
+        folder: &Arc<Path>,
+        base_offset: i64,
+        extension: &'static str,
+        stage: Stage,
+    ) -> Self {
+        Self {
+            folder: Arc::clone(folder),
+            base_offset,
+            extension,
+            stage,
+        }
+    }
+
+    /// The same for the same segment, at every start.
+    pub(crate) fn hash(&self) -> u32 {
+        let folder = crc32c::crc32c(self.folder.as_os_str().as_encoded_bytes());
+        crc32c::crc32c_append(folder, &self.base_offset.to_be_bytes())
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        let extension = self.extension;
+        match self.stage {
+            Stage::InPlace => file(&self.folder, self.base_offset, extension),
+            Stage::Cleaned => cleaned(&self.folder, self.base_offset, extension),
+            Stage::Swap => swap(&self.folder, self.base_offset, extension),
+        }
+    }
+}
+
+/// The name that the cleaner writes a file under.
+pub(crate) fn cleaned(folder: &Path, offset: i64, extension: &str) -> PathBuf {
+    file(folder, offset, &format!("{extension}.{CLEANED}"))
+}
+
+/// The name of a cleaned file that is about to take another's place.
+pub(crate) fn swap(folder: &Path, offset: i64, extension: &str) -> PathBuf {
+    file(folder, offset, &format!("{extension}.{SWAP}"))
 }
 
 /// The offset and extension of a segment's file name.

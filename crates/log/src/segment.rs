@@ -7,14 +7,14 @@ use crate::buffers;
 use crate::error::ReadError;
 use crate::files::{Files, SegmentFile};
 use crate::index::{IndexFile, OffsetEntry, TimeEntry};
-use crate::names;
+use crate::names::{self, SegmentPath, Stage};
 use crate::partition::AbortedTransaction;
 use bytes::Bytes;
 use millstream_core::ids::Offset;
 use millstream_wire::batch::{BatchError, BatchHeader, BatchView, HEADER_BYTES};
 use parking_lot::Mutex;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -65,27 +65,30 @@ pub(crate) type Located = (u64, BatchHeader);
 impl Segment {
     /// Creates the files, empty. Their names are durable after a sync of the
     /// folder.
-    pub(crate) fn create(files: &Arc<Files>, folder: &Path, base_offset: i64) -> io::Result<Self> {
-        Self::create_named(files, folder, base_offset, "")
+    pub(crate) fn create(
+        files: &Arc<Files>,
+        folder: &Arc<Path>,
+        base_offset: i64,
+    ) -> io::Result<Self> {
+        Self::create_named(files, folder, base_offset, Stage::InPlace)
     }
 
     /// Creates the files that the cleaner writes beside a segment.
     pub(crate) fn create_cleaned(
         files: &Arc<Files>,
-        folder: &Path,
+        folder: &Arc<Path>,
         base_offset: i64,
     ) -> io::Result<Self> {
-        Self::create_named(files, folder, base_offset, &format!(".{}", names::CLEANED))
+        Self::create_named(files, folder, base_offset, Stage::Cleaned)
     }
 
     fn create_named(
         files: &Arc<Files>,
-        folder: &Path,
+        folder: &Arc<Path>,
         base_offset: i64,
-        suffix: &str,
+        stage: Stage,
     ) -> io::Result<Self> {
-        let path =
-            |extension: &str| names::file(folder, base_offset, &format!("{extension}{suffix}"));
+        let path = |extension| SegmentPath::new(folder, base_offset, extension, stage);
         // The log last: a creation that fails half way, for lack of space, must
         // leave no segment, or the one before goes on and reaches beyond where
         // this one begins. Indexes without a log are removed by an open.
@@ -94,7 +97,7 @@ impl Segment {
         let aborted = IndexFile::create(files, path(names::TXN_INDEX))?;
         let log = files.file(path(names::LOG));
         // Closed again at once: the first append opens it.
-        if files.fs.open(log.path(), true)?.size()? > 0 {
+        if files.fs.open(&log.path(), true)?.size()? > 0 {
             log.set_size(0)?;
         }
         Ok(Self {
@@ -110,27 +113,30 @@ impl Segment {
     }
 
     /// A segment as it lies; its files are opened on first use.
-    pub(crate) fn open(files: &Arc<Files>, folder: &Path, base_offset: i64) -> io::Result<Self> {
-        Self::open_named(files, folder, base_offset, "")
+    pub(crate) fn open(
+        files: &Arc<Files>,
+        folder: &Arc<Path>,
+        base_offset: i64,
+    ) -> io::Result<Self> {
+        Self::open_named(files, folder, base_offset, Stage::InPlace)
     }
 
     /// Cleaned files that are about to take a segment's place.
     pub(crate) fn open_swap(
         files: &Arc<Files>,
-        folder: &Path,
+        folder: &Arc<Path>,
         base_offset: i64,
     ) -> io::Result<Self> {
-        Self::open_named(files, folder, base_offset, &format!(".{}", names::SWAP))
+        Self::open_named(files, folder, base_offset, Stage::Swap)
     }
 
     fn open_named(
         files: &Arc<Files>,
-        folder: &Path,
+        folder: &Arc<Path>,
         base_offset: i64,
-        suffix: &str,
+        stage: Stage,
     ) -> io::Result<Self> {
-        let path =
-            |extension: &str| names::file(folder, base_offset, &format!("{extension}{suffix}"));
+        let path = |extension| SegmentPath::new(folder, base_offset, extension, stage);
         let log = files.file(path(names::LOG));
         Ok(Self {
             base_offset,
@@ -148,7 +154,7 @@ impl Segment {
         self.base_offset
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> PathBuf {
         self.log.path()
     }
 
@@ -489,9 +495,9 @@ impl Segment {
         self.drop_tail();
         for file in self.files() {
             file.retire();
-            if file.fs().exists(file.path()) {
-                file.fs()
-                    .rename(file.path(), &names::deleted(file.path()))?;
+            let path = file.path();
+            if file.fs().exists(&path) {
+                file.fs().rename(&path, &names::deleted(&path))?;
             }
         }
         Ok(())
@@ -506,7 +512,7 @@ impl Segment {
     /// Removes files marked before. Open handles stay readable.
     pub(crate) fn unlink(&self) -> io::Result<()> {
         for file in self.files() {
-            let path = names::deleted(file.path());
+            let path = names::deleted(&file.path());
             if file.fs().exists(&path) {
                 file.fs().remove_file(&path)?;
             }
@@ -543,14 +549,14 @@ impl Segment {
 
     pub(crate) fn io(&self, source: io::Error) -> ReadError {
         ReadError::Io {
-            path: self.path().to_owned(),
+            path: self.path(),
             source,
         }
     }
 
     pub(crate) fn corrupt(&self, position: u64, what: &BatchError) -> ReadError {
         ReadError::Corrupt {
-            path: self.path().to_owned(),
+            path: self.path(),
             position,
             what: what.to_string(),
         }

@@ -103,7 +103,7 @@ impl Unsynced {
 
     fn path(&self) -> PathBuf {
         match self {
-            Self::Segment(file) => file.path().to_owned(),
+            Self::Segment(file) => file.path(),
             Self::File(_, path) | Self::Folder(path) => path.clone(),
         }
     }

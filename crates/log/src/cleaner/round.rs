@@ -292,12 +292,11 @@ struct Output {
 
 impl Output {
     fn create(log: &PartitionLog, base: i64, interval_bytes: u32) -> Result<Self, CleanError> {
-        let segment =
-            Segment::create_cleaned(log.files(), log.folder(), base).map_err(|source| {
-                CleanError::Write {
-                    path: log.folder().to_owned(),
-                    source,
-                }
+        let segment = log
+            .create_cleaned(base)
+            .map_err(|source| CleanError::Write {
+                path: log.folder().to_owned(),
+                source,
             })?;
         Ok(Self {
             segment,
@@ -357,7 +356,7 @@ impl Output {
 
     fn error(&self, source: io::Error) -> CleanError {
         CleanError::Write {
-            path: self.segment.path().to_owned(),
+            path: self.segment.path(),
             source,
         }
     }
@@ -428,7 +427,7 @@ fn last_offset(group: &[Arc<Segment>]) -> Result<i64, ReadError> {
 
 fn batch_error(segment: &Segment, header: &BatchHeader, source: BatchError) -> CleanError {
     CleanError::Batch {
-        path: segment.path().to_owned(),
+        path: segment.path(),
         offset: header.base_offset,
         source,
     }

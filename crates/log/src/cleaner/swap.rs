@@ -16,7 +16,7 @@
 
 use crate::error::OpenError;
 use crate::files::Files;
-use crate::names;
+use crate::names::{self, cleaned, swap};
 use crate::segment::Segment;
 use millstream_core::env::Fs;
 use std::io;
@@ -24,14 +24,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const INDEXES: [&str; 3] = [names::OFFSET_INDEX, names::TIME_INDEX, names::TXN_INDEX];
-
-fn cleaned(folder: &Path, base: i64, extension: &str) -> PathBuf {
-    names::file(folder, base, &format!("{extension}.{}", names::CLEANED))
-}
-
-fn swap(folder: &Path, base: i64, extension: &str) -> PathBuf {
-    names::file(folder, base, &format!("{extension}.{}", names::SWAP))
-}
 
 /// Steps 1 and 2.
 pub(crate) fn commit(fs: &dyn Fs, folder: &Path, base: i64) -> io::Result<()> {
@@ -90,7 +82,7 @@ pub(crate) fn discard(fs: &dyn Fs, folder: &Path, base: i64) -> io::Result<()> {
 /// content. True when names have changed.
 pub(crate) fn recover(
     files: &Arc<Files>,
-    folder: &Path,
+    folder: &Arc<Path>,
     paths: &[PathBuf],
 ) -> Result<bool, OpenError> {
     let fs = files.fs.as_ref();
@@ -144,7 +136,7 @@ pub(crate) fn recover(
 }
 
 /// Where the group ends that a `*.log.swap` replaces.
-fn end_of(files: &Arc<Files>, folder: &Path, base: i64) -> Result<i64, OpenError> {
+fn end_of(files: &Arc<Files>, folder: &Arc<Path>, base: i64) -> Result<i64, OpenError> {
     let segment = Segment::open_swap(files, folder, base).map_err(|source| OpenError::Io {
         doing: "open",
         path: swap(folder, base, names::LOG),
@@ -154,7 +146,7 @@ fn end_of(files: &Arc<Files>, folder: &Path, base: i64) -> Result<i64, OpenError
     for located in segment.headers(0) {
         // It was durable before it had this name.
         let (_, header) = located.map_err(|error| OpenError::Malformed {
-            path: segment.path().to_owned(),
+            path: segment.path(),
             line: 0,
             what: error.to_string(),
         })?;

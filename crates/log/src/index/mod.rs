@@ -11,9 +11,10 @@ mod entry;
 pub(crate) use entry::{IndexEntry, OffsetEntry, TimeEntry};
 
 use crate::files::{Files, SegmentFile};
+use crate::names::SegmentPath;
 use parking_lot::Mutex;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// New entries that wait in memory before they are written in one block.
@@ -43,7 +44,7 @@ struct Inner<E> {
 
 impl<E: IndexEntry> IndexFile<E> {
     /// An index that exists already, or is empty when it does not.
-    pub(crate) fn existing(files: &Arc<Files>, path: PathBuf) -> Self {
+    pub(crate) fn existing(files: &Arc<Files>, path: SegmentPath) -> Self {
         let file = files.file(path);
         let inner = Inner {
             file: Arc::clone(&file),
@@ -61,9 +62,9 @@ impl<E: IndexEntry> IndexFile<E> {
     }
 
     /// Creates the file, empty.
-    pub(crate) fn create(files: &Arc<Files>, path: PathBuf) -> io::Result<Self> {
+    pub(crate) fn create(files: &Arc<Files>, path: SegmentPath) -> io::Result<Self> {
         // Closed again at once: nothing is in it for a while.
-        let file = files.fs.open(&path, true)?;
+        let file = files.fs.open(&path.path(), true)?;
         let index = Self::existing(files, path);
         if file.size()? > 0 {
             index.file.set_size(0)?;
@@ -76,7 +77,7 @@ impl<E: IndexEntry> IndexFile<E> {
         Ok(index)
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> PathBuf {
         self.file.path()
     }
 
@@ -280,15 +281,21 @@ impl<E: IndexEntry> Inner<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::{self, Stage};
     use millstream_core::env::RealFs;
 
     fn files() -> Arc<Files> {
         Files::new(RealFs::shared(), 16)
     }
 
+    fn path(dir: &tempfile::TempDir) -> SegmentPath {
+        let folder = Arc::from(dir.path());
+        SegmentPath::new(&folder, 0, names::OFFSET_INDEX, Stage::InPlace)
+    }
+
     fn index(entries: i32) -> (tempfile::TempDir, IndexFile<OffsetEntry>) {
         let dir = tempfile::tempdir().unwrap();
-        let index = IndexFile::create(&files(), dir.path().join("0.index")).unwrap();
+        let index = IndexFile::create(&files(), path(&dir)).unwrap();
         for i in 0..entries {
             index
                 .push(OffsetEntry {
@@ -304,7 +311,7 @@ mod tests {
     fn floor_is_the_same_in_memory_and_in_the_file() {
         let (dir, index) = index(3000);
         index.write_out().unwrap();
-        let reopened = IndexFile::<OffsetEntry>::existing(&files(), dir.path().join("0.index"));
+        let reopened = IndexFile::<OffsetEntry>::existing(&files(), path(&dir));
         for offset in [0, 9, 10, 15_555, 29_989, 29_990, 40_000] {
             let floor =
                 |i: &IndexFile<OffsetEntry>| i.floor(|e| e.relative_offset <= offset).unwrap();
@@ -331,8 +338,8 @@ mod tests {
             })
             .unwrap();
         index.write_out().unwrap();
-        let path = dir.path().join("0.index");
-        assert_eq!(std::fs::metadata(&path).unwrap().len(), 101 * 8);
+        let path = path(&dir);
+        assert_eq!(std::fs::metadata(path.path()).unwrap().len(), 101 * 8);
         let reopened = IndexFile::<OffsetEntry>::existing(&files(), path);
         assert_eq!(reopened.last().unwrap().unwrap().relative_offset, 7777);
     }
@@ -341,10 +348,10 @@ mod tests {
     fn a_torn_last_entry_is_overwritten() {
         let (dir, index) = index(2);
         index.write_out().unwrap();
-        let path = dir.path().join("0.index");
+        let path = path(&dir);
         std::fs::OpenOptions::new()
             .write(true)
-            .open(&path)
+            .open(path.path())
             .unwrap()
             .set_len(13)
             .unwrap();
@@ -357,7 +364,7 @@ mod tests {
             })
             .unwrap();
         reopened.write_out().unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().len(), 16);
+        assert_eq!(std::fs::metadata(path.path()).unwrap().len(), 16);
         assert_eq!(reopened.last().unwrap().unwrap().relative_offset, 99);
     }
 }

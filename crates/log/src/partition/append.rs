@@ -158,7 +158,7 @@ impl PartitionLog {
         let active = self.active();
         let base_offset = writer.log_end_offset;
         let io = |source| AppendError::Io {
-            path: active.path().to_owned(),
+            path: active.path(),
             source,
         };
         active.seal().map_err(io)?;
@@ -184,7 +184,7 @@ impl PartitionLog {
     ) -> AppendError {
         match error {
             Ok(source) => AppendError::Io {
-                path: segment.path().to_owned(),
+                path: segment.path(),
                 source,
             },
             Err(source) => {
@@ -319,7 +319,7 @@ fn should_roll(
         return Ok(false);
     }
     let io = |source| AppendError::Io {
-        path: active.path().to_owned(),
+        path: active.path(),
         source,
     };
     let entries_max = config.segment_index_bytes as usize / 8;
@@ -336,7 +336,7 @@ fn should_roll(
         .first_timestamp_ms()
         .map_err(|e| io(std::io::Error::other(e)))?;
     let newest_ms = headers.iter().map(|h| h.max_timestamp).max().unwrap_or(-1);
-    Ok(first_ms
-        .filter(|first| *first >= 0)
-        .is_some_and(|first| newest_ms.saturating_sub(first) > config.segment_ms_of(active.path())))
+    Ok(first_ms.filter(|first| *first >= 0).is_some_and(|first| {
+        newest_ms.saturating_sub(first) > config.segment_ms_of(active.log().parts())
+    }))
 }

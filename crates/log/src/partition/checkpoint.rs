@@ -42,7 +42,7 @@ pub(crate) fn checkpoint_all(logs: &[Arc<PartitionLog>]) -> Vec<Outcome> {
     }
     group.sync(Checkpoint::contents);
     group.step(Checkpoint::put);
-    group.sync(|c| vec![Unsynced::Folder(c.log.folder.clone())]);
+    group.sync(|c| vec![Unsynced::Folder(c.log.folder.to_path_buf())]);
     group.finish()
 }
 
@@ -114,7 +114,7 @@ impl<'a> Group<'a> {
                 }
                 Err(error) => {
                     return self.step(|c| {
-                        let path = c.log.folder.clone();
+                        let path = c.log.folder.to_path_buf();
                         Err(c.sync_failed(&path, &error))
                     });
                 }
@@ -207,7 +207,7 @@ impl<'a> Checkpoint<'a> {
             let files = segment
                 .finish_times()
                 .and_then(|()| segment.write_indexes())
-                .map_err(|e| (segment.path().to_owned(), e))?;
+                .map_err(|e| (segment.path(), e))?;
             self.unsynced
                 .extend(files.into_iter().map(Unsynced::Segment));
         }
@@ -300,7 +300,7 @@ impl PartitionLog {
     pub(crate) fn finish_times(&self) -> Result<(), LogError> {
         self.active().finish_times().map_err(|source| LogError::Io {
             doing: "write",
-            path: self.folder.clone(),
+            path: self.folder.to_path_buf(),
             source,
         })
     }

@@ -71,6 +71,11 @@ impl PartitionLog {
         &self.shared.files
     }
 
+    /// The segment that the cleaner writes beside the one at `base`.
+    pub(crate) fn create_cleaned(&self, base: i64) -> std::io::Result<Segment> {
+        Segment::create_cleaned(&self.shared.files, &self.folder, base)
+    }
+
     /// Puts the cleaned files of a group of sealed segments in its place.
     /// Readers that are at the old ones finish on them.
     pub(crate) fn replace_segments(
@@ -87,7 +92,7 @@ impl PartitionLog {
         let at = self.position_of_group(group, last, truncations)?;
         for segment in group {
             segment.pin().map_err(|source| CleanError::Write {
-                path: segment.path().to_owned(),
+                path: segment.path(),
                 source,
             })?;
         }

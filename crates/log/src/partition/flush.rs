@@ -140,15 +140,13 @@ impl PartitionLog {
         let started = self.shared.clock.monotonic();
         // Oldest first: a crash in between leaves a prefix of the log.
         for segment in work.sealed.iter().chain([&work.active]) {
-            segment
-                .sync_log()
-                .map_err(|e| (segment.path().to_owned(), e))?;
+            segment.sync_log().map_err(|e| (segment.path(), e))?;
         }
         if work.names_synced < work.names_changed {
             self.shared
                 .fs
                 .sync_dir(&self.folder)
-                .map_err(|e| (self.folder.clone(), e))?;
+                .map_err(|e| (self.folder.to_path_buf(), e))?;
         }
         self.shared
             .metrics

@@ -48,7 +48,7 @@ use crate::together::Together;
 use millstream_core::env::{Clock, Fs};
 use millstream_core::ids::{LeaderEpoch, Offset, TopicId, TopicPartition};
 use parking_lot::{Mutex, RwLock};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -79,7 +79,7 @@ pub struct PartitionLog {
     shared: Arc<Shared>,
     topic_partition: TopicPartition,
     topic_id: TopicId,
-    folder: PathBuf,
+    folder: Arc<Path>,
     config: RwLock<Arc<LogConfig>>,
     /// Ascending by base offset, never empty; the last one is active.
     segments: RwLock<Vec<Arc<Segment>>>,

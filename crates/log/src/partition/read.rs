@@ -342,7 +342,7 @@ fn first_since(
         }
         let batch = segment.batch_at(position, header.size_bytes())?;
         let damaged = |e: millstream_wire::batch::BatchError| ReadError::Corrupt {
-            path: segment.path().to_owned(),
+            path: segment.path(),
             position,
             what: e.to_string(),
         };

@@ -79,12 +79,12 @@ pub(crate) fn open(
     partition: OpenPartition,
 ) -> Result<Arc<PartitionLog>, OpenError> {
     let config = partition.config.bounded();
-    let folder = partition.folder;
+    let folder: Arc<Path> = partition.folder.into();
     let fs = &shared.fs;
     let list = || {
         fs.list(&folder).map_err(|source| OpenError::Io {
             doing: "list",
-            path: folder.clone(),
+            path: folder.to_path_buf(),
             source,
         })
     };
@@ -107,7 +107,7 @@ pub(crate) fn open(
         let created =
             Segment::create(&shared.files, &folder, start.0).map_err(|source| OpenError::Io {
                 doing: "create a segment in",
-                path: folder.clone(),
+                path: folder.to_path_buf(),
                 source,
             })?;
         segments.push(Arc::new(created));
@@ -141,7 +141,7 @@ pub(crate) fn open(
     let end = scanned.end.max(log_start);
     if end != scanned.end && !is_empty(&segments) {
         return Err(OpenError::Missing {
-            path: folder,
+            path: folder.to_path_buf(),
             found: scanned.end,
             expected: log_start,
         });
@@ -232,7 +232,7 @@ fn is_leftover(path: &Path) -> bool {
 /// to remove.
 fn open_segments(
     files: &Arc<Files>,
-    folder: &Path,
+    folder: &Arc<Path>,
     paths: &[PathBuf],
     log_start: Offset,
     recovery_point: Offset,
@@ -287,11 +287,11 @@ fn open_segments(
             && segment
                 .offsets
                 .is_whole()
-                .map_err(io("open", segment.path()))?
+                .map_err(io("open", &segment.path()))?
             && segment
                 .timestamps
                 .is_whole()
-                .map_err(io("open", segment.path()))?;
+                .map_err(io("open", &segment.path()))?;
         if is_sealed && !has_indexes {
             tracing::warn!(segment = %segment.path().display(), "rebuilding missing indexes");
             segment
@@ -399,7 +399,7 @@ fn replay_batch(
         }
         let batch = segment.batch_at(position, header.size_bytes())?;
         let marker = validate::marker_of(&batch).map_err(|e| ReadError::Corrupt {
-            path: segment.path().to_owned(),
+            path: segment.path(),
             position,
             what: e.to_string(),
         })?;

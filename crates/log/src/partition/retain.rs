@@ -54,7 +54,7 @@ impl PartitionLog {
                 let source = io::Error::other(e);
                 LogError::Io {
                     doing: "roll",
-                    path: active.path().to_owned(),
+                    path: active.path(),
                     source,
                 }
             })?;
@@ -78,7 +78,7 @@ impl PartitionLog {
         // Records without a time are as old as their file, as in Kafka; where
         // nobody knows how old that is they do not expire.
         let newest_ms = match newest_ms {
-            Some(..0) => segment.log().fs().modified_ms(segment.path()),
+            Some(..0) => segment.log().fs().modified_ms(&segment.path()),
             known => known,
         };
         Ok(newest_ms.is_some_and(|newest_ms| now_ms.saturating_sub(newest_ms) > retention_ms))
@@ -376,7 +376,7 @@ impl PartitionLog {
     }
 
     fn io(&self, doing: &'static str) -> impl Fn(io::Error) -> LogError {
-        let path = self.folder.clone();
+        let path = self.folder.to_path_buf();
         move |source| LogError::Io {
             doing,
             path: path.clone(),
@@ -465,7 +465,7 @@ pub(crate) fn delete_all<E>(
     taken.retain(|d| !d.doomed.is_empty());
     let folders: Vec<Unsynced> = taken
         .iter()
-        .map(|d| Unsynced::Folder(d.log.folder.clone()))
+        .map(|d| Unsynced::Folder(d.log.folder.to_path_buf()))
         .collect();
     let synced = shared.together.sync(&folders);
     for deletion in taken {
@@ -503,8 +503,8 @@ fn put_snapshots(
             let folder = &deletion.log.folder;
             snapshot
                 .put(shared.fs.as_ref())
-                .map_err(|error| (folder.clone(), error))?;
-            folders.push(Unsynced::Folder(folder.clone()));
+                .map_err(|error| (folder.to_path_buf(), error))?;
+            folders.push(Unsynced::Folder(folder.to_path_buf()));
         }
     }
     shared.together.sync(&folders)

@@ -158,7 +158,7 @@ fn clean_end(
 fn missing(segments: &[Arc<Segment>], at: usize, expected: Offset) -> OpenError {
     let segment = segments.get(at);
     OpenError::Missing {
-        path: segment.map_or_else(PathBuf::new, |s| s.path().to_owned()),
+        path: segment.map_or_else(PathBuf::new, |s| s.path()),
         found: segment.map_or(Offset(0), |s| last_before_tear(s)),
         expected,
     }
@@ -313,7 +313,7 @@ fn cut(
     let valid_bytes_after = valid_bytes_after(segments, tear).map_err(|e| read_error(folder, e))?;
     if valid_bytes_after > 0 && stop != Stop::PowerLoss {
         return Err(OpenError::Damaged {
-            path: torn.path().to_owned(),
+            path: torn.path(),
             position: tear.position,
             offset: tear.offset,
             valid_bytes_after,
@@ -321,7 +321,7 @@ fn cut(
     }
     let io = |source| OpenError::Io {
         doing: "cut",
-        path: torn.path().to_owned(),
+        path: torn.path(),
         source,
     };
     if valid_bytes_after > 0 {

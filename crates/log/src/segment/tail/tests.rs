@@ -11,6 +11,7 @@ use millstream_core::env::Fs;
 use millstream_core::ids::Offset;
 use millstream_wire::batch::split_batches;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The offsets that one read gives, or that it failed.
 fn offsets(log: &PartitionLog, request: FetchRequest) -> Option<std::ops::Range<i64>> {
@@ -148,10 +149,10 @@ fn a_segment_that_is_full_keeps_nothing() {
 fn all_that_is_kept_is_bounded() {
     let disk = Disk::new(LogConfig::default());
     let files = Files::new(disk.fs.shared(), 8);
-    let folder = Path::new("/var/data/many-0");
-    disk.fs.create_dir_all(folder).unwrap();
+    let folder = Arc::from(Path::new("/var/data/many-0"));
+    disk.fs.create_dir_all(&folder).unwrap();
     let segments: Vec<_> = (0..20)
-        .map(|base| Segment::create(&files, folder, base).unwrap())
+        .map(|base| Segment::create(&files, &folder, base).unwrap())
         .collect();
     let large = Bytes::from(vec![0; TAIL_BYTES_MAX]);
     for segment in &segments {
