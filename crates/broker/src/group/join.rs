@@ -1,6 +1,7 @@
 //! JoinGroup: who is in the next generation, and when it begins.
 
 use super::error::GroupError;
+use super::handover;
 use super::machine::{
     ClassicGroup, Effect, GroupState, JoinOutcome, JoinPhase, JoinRefusal, JoinedMember, Now,
     PersistReason,
@@ -250,11 +251,12 @@ impl ClassicGroup {
         let Some(previous) = self.members.get(old_id).cloned() else {
             return;
         };
+        let owed = handover::is_owed(&previous, self.protocol.as_deref().unwrap_or_default());
         self.rename_member(old_id, &new_id);
         self.update_member(&new_id, request, ticket);
         self.renew_session(&new_id, now);
         match self.state {
-            GroupState::Stable if self.protocol == self.select_protocol() => {
+            GroupState::Stable if self.protocol == self.select_protocol() && !owed => {
                 let reason = PersistReason::StaticReplaced {
                     member_id: new_id,
                     previous: Box::new(previous),
@@ -264,8 +266,9 @@ impl ClassicGroup {
                 self.persist(reason, self.snapshot());
             }
             GroupState::PreparingRebalance => self.maybe_complete_join(now),
-            // In CompletingRebalance the old id may already be in the hands
-            // of the leader, which would assign to a member that is gone.
+            // What the old process had given up is handed out now. And in
+            // CompletingRebalance its id may already be in the hands of the
+            // leader, which would assign to a member that is gone.
             _ => self.rebalance(now),
         }
     }

@@ -119,16 +119,25 @@ impl Driver {
     }
 
     fn sync(&mut self, member: &str, generation: i32, assignments: &[(&str, &str)]) -> Ticket {
+        let assignments = assignments
+            .iter()
+            .map(|(id, a)| ((*id).to_owned(), Bytes::copy_from_slice(a.as_bytes())));
+        self.sync_with(member, generation, assignments.collect())
+    }
+
+    fn sync_with(
+        &mut self,
+        member: &str,
+        generation: i32,
+        assignments: Vec<(String, Bytes)>,
+    ) -> Ticket {
         let request = SyncRequest {
             member_id: member.into(),
             instance_id: None,
             generation,
             protocol_type: Some("consumer".into()),
             protocol: None,
-            assignments: assignments
-                .iter()
-                .map(|(id, a)| ((*id).to_owned(), Bytes::copy_from_slice(a.as_bytes())))
-                .collect(),
+            assignments,
         };
         self.tickets += 1;
         let ticket = Ticket(self.tickets);

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`machine`], [`join`], [`sync`], [`liveness`] | a classic group as a pure state machine |
 //! | [`consumer`] | a consumer group (KIP-848), pure too |
+//! | [`handover`] | what a static member that is replaced leaves undone |
 //! | [`kind`] | a group of either protocol |
 //! | [`offsets`] | the committed and pending offsets of a group, pure too |
 //! | [`records`] | Kafka's record formats |
@@ -31,6 +32,7 @@ mod coordinator;
 mod crossing;
 mod deletion;
 mod error;
+mod handover;
 mod join;
 mod kind;
 mod liveness;

@@ -1,6 +1,10 @@
 //! Static members (KIP-345): restarted, replaced, fenced, removed.
 
 use super::*;
+use millstream_wire::codec::encode_versioned;
+use millstream_wire::records::consumer_protocol::{
+    ConsumerProtocolAssignment, ConsumerProtocolSubscription, TopicPartitions,
+};
 
 #[test]
 fn a_restarted_static_member_keeps_its_assignment_without_a_rebalance_and_fences_the_old() {
@@ -97,4 +101,61 @@ fn an_administrator_removes_a_static_member_by_its_instance_id() {
     );
     assert_eq!(d.leave("", Some("host-1")), Ok(id));
     assert_eq!(d.group.state(), GroupState::Empty);
+}
+
+fn partitions(numbers: &[i32]) -> Vec<TopicPartitions> {
+    vec![TopicPartitions {
+        topic: "orders".into(),
+        partitions: numbers.to_vec(),
+    }]
+}
+
+/// A group of one static member that had `owned` when it joined and was
+/// assigned `assigned`.
+fn cooperative(d: &mut Driver, owned: &[i32], assigned: &[i32]) {
+    let subscription = ConsumerProtocolSubscription {
+        topics: vec!["orders".into()],
+        owned_partitions: partitions(owned),
+        ..Default::default()
+    };
+    let mut request = d.request("");
+    request.instance_id = Some("host-1".into());
+    request.protocols = vec![Protocol {
+        name: "cooperative-sticky".into(),
+        metadata: encode_versioned(&subscription, 3).unwrap(),
+    }];
+    let ticket = d.join(request);
+    let id = d.outcome(ticket).member_id;
+    let assignment = ConsumerProtocolAssignment {
+        assigned_partitions: partitions(assigned),
+        user_data: None,
+    };
+    let generation = d.group.generation();
+    let assignment = encode_versioned(&assignment, 3).unwrap();
+    d.sync_with(&id, generation, vec![(id.clone(), assignment)]);
+}
+
+fn replaced(d: &mut Driver) -> JoinOutcome {
+    let mut request = d.request("");
+    request.instance_id = Some("host-1".into());
+    request.protocols = vec![protocol("cooperative-sticky", "sub")];
+    let ticket = d.join(request);
+    d.outcome(ticket)
+}
+
+#[test]
+fn what_a_static_member_gave_up_is_handed_out_although_its_process_ended() {
+    let mut d = Driver::new();
+    cooperative(&mut d, &[0, 1, 2], &[0, 1]);
+    // Partition 2 was to go to another one, once this one had joined again.
+    assert_eq!(replaced(&mut d).generation, 2);
+}
+
+#[test]
+fn a_static_member_that_kept_what_it_had_comes_back_without_a_rebalance() {
+    for (owned, assigned) in [(&[0, 1][..], &[0, 1][..]), (&[], &[0, 1]), (&[1], &[0, 1])] {
+        let mut d = Driver::new();
+        cooperative(&mut d, owned, assigned);
+        assert_eq!(replaced(&mut d).generation, 1, "{owned:?} {assigned:?}");
+    }
 }
