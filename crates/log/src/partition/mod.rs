@@ -52,7 +52,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// What all logs of a data folder share.
 pub(crate) struct Shared {
@@ -90,7 +90,9 @@ pub struct PartitionLog {
     /// other than the batches'.
     changing: Mutex<()>,
     flush_state: FlushState,
-    progress: watch::Sender<Progress>,
+    progress: RwLock<Progress>,
+    /// Told after each change that somebody may wait for.
+    moved: Notify,
     wakers: wait::Wakers,
     /// Counts replacements of segments by cleaned ones.
     replacements: AtomicU64,
@@ -153,37 +155,37 @@ impl PartitionLog {
 
     /// All offsets at one moment.
     pub fn progress(&self) -> Progress {
-        self.progress.borrow().clone()
+        self.progress.read().clone()
     }
 
     /// First offset that is there.
     pub fn log_start_offset(&self) -> Offset {
-        self.progress.borrow().log_start_offset
+        self.progress.read().log_start_offset
     }
 
     /// One past the last committed offset: what consumers may read.
     pub fn high_watermark(&self) -> Offset {
-        self.progress.borrow().high_watermark
+        self.progress.read().high_watermark
     }
 
     /// One past the last offset that `read_committed` may see.
     pub fn last_stable_offset(&self) -> Offset {
-        self.progress.borrow().last_stable_offset
+        self.progress.read().last_stable_offset
     }
 
     /// One past the last appended offset.
     pub fn log_end_offset(&self) -> Offset {
-        self.progress.borrow().log_end_offset
+        self.progress.read().log_end_offset
     }
 
     /// Why the log has stopped, when it has.
     pub fn failure(&self) -> Option<LogFailure> {
-        self.progress.borrow().failure.clone()
+        self.progress.read().failure.clone()
     }
 
     /// Whether it takes no more appends, see [`Self::failure`].
     pub fn has_stopped(&self) -> bool {
-        self.progress.borrow().failure.is_some()
+        self.progress.read().failure.is_some()
     }
 
     /// The newest leader epoch in the log.
@@ -260,24 +262,22 @@ impl PartitionLog {
         let unstable = writer.producers.first_unstable().unwrap_or(high_watermark);
         // An append that is not committed yet concerns no one who waits: with
         // sync, every second wake-up would be for nothing.
-        self.progress.send_if_modified(|p| {
-            let before = (p.high_watermark, p.last_stable_offset, p.failure.is_some());
-            p.log_end_offset = writer.log_end_offset;
-            p.high_watermark = high_watermark;
-            p.last_stable_offset = unstable.min(high_watermark).max(p.log_start_offset);
-            p.failure.clone_from(&writer.failure);
-            debug_assert!(p.log_start_offset <= p.last_stable_offset);
-            debug_assert!(p.last_stable_offset <= p.high_watermark);
-            debug_assert!(p.high_watermark <= p.log_end_offset);
-            let concerns_waiters =
-                before != (p.high_watermark, p.last_stable_offset, p.failure.is_some());
-            if concerns_waiters {
-                // Before anybody sees the change: a client that fetches when
-                // its Produce is answered finds the partition marked.
-                self.wakers.wake();
-            }
-            concerns_waiters
-        });
+        let mut p = self.progress.write();
+        let before = (p.high_watermark, p.last_stable_offset, p.failure.is_some());
+        p.log_end_offset = writer.log_end_offset;
+        p.high_watermark = high_watermark;
+        p.last_stable_offset = unstable.min(high_watermark).max(p.log_start_offset);
+        p.failure.clone_from(&writer.failure);
+        debug_assert!(p.log_start_offset <= p.last_stable_offset);
+        debug_assert!(p.last_stable_offset <= p.high_watermark);
+        debug_assert!(p.high_watermark <= p.log_end_offset);
+        if before != (p.high_watermark, p.last_stable_offset, p.failure.is_some()) {
+            // Before anybody sees the change: a client that fetches when
+            // its Produce is answered finds the partition marked.
+            self.wakers.wake();
+            drop(p);
+            self.moved.notify_waiters();
+        }
     }
 
     /// Notes bytes that a crash would have to scan; `writer` is locked by the

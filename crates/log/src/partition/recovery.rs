@@ -207,7 +207,8 @@ pub(crate) fn open(
         changing: Mutex::new(()),
         flushing: Mutex::new(()),
         flush_state: crate::durability::FlushState::default(),
-        progress: tokio::sync::watch::Sender::new(progress),
+        progress: RwLock::new(progress),
+        moved: tokio::sync::Notify::new(),
         wakers: super::wait::Wakers::default(),
         replacements: 0.into(),
     });

@@ -191,10 +191,11 @@ impl PartitionLog {
         }
         let mut writer = self.writer.lock();
         writer.epochs.truncate_from_start(start);
-        self.progress.send_modify(|p| {
+        {
+            let mut p = self.progress.write();
             p.log_start_offset = start;
             p.last_stable_offset = p.last_stable_offset.max(start);
-        });
+        }
         let high_watermark = self.high_watermark();
         self.publish(&mut writer, high_watermark);
         // Who waits may be outside of the log now.
@@ -348,10 +349,11 @@ impl PartitionLog {
         writer.sync_first = None;
         self.replay_to(writer, end)?;
         let high_watermark = self.high_watermark().min(end);
-        self.progress.send_modify(|p| {
+        {
+            let mut p = self.progress.write();
             p.last_stable_offset = p.last_stable_offset.min(end);
             p.high_watermark = high_watermark;
-        });
+        }
         self.publish(writer, high_watermark);
         self.wakers.wake();
         Ok(())

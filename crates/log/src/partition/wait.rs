@@ -1,35 +1,30 @@
 //! Waiting for a partition to move on, without polling.
 
-use super::{PartitionLog, Progress, ReadySet};
+use super::{PartitionLog, ReadySet};
 use crate::error::LogFailure;
 use millstream_core::ids::Offset;
 use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 impl PartitionLog {
     /// Waits until all below `offset` is committed; what `acks=all` waits
     /// for. Cancel-safe.
     pub async fn wait_high_watermark(&self, offset: Offset) -> Result<(), LogFailure> {
-        let mut progress = self.progress.subscribe();
-        let reached = progress
-            .wait_for(|p| p.high_watermark >= offset || p.failure.is_some())
-            .await;
-        match reached {
-            Ok(p) if p.high_watermark >= offset => Ok(()),
-            Ok(p) => Err(p
-                .failure
-                .clone()
-                .unwrap_or_else(|| self.failure_of("stopped"))),
-            // The sender lives in `self`.
-            Err(_) => Err(self.failure_of("closed")),
+        loop {
+            // Before the look: what moves from here on wakes it.
+            let moved = self.moved.notified();
+            {
+                let progress = self.progress.read();
+                if progress.high_watermark >= offset {
+                    return Ok(());
+                }
+                if let Some(failure) = &progress.failure {
+                    return Err(failure.clone());
+                }
+            }
+            moved.await;
         }
-    }
-
-    /// A stream of this partition's offsets, newest only; an append that is
-    /// not committed yet is seen, but not told.
-    pub fn watch(&self) -> watch::Receiver<Progress> {
-        self.progress.subscribe()
     }
 
     /// Has `waker` notified once, at the next change of what may be read or at
