@@ -251,7 +251,8 @@ impl ClassicGroup {
         let Some(previous) = self.members.get(old_id).cloned() else {
             return;
         };
-        let owed = handover::is_owed(&previous, self.protocol.as_deref().unwrap_or_default());
+        let owed = self.protocol_type.as_deref() == Some("consumer")
+            && handover::is_owed(&previous, self.protocol.as_deref().unwrap_or_default());
         self.rename_member(old_id, &new_id);
         self.update_member(&new_id, request, ticket);
         self.renew_session(&new_id, now);
