@@ -362,7 +362,10 @@ class Client:
                 self.note("copier given up", error)
                 time.sleep(BEGIN_AGAIN_S)
             finally:
-                self.leave(consumer, "committed")
+                if self.phase() == "end":
+                    self.leave(consumer, "committed")
+                else:
+                    consumer.close()  # Which leaves its static membership for whom comes next.
 
     def copy(self, consumer: Consumer, producer: Producer, messages: list, txn: str):
         following = self.rows(messages, "committed")

@@ -16,8 +16,9 @@ use millstream_wire::records::consumer_protocol::{
 use std::collections::HashSet;
 
 /// Whether the member had partitions when it last joined that its assignment
-/// takes from it. What no consumer wrote says nothing. Assignors that are not
-/// cooperative have all given up before they join, so there it is never true.
+/// takes from it. What no consumer wrote says nothing. With assignors that are
+/// not cooperative all is given up before a member joins; one that tells of
+/// partitions all the same costs a rebalance when its process starts again.
 pub(super) fn is_owed(member: &Member, assignor: &str) -> bool {
     let subscription = member.metadata_for(assignor);
     let Ok((_, subscription)) = decode_versioned::<ConsumerProtocolSubscription>(subscription)

@@ -254,22 +254,24 @@ impl ClassicGroup {
         let owed = self.protocol_type.as_deref() == Some("consumer")
             && handover::is_owed(&previous, self.protocol.as_deref().unwrap_or_default());
         self.rename_member(old_id, &new_id);
+        // With the subscription that tells of it: a kill must not forget it.
+        let debt = owed.then(|| self.snapshot());
         self.update_member(&new_id, request, ticket);
         self.renew_session(&new_id, now);
         match self.state {
-            GroupState::Stable if self.protocol == self.select_protocol() && !owed => {
+            GroupState::Stable if self.protocol == self.select_protocol() => {
                 let reason = PersistReason::StaticReplaced {
                     member_id: new_id,
                     previous: Box::new(previous),
                     old_leader,
                     skip,
+                    owed,
                 };
-                self.persist(reason, self.snapshot());
+                self.persist(reason, debt.unwrap_or_else(|| self.snapshot()));
             }
             GroupState::PreparingRebalance => self.maybe_complete_join(now),
-            // What the old process had given up is handed out now. And in
-            // CompletingRebalance its id may already be in the hands of the
-            // leader, which would assign to a member that is gone.
+            // In CompletingRebalance the old id may already be in the hands
+            // of the leader, which would assign to a member that is gone.
             _ => self.rebalance(now),
         }
     }
@@ -286,6 +288,16 @@ impl ClassicGroup {
             self.leader = Some(to.to_owned());
         }
         self.members.insert(to.to_owned(), member);
+    }
+
+    /// Begins the rebalance that is owed, once the record is durable: the new
+    /// member id is known after a kill from here on, and not fenced by itself.
+    /// Where another rebalance has begun by now, it is that one.
+    pub(super) fn rebalance_static_replaced(&mut self, id: &str, now: Now) {
+        let waits = |m: &Member| m.awaiting_join.is_some();
+        if self.state == GroupState::Stable && self.members.get(id).is_some_and(waits) {
+            self.rebalance(now);
+        }
     }
 
     /// Answers the replaced static member once its record is durable.

@@ -198,6 +198,8 @@ pub(super) enum PersistReason {
         previous: Box<Member>,
         old_leader: String,
         skip: bool,
+        /// A rebalance is owed, see `handover.rs`.
+        owed: bool,
     },
 }
 

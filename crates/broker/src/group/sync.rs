@@ -145,6 +145,14 @@ impl ClassicGroup {
             (
                 Some(PersistReason::StaticReplaced {
                     member_id,
+                    owed: true,
+                    ..
+                }),
+                Ok(()),
+            ) => self.rebalance_static_replaced(&member_id, now),
+            (
+                Some(PersistReason::StaticReplaced {
+                    member_id,
                     old_leader,
                     skip,
                     ..

@@ -152,6 +152,25 @@ fn what_a_static_member_gave_up_is_handed_out_although_its_process_ended() {
 }
 
 #[test]
+fn a_kill_forgets_neither_the_new_member_id_nor_what_is_owed() {
+    let mut d = Driver::new();
+    cooperative(&mut d, &[0, 1, 2], &[0, 1]);
+    let joined = replaced(&mut d);
+    // Killed before the leader has assigned anything in the new generation.
+    let record = d.records.last().unwrap().clone();
+    let config = Arc::new(GroupConfig::default());
+    let mut restored = Driver::of(ClassicGroup::restore(config, record, d.now()));
+    let beat = |d: &mut Driver| {
+        let now = d.now();
+        d.group.heartbeat(&joined.member_id, Some("host-1"), 2, now)
+    };
+    assert_eq!(beat(&mut restored), Err(GroupError::IllegalGeneration));
+    // Or before the new process knew of its id: it comes without one again.
+    restored.ids = 100;
+    assert_eq!(replaced(&mut restored).generation, 2);
+}
+
+#[test]
 fn a_static_member_that_kept_what_it_had_comes_back_without_a_rebalance() {
     for (owned, assigned) in [(&[0, 1][..], &[0, 1][..]), (&[], &[0, 1]), (&[1], &[0, 1])] {
         let mut d = Driver::new();
