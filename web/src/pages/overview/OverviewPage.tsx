@@ -196,7 +196,7 @@ function Groups({ groups, total }: { groups: Group[]; total: number }) {
   const { t } = useTranslation();
   const language = useLanguage();
   const groupWords = useGroupWords();
-    const isLagging = (g: Group): boolean => g.state === "behind" || g.state === "stopped";
+  const isLagging = (g: Group): boolean => g.state === "behind" || g.state === "stopped";
   const sorted = [...groups].sort((a, b) => Number(isLagging(b)) - Number(isLagging(a)) || (isLagging(a) ? (b.lag_ms ?? 0) - (a.lag_ms ?? 0) : 0) || a.group.localeCompare(b.group));
   return (
     <section className="cell o1">
@@ -216,7 +216,7 @@ function Groups({ groups, total }: { groups: Group[]; total: number }) {
               <th className="r desk rec-col">{t("groups.records")}</th>
               <th className="r lag-col">{t("groups.lag")}</th>
               <th className="desk spark-col">{t("groups.trend")}</th>
-              <th className="r">{t("groups.clears")}</th>
+              <th className="r clears-col">{t("groups.clears")}</th>
             </tr>
           </thead>
           <tbody>
