@@ -64,25 +64,8 @@ pub(crate) type Located = (u64, BatchHeader);
 
 impl Segment {
     /// Creates the files, empty. Their names are durable after a sync of the
-    /// folder.
+    /// folder. The cleaner writes [`Stage::Cleaned`] ones beside a segment.
     pub(crate) fn create(
-        files: &Arc<Files>,
-        folder: &Arc<Path>,
-        base_offset: i64,
-    ) -> io::Result<Self> {
-        Self::create_named(files, folder, base_offset, Stage::InPlace)
-    }
-
-    /// Creates the files that the cleaner writes beside a segment.
-    pub(crate) fn create_cleaned(
-        files: &Arc<Files>,
-        folder: &Arc<Path>,
-        base_offset: i64,
-    ) -> io::Result<Self> {
-        Self::create_named(files, folder, base_offset, Stage::Cleaned)
-    }
-
-    fn create_named(
         files: &Arc<Files>,
         folder: &Arc<Path>,
         base_offset: i64,
@@ -112,25 +95,9 @@ impl Segment {
         })
     }
 
-    /// A segment as it lies; its files are opened on first use.
+    /// A segment as it lies; its files are opened on first use. Those of
+    /// [`Stage::Swap`] are cleaned and about to take a segment's place.
     pub(crate) fn open(
-        files: &Arc<Files>,
-        folder: &Arc<Path>,
-        base_offset: i64,
-    ) -> io::Result<Self> {
-        Self::open_named(files, folder, base_offset, Stage::InPlace)
-    }
-
-    /// Cleaned files that are about to take a segment's place.
-    pub(crate) fn open_swap(
-        files: &Arc<Files>,
-        folder: &Arc<Path>,
-        base_offset: i64,
-    ) -> io::Result<Self> {
-        Self::open_named(files, folder, base_offset, Stage::Swap)
-    }
-
-    fn open_named(
         files: &Arc<Files>,
         folder: &Arc<Path>,
         base_offset: i64,

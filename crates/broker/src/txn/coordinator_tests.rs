@@ -1,3 +1,6 @@
+mod ids;
+mod version_2;
+
 use super::markers::{Marker, MarkerError, MarkerWriter, ProducerIdSource};
 use super::*;
 use crate::journal::InternalTopic;
@@ -451,105 +454,6 @@ async fn a_marker_is_tried_until_it_is_written_and_a_deleted_partition_needs_non
 }
 
 #[tokio::test]
-async fn producers_keep_their_ids_over_a_restart_and_no_id_is_given_twice() {
-    let house = House::new();
-    let before = house.coordinator().await;
-    let a = before.init_producer("a", TIMEOUT, None).await.unwrap();
-    let b = before.init_producer("b", TIMEOUT, None).await.unwrap();
-    let free = before.init_idempotent().await.unwrap();
-    let after = house.coordinator().await;
-    let again = after.init_producer("a", TIMEOUT, None).await.unwrap();
-    assert_eq!((again.id, again.epoch.0), (a.id, 1));
-    let other = after.init_idempotent().await.unwrap();
-    let ids = std::collections::BTreeSet::from([a.id, b.id, free.id, other.id]);
-    assert_eq!(ids.len(), 4);
-}
-
-#[tokio::test]
-async fn timeouts_ids_and_partitions_are_bounded() {
-    let house = House::new();
-    let coordinator = house.coordinator().await;
-    for timeout in [Duration::ZERO, Duration::from_secs(15 * 60 + 1)] {
-        let refused = coordinator.init_producer("t", timeout, None).await;
-        assert_eq!(refused, Err(TxnError::InvalidTimeout));
-    }
-    for id in ["a", "b", "c"] {
-        coordinator.init_producer(id, TIMEOUT, None).await.unwrap();
-    }
-    let fourth = coordinator.init_producer("d", TIMEOUT, None).await;
-    assert_eq!(fourth, Err(TxnError::TooManyIds));
-    let producer = coordinator.init_producer("a", TIMEOUT, None).await.unwrap();
-    let six = (0..6).map(partition).collect();
-    let added = coordinator.add_partitions("a", producer, six, V1).await;
-    assert_eq!(added, Err(TxnError::InvalidRequest));
-    assert_eq!(
-        coordinator.init_producer("", TIMEOUT, None).await,
-        Err(TxnError::InvalidRequest)
-    );
-}
-
-#[tokio::test]
-async fn where_there_is_no_room_the_id_that_was_used_longest_ago_is_forgotten() {
-    let house = House::new();
-    let coordinator = house.coordinator().await;
-    let init = async |id| coordinator.init_producer(id, TIMEOUT, None).await;
-    init("old").await.unwrap();
-    house.clock.advance_ms(10 * 60 * 1000);
-    init("b").await.unwrap();
-    init("c").await.unwrap();
-    assert_eq!(init("new").await, Err(TxnError::TooManyIds));
-    coordinator.inner.forget_expired().await;
-    assert_eq!(init("new").await, Err(TxnError::TooManyIds), "none is idle");
-    house.clock.advance_ms(5 * 60 * 1000);
-    coordinator.inner.forget_expired().await;
-    init("new").await.unwrap();
-    let gone = coordinator.describe("old").await;
-    assert_eq!(gone, Err(TxnError::InvalidProducerIdMapping));
-    for kept in ["b", "c"] {
-        assert!(coordinator.describe(kept).await.is_ok(), "{kept}");
-    }
-}
-
-#[tokio::test]
-async fn an_unused_id_is_forgotten_for_good() {
-    let house = House::new();
-    let before = house.coordinator().await;
-    before.init_producer("t", TIMEOUT, None).await.unwrap();
-    house.clock.advance_ms(7 * 24 * 3600 * 1000);
-    before.inner.forget_expired().await;
-    let gone = before.describe("t").await;
-    assert_eq!(gone, Err(TxnError::InvalidProducerIdMapping));
-    let after = house.coordinator().await;
-    assert_eq!(after.list().await.unwrap().transactions, []);
-}
-
-#[tokio::test]
-async fn an_id_that_was_never_initialised_cannot_do_anything() {
-    let house = House::new();
-    let coordinator = house.coordinator().await;
-    let nobody = Producer {
-        id: 5.into(),
-        epoch: 0.into(),
-    };
-    let unknown = Err(TxnError::InvalidProducerIdMapping);
-    assert_eq!(
-        coordinator
-            .add_partitions("t", nobody, vec![partition(0)], V1)
-            .await,
-        unknown
-    );
-    assert_eq!(
-        coordinator
-            .end("t", nobody, TxnOutcome::Commit, V1)
-            .await
-            .map(|_| ()),
-        unknown
-    );
-    let verified = coordinator.verify_writing("t", nobody, &partition(0)).await;
-    assert_eq!(verified.map(drop), unknown);
-}
-
-#[tokio::test]
 async fn asking_creates_no_topic() {
     let house = House::new();
     let coordinator = house.coordinator().await;
@@ -591,82 +495,6 @@ async fn a_partition_is_rewritten_to_what_lives_and_nothing_is_lost() {
         .end("t", producer, TxnOutcome::Abort, V1)
         .await
         .unwrap();
-}
-
-#[tokio::test]
-async fn with_version_2_the_epoch_goes_on_over_a_crash_at_every_step_of_an_end() {
-    let house = House::new();
-    let before = house.coordinator().await;
-    let first = before.init_producer("t", TIMEOUT, None).await.unwrap();
-    let add = vec![partition(0), partition(1)];
-    before
-        .add_partitions("t", first, add.clone(), V2)
-        .await
-        .unwrap();
-    let ended = before.end("t", first, TxnOutcome::Commit, V2).await;
-    let second = ended.unwrap();
-    assert_eq!((second.id, second.epoch.0), (first.id, 1));
-    let expected: Vec<_> = (0..2).map(|p| (p, TxnOutcome::Commit, 1)).collect();
-    assert_eq!(house.partitions.outcomes(), expected);
-    // Lost are: nothing, the end, the decision, the beginning.
-    for lost in 0..4 {
-        let after = house
-            .coordinator_on(house.journal.after_crash(TOPIC, lost))
-            .await;
-        // What a client does whose answer was lost.
-        let ended = after.end("t", first, TxnOutcome::Commit, V2).await;
-        let expected = match lost {
-            0..=2 => Ok(second),
-            _ => Err(TxnError::InvalidState),
-        };
-        assert_eq!(ended, expected, "{lost} lost");
-        let marked = house.partitions.outcomes();
-        assert!(
-            marked
-                .iter()
-                .all(|(_, o, e)| (*o, *e) == (TxnOutcome::Commit, 1))
-        );
-        if lost < 3 {
-            after
-                .add_partitions("t", second, add.clone(), V2)
-                .await
-                .unwrap();
-        }
-    }
-}
-
-#[tokio::test]
-async fn with_version_2_a_new_producer_id_takes_over_when_the_epochs_are_used_up() {
-    let house = House::new();
-    let coordinator = house.coordinator().await;
-    let mut producer = coordinator.init_producer("t", TIMEOUT, None).await.unwrap();
-    let first = producer;
-    let mut ends = 0;
-    while producer.id == first.id {
-        assert!(ends < 40_000);
-        ends += 1;
-        producer = coordinator
-            .end("t", producer, TxnOutcome::Abort, V2)
-            .await
-            .unwrap();
-    }
-    assert_eq!(
-        ends,
-        i32::from(i16::MAX),
-        "one transaction an epoch, 0 to 32766"
-    );
-    assert_eq!(producer.epoch.0, 0);
-    let after = house.coordinator().await;
-    let last = Producer {
-        id: first.id,
-        epoch: (i16::MAX - 1).into(),
-    };
-    let retried = after.end("t", last, TxnOutcome::Abort, V2).await;
-    assert_eq!(
-        retried,
-        Ok(producer),
-        "a retry over the change and a restart"
-    );
 }
 
 /// A journal whose appends about one id take as long as the test likes.

@@ -16,7 +16,7 @@
 
 use crate::error::OpenError;
 use crate::files::Files;
-use crate::names::{self, cleaned, swap};
+use crate::names::{self, Stage, cleaned, swap};
 use crate::segment::Segment;
 use millstream_core::env::Fs;
 use std::io;
@@ -137,11 +137,12 @@ pub(crate) fn recover(
 
 /// Where the group ends that a `*.log.swap` replaces.
 fn end_of(files: &Arc<Files>, folder: &Arc<Path>, base: i64) -> Result<i64, OpenError> {
-    let segment = Segment::open_swap(files, folder, base).map_err(|source| OpenError::Io {
-        doing: "open",
-        path: swap(folder, base, names::LOG),
-        source,
-    })?;
+    let segment =
+        Segment::open(files, folder, base, Stage::Swap).map_err(|source| OpenError::Io {
+            doing: "open",
+            path: swap(folder, base, names::LOG),
+            source,
+        })?;
     let mut end = base + 1;
     for located in segment.headers(0) {
         // It was durable before it had this name.

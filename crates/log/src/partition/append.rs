@@ -5,6 +5,7 @@ use super::{AppendInfo, AppendOrigin, PartitionLog, Writer};
 use crate::buffers;
 use crate::config::{Durability, LogConfig, TimestampType};
 use crate::error::AppendError;
+use crate::names::Stage;
 use crate::producers::{self, Checked, ProducerAppend};
 use crate::segment::Segment;
 use bytes::Bytes;
@@ -162,7 +163,13 @@ impl PartitionLog {
             source,
         };
         active.seal().map_err(io)?;
-        let next = Segment::create(&self.shared.files, &self.folder, base_offset.0).map_err(io)?;
+        let next = Segment::create(
+            &self.shared.files,
+            &self.folder,
+            base_offset.0,
+            Stage::InPlace,
+        )
+        .map_err(io)?;
         let next = Arc::new(next);
         self.segments.write().push(Arc::clone(&next));
         writer.sealed_unsynced.push(Arc::clone(&active));

@@ -5,6 +5,7 @@ use crate::cleaner::{CleanError, CleanPlan, LastOfProducer, SegmentFacts, swap};
 use crate::config::LogConfig;
 use crate::error::{LogError, ReadError};
 use crate::files::Files;
+use crate::names::Stage;
 use crate::segment::Segment;
 use millstream_core::ids::Offset;
 use std::collections::HashMap;
@@ -73,7 +74,7 @@ impl PartitionLog {
 
     /// The segment that the cleaner writes beside the one at `base`.
     pub(crate) fn create_cleaned(&self, base: i64) -> std::io::Result<Segment> {
-        Segment::create_cleaned(&self.shared.files, &self.folder, base)
+        Segment::create(&self.shared.files, &self.folder, base, Stage::Cleaned)
     }
 
     /// Puts the cleaned files of a group of sealed segments in its place.
@@ -100,7 +101,7 @@ impl PartitionLog {
         let others = group.get(1..).unwrap_or_default();
         let replaced = swap::commit(fs, &self.folder, base)
             .and_then(|()| swap::finish(fs, &self.folder, base, others))
-            .and_then(|()| Segment::open(&self.shared.files, &self.folder, base));
+            .and_then(|()| Segment::open(&self.shared.files, &self.folder, base, Stage::InPlace));
         let replaced = replaced.map_err(|source| {
             // What the folder holds is known at the next start only.
             let what = format!(

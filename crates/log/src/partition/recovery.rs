@@ -39,7 +39,7 @@ use crate::config::LogConfig;
 use crate::epochs::LeaderEpochs;
 use crate::error::{OpenError, ReadError};
 use crate::files::Files;
-use crate::names;
+use crate::names::{self, Stage};
 use crate::producers::{self, ProducerAppend, ProducerState};
 use crate::segment::Segment;
 use millstream_core::env::Fs;
@@ -105,10 +105,12 @@ pub(crate) fn open(
     if segments.is_empty() {
         let start = checkpointed_start.unwrap_or_default();
         let created =
-            Segment::create(&shared.files, &folder, start.0).map_err(|source| OpenError::Io {
-                doing: "create a segment in",
-                path: folder.to_path_buf(),
-                source,
+            Segment::create(&shared.files, &folder, start.0, Stage::InPlace).map_err(|source| {
+                OpenError::Io {
+                    doing: "create a segment in",
+                    path: folder.to_path_buf(),
+                    source,
+                }
             })?;
         segments.push(Arc::new(created));
     }
@@ -277,7 +279,8 @@ fn open_segments(
     let mut doomed = Vec::new();
     let mut segments = Vec::with_capacity(bases.len());
     for (i, base) in bases.iter().enumerate() {
-        let segment = Segment::open(files, folder, *base).map_err(io("open", folder))?;
+        let segment =
+            Segment::open(files, folder, *base, Stage::InPlace).map_err(io("open", folder))?;
         if *base < kept && state_is_known {
             doomed.push(segment);
             continue;

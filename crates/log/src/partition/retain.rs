@@ -7,7 +7,7 @@
 
 use super::{PartitionLog, Shared, Writer, recovery};
 use crate::error::LogError;
-use crate::names;
+use crate::names::{self, Stage};
 use crate::producers;
 use crate::segment::Segment;
 use crate::together::{Aside, Unsynced};
@@ -322,7 +322,7 @@ impl PartitionLog {
 
     /// An empty log that begins at `start`.
     fn restart_at(&self, writer: &mut Writer, start: Offset) -> Result<(), LogError> {
-        let created = Segment::create(&self.shared.files, &self.folder, start.0)
+        let created = Segment::create(&self.shared.files, &self.folder, start.0, Stage::InPlace)
             .map_err(self.io("create a segment in"))?;
         // In one step, so that readers never find a log without segments.
         let doomed = std::mem::replace(&mut *self.segments.write(), vec![Arc::new(created)]);

@@ -3,6 +3,7 @@
 use super::{KEPT_BYTES_MAX, TAIL_BYTES_MAX};
 use crate::config::LogConfig;
 use crate::files::Files;
+use crate::names::Stage;
 use crate::partition::{FetchRequest, PartitionLog, UpTo};
 use crate::segment::Segment;
 use crate::testing::*;
@@ -152,7 +153,7 @@ fn all_that_is_kept_is_bounded() {
     let folder = Arc::from(Path::new("/var/data/many-0"));
     disk.fs.create_dir_all(&folder).unwrap();
     let segments: Vec<_> = (0..20)
-        .map(|base| Segment::create(&files, &folder, base).unwrap())
+        .map(|base| Segment::create(&files, &folder, base, Stage::InPlace).unwrap())
         .collect();
     let large = Bytes::from(vec![0; TAIL_BYTES_MAX]);
     for segment in &segments {
