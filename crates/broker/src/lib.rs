@@ -13,6 +13,7 @@
 //! | [`topics`] | creating topics, and their logs on this node |
 //! | `coordination` | what the coordinators need of the broker |
 //! | `fetch` | sessions, and reads that wait |
+//! | `seldom` | warnings that would fill the log, told seldom |
 //! | `error` | the one place where errors become Kafka's codes |
 //! | [`stats`] | counters |
 
@@ -24,6 +25,7 @@ pub mod error;
 mod fetch;
 pub mod group;
 pub mod journal;
+mod seldom;
 pub mod service;
 pub mod state;
 pub mod stats;

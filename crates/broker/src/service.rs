@@ -168,13 +168,20 @@ async fn open_logs(
     options: &BrokerOptions,
     deps: &BrokerDeps,
 ) -> Result<Arc<LogManager>, BrokerError> {
-    let cluster_id = deps.metadata.image().cluster_id().to_owned();
+    // Of before this start: `register` raises the epochs.
+    let image = deps.metadata.image();
+    let cluster_id = image.cluster_id().to_owned();
+    let newest_epochs = move |topic_id, partition| {
+        let state = image.topic_by_id(topic_id)?.partition(partition)?;
+        Some(state.leader_epoch)
+    };
     let log_options = LogManagerOptions {
         default_config: LogConfig {
             durability: options.durability,
             ..LogConfig::default()
         },
         open_files_max: options.open_files_max,
+        newest_epochs: Arc::new(newest_epochs),
         fs: Arc::clone(&deps.fs),
         clock: Arc::clone(&deps.clock),
         ..LogManagerOptions::new(&options.data_dir, cluster_id, options.node_id.0)

@@ -4,7 +4,7 @@
 //! and the metrics endpoint read. Counters only grow; rates are the reader's.
 
 use crate::api::{APIS, Api};
-use crate::connection::seldom::Seldom;
+use crate::seldom::Seldom;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::sync::Arc;

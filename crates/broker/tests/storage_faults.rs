@@ -4,6 +4,7 @@ mod support;
 
 use millstream_core::env::{CrashFs, Fs, SyncKind};
 use millstream_wire::ErrorCode;
+use millstream_wire::batch::split_batches;
 use millstream_wire::messages::describe_log_dirs::DescribeLogDirsRequest;
 use millstream_wire::messages::describe_topic_partitions::DescribeTopicPartitionsRequest;
 use millstream_wire::messages::init_producer_id::InitProducerIdRequest;
@@ -14,7 +15,7 @@ use millstream_wire::messages::offset_commit::{
 use std::path::Path;
 use support::Client;
 use support::TestBroker;
-use support::kafka::{batch, create_topic, fetch_request, only, produce_request, records};
+use support::kafka::{batch, create_topic, fetch_request, only, produce, produce_request, records};
 
 async fn broker_on(fs: &CrashFs) -> TestBroker {
     assert!(fs.create_dir_all(Path::new("/data")).is_ok());
@@ -208,5 +209,43 @@ async fn a_partition_whose_log_cannot_be_opened_has_no_leader() {
     assert_eq!((told.leader_id, told.isr_nodes), (-1, Vec::new()));
     assert_eq!(told.offline_replicas, told.replica_nodes);
     assert_eq!(folder, ErrorCode::KafkaStorageError);
+    broker.stop().await;
+}
+
+/// The checksum does not cover a batch's leader epoch, and one from the future
+/// would refuse every write as one of an old leader.
+#[tokio::test]
+async fn a_partition_with_a_flipped_leader_epoch_takes_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = TestBroker::start(dir.path()).await;
+    let mut client = broker.client().await;
+    create_topic(&mut client, "t", 1, &[]).await;
+    produce(&mut client, "t", 0, batch(&["a"])).await;
+    broker.stop().await;
+    // As a kill before the first checkpoint leaves it.
+    for name in [
+        ".kafka_cleanshutdown",
+        "recovery-point-offset-checkpoint",
+        "t-0/leader-epoch-checkpoint",
+    ] {
+        std::fs::remove_file(dir.path().join(name)).unwrap();
+    }
+    let path = dir.path().join("t-0/00000000000000000000.log");
+    let mut log = std::fs::read(&path).unwrap();
+    log[12] ^= 0x10;
+    std::fs::write(&path, log).unwrap();
+
+    let broker = TestBroker::start(dir.path()).await;
+    let mut client = broker.client().await;
+    let stored = produce(&mut client, "t", 0, batch(&["b"])).await;
+    assert_eq!((stored.error_code, stored.base_offset), (0, 1));
+    let fetched = client.call(&fetch_request("t", 0, 0), 12).await;
+    let batches = only(fetched.responses)
+        .records
+        .unwrap_or_default()
+        .read()
+        .unwrap();
+    let epochs = split_batches(batches).map(|b| b.unwrap().header().partition_leader_epoch);
+    assert_eq!(epochs.collect::<Vec<_>>(), [0, 1]);
     broker.stop().await;
 }

@@ -34,6 +34,7 @@
 //! | `sync_dir` of the data folder at an unclean start | [`recovery::a_partition_whose_creator_was_killed_keeps_its_name`] |
 //! | `sync_dir` of the data folder at a deletion | [`a_deleted_partition_stays_deleted`] |
 
+mod flips;
 mod recovery;
 mod truncation;
 

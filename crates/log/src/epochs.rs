@@ -79,6 +79,15 @@ impl LeaderEpochs {
         self.dirty |= before != self.entries.len();
     }
 
+    /// Forgets epochs newer than `newest`; whether there were any.
+    pub(crate) fn truncate_above(&mut self, newest: LeaderEpoch) -> bool {
+        let before = self.entries.len();
+        self.entries.retain(|(epoch, _)| *epoch <= newest);
+        let any = before != self.entries.len();
+        self.dirty |= any;
+        any
+    }
+
     /// Forgets epochs that ended at or before `start`; the one that covers it
     /// begins there now.
     pub(crate) fn truncate_from_start(&mut self, start: Offset) {

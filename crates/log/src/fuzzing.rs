@@ -170,6 +170,7 @@ fn open(fs: &CrashFs, boot: &str) -> Result<Arc<LogManager>, crate::error::OpenE
         flush_threads: 0,
         open_files_max: 8,
         boot_id: Some(boot.to_owned()),
+        newest_epochs: Arc::new(|_, _| None),
         fs: fs.shared(),
         clock: ManualClock::at(NOW_MS),
     })

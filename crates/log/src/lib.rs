@@ -81,7 +81,9 @@ pub use cleaner::CleanerConfig;
 pub use config::{CleanupPolicy, Durability, LogConfig, StoredCompression, TimestampType};
 pub use error::{AppendError, LogError, LogFailure, OpenError, ReadError};
 pub use gather::gather_syncs;
-pub use manager::{LogCounts, LogManager, LogManagerOptions, LogMetrics, NewPartition};
+pub use manager::{
+    LogCounts, LogManager, LogManagerOptions, LogMetrics, NewPartition, NewestEpochs,
+};
 pub use partition::{
     AbortedTransaction, AppendInfo, AppendOrigin, FetchRequest, FetchedBatches, FileRange,
     PartitionLog, ProducerSummary, Progress, ReadySet, TimestampedOffset, UpTo,

@@ -11,7 +11,9 @@ use crate::names::{self, SegmentPath, Stage};
 use crate::partition::AbortedTransaction;
 use bytes::Bytes;
 use millstream_core::ids::Offset;
-use millstream_wire::batch::{BatchError, BatchHeader, BatchView, HEADER_BYTES};
+use millstream_wire::batch::{
+    BatchError, BatchHeader, BatchView, HEADER_BYTES, LOG_OVERHEAD_BYTES,
+};
 use parking_lot::Mutex;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -156,6 +158,14 @@ impl Segment {
             at += count as u64;
         }
         Ok(())
+    }
+
+    /// Sets the leader epoch of the batch at `position`, which the checksum
+    /// does not cover.
+    pub(crate) fn set_leader_epoch(&self, position: u64, epoch: i32) -> io::Result<()> {
+        // Right behind the base offset and the length.
+        let position = position + LOG_OVERHEAD_BYTES as u64;
+        self.log.write_all_at(&epoch.to_be_bytes(), position)
     }
 
     /// Cuts the file where it ends, for the reason of [`Segment::write_again`].

@@ -23,6 +23,8 @@ pub(crate) struct Disk {
     pub(crate) fs: CrashFs,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) config: LogConfig,
+    /// What the metadata knows.
+    pub(crate) newest_epoch: Option<LeaderEpoch>,
     boot: u64,
 }
 
@@ -32,6 +34,7 @@ impl Disk {
             fs: CrashFs::new(),
             clock: ManualClock::at(NOW_MS),
             config,
+            newest_epoch: None,
             boot: 0,
         }
     }
@@ -49,6 +52,10 @@ impl Disk {
             flush_threads: 0,
             open_files_max: 8,
             boot_id: Some(format!("boot-{}", self.boot)),
+            newest_epochs: {
+                let newest = self.newest_epoch;
+                Arc::new(move |_, _| newest)
+            },
             fs: self.fs.shared(),
             clock: self.clock.clone(),
         })
@@ -77,6 +84,7 @@ impl Disk {
             fs: self.fs.crash(Keep::Everything),
             clock: ManualClock::at(self.clock.now_ms()),
             config: self.config.clone(),
+            newest_epoch: self.newest_epoch,
             boot: self.boot,
         }
     }

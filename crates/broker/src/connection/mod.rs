@@ -9,7 +9,6 @@
 //! | `unsent` | responses that wait for their clients |
 //! | `pipeline` | one connection: read, call in order, answer in order |
 //! | `sending` | one response into the socket, from memory and from files |
-//! | `seldom` | warnings that a client can cause as often as it likes |
 //!
 //! Invariants:
 //! - Nothing is read beyond the bytes that the node's budget and the
@@ -24,7 +23,6 @@ pub(crate) mod budget;
 mod frames;
 mod in_flight;
 mod pipeline;
-pub(crate) mod seldom;
 pub(crate) mod sending;
 pub(crate) mod unsent;
 

@@ -6,6 +6,9 @@ use std::time::Duration;
 /// bytes of a string on the wire.
 pub const TRANSACTIONAL_ID_BYTES_MAX: usize = 4096;
 
+/// Longest pause between two tries of a marker.
+pub const MARKER_RETRY_BACKOFF_MAX: Duration = Duration::from_secs(1);
+
 /// Settings of the transaction coordinator; Kafka's name, default and unit
 /// beside each.
 #[derive(Debug, Clone)]
@@ -30,7 +33,8 @@ pub struct TxnConfig {
     /// Partitions in one transaction. Unbounded in Kafka, but the record that
     /// lists them must fit a batch.
     pub partitions_max: usize,
-    /// Pause before a marker that could not be written is tried again.
+    /// Pause before a marker that could not be written is tried again; it
+    /// doubles each time, up to [`MARKER_RETRY_BACKOFF_MAX`].
     pub marker_retry_backoff: Duration,
     /// How long a request may be held while an earlier transaction of the
     /// same id is being finished, before it is told to come again

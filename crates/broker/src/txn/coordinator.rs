@@ -35,6 +35,7 @@ use super::machine::{AddDecision, EndDecision, InitDecision, Transit, TxnMachine
 use super::markers::{MarkerWriter, ProducerIdSource, ProducerIds};
 use super::shard::{Entry, Shard, ShardState, ShardStatus, Writing, storage_error};
 use crate::journal::{Appended, InternalTopic, Journal, partition_for};
+use crate::seldom::Seldom;
 use crate::task::detached;
 use millstream_core::env::Clock;
 use millstream_core::ids::{ProducerEpoch, ProducerId, TopicPartition};
@@ -82,6 +83,7 @@ pub(super) struct Inner {
     pub(super) ids_count: AtomicUsize,
     /// An id was refused because there are too many.
     pub(super) crowded: Notify,
+    pub(super) marker_failure_told: Seldom,
 }
 
 impl TxnCoordinator {
@@ -100,6 +102,7 @@ impl TxnCoordinator {
             shards: OnceCell::new(),
             ids_count: AtomicUsize::new(0),
             crowded: Notify::new(),
+            marker_failure_told: Seldom::default(),
         };
         Self {
             inner: Arc::new(inner),

@@ -1,6 +1,7 @@
 //! What comes after a decision: markers, the record of the end; and the
 //! decisions that time takes.
 
+use super::config::MARKER_RETRY_BACKOFF_MAX;
 use super::coordinator::Inner;
 use super::error::TxnError;
 use super::image::TxnOutcome;
@@ -11,7 +12,7 @@ use futures::future::join_all;
 use millstream_core::ids::TopicPartition;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 /// Epoch of the coordinator in its markers: a cluster of one never has
@@ -76,6 +77,7 @@ impl Inner {
     /// Whether the marker is written, or there is no need of it; not when the
     /// broker stops.
     async fn write_marker(&self, partition: &TopicPartition, marker: Marker) -> bool {
+        let mut pause = self.config.marker_retry_backoff;
         loop {
             match self.markers.write(partition, marker).await {
                 Ok(())
@@ -85,13 +87,21 @@ impl Inner {
                     | MarkerError::CoordinatorFenced,
                 ) => return true,
                 Err(MarkerError::Retriable(reason)) => {
-                    tracing::warn!(%partition, reason, "a marker was not written, will try again");
+                    // One line for all that wait for the same disk, or each
+                    // in turn, for as long as it takes.
+                    if let Some(count) = self.marker_failure_told.due(Instant::now()) {
+                        tracing::warn!(
+                            %partition, reason, count,
+                            "markers were not written; will try again until they are"
+                        );
+                    }
                 }
             }
             tokio::select! {
                 () = self.stop.cancelled() => return false,
-                () = tokio::time::sleep(self.config.marker_retry_backoff) => {}
+                () = tokio::time::sleep(pause) => {}
             }
+            pause = (pause * 2).min(MARKER_RETRY_BACKOFF_MAX);
         }
     }
 

@@ -192,6 +192,7 @@ impl LogManager {
                     folder: c.folder.clone(),
                     config: c.wanted.config.clone(),
                     stop: Stop::Killed,
+                    newest_epoch: None,
                 },
             )?);
             Ok(())

@@ -31,7 +31,7 @@ use crate::partition::{PartitionLog, Shared};
 use crate::together::{TOGETHER_MIN, Together};
 use folder::FolderLock;
 use millstream_core::env::{Clock, Fs, RealFs, Space, SystemClock};
-use millstream_core::ids::{Offset, TopicPartition};
+use millstream_core::ids::{LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition};
 use millstream_core::limits::PARTITIONS_MAX;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
@@ -44,6 +44,10 @@ use std::thread::JoinHandle;
 const OPEN_THREADS: usize = 4;
 /// Logs that are closed in one go at the end, sharing their syncs.
 const CLOSE_MAX: usize = 1024;
+
+/// The newest leader epoch in which anybody may have appended to a partition;
+/// `None` is not known. Recovery takes a batch with a newer one for damaged.
+pub type NewestEpochs = Arc<dyn Fn(TopicId, PartitionId) -> Option<LeaderEpoch> + Send + Sync>;
 
 /// How to open a data folder.
 pub struct LogManagerOptions {
@@ -63,6 +67,8 @@ pub struct LogManagerOptions {
     /// Tells a killed process from a restarted machine, see
     /// [`crate::partition::recovery`]; `None` is not known.
     pub boot_id: Option<String>,
+    /// The newest leader epoch of each partition that the metadata knows.
+    pub newest_epochs: NewestEpochs,
     /// Where the files are.
     pub fs: Arc<dyn Fs>,
     /// Time.
@@ -86,6 +92,7 @@ impl LogManagerOptions {
             flush_threads: FLUSH_THREADS_DEFAULT,
             open_files_max: OPEN_FILES_MAX_DEFAULT,
             boot_id: folder::machine_boot_id(),
+            newest_epochs: Arc::new(|_, _| None),
             fs: RealFs::shared(),
             clock: SystemClock::shared(),
         }
@@ -96,6 +103,7 @@ impl LogManagerOptions {
 pub struct LogManager {
     data_dir: PathBuf,
     default_config: LogConfig,
+    newest_epochs: NewestEpochs,
     shared: Arc<Shared>,
     logs: RwLock<BTreeMap<TopicPartition, Arc<PartitionLog>>>,
     offline: RwLock<BTreeMap<TopicPartition, Arc<OpenError>>>,
@@ -136,6 +144,7 @@ impl LogManager {
         let manager = Self {
             data_dir: options.data_dir,
             default_config: options.default_config,
+            newest_epochs: options.newest_epochs,
             shared,
             logs: RwLock::default(),
             offline: RwLock::default(),
@@ -212,6 +221,7 @@ impl LogManager {
                     folder: path,
                     config: self.default_config.clone(),
                     stop,
+                    newest_epoch: (self.newest_epochs)(topic_id, topic_partition.partition),
                 },
             )
             .map(Some),

@@ -30,6 +30,10 @@
 //!    is cut at the tear, and the bytes cut off are kept beside it
 //!    (`*.log.cut-POSITION`) and reported, in case it was damage after all.
 //!
+//! Of what the checksum does not cover, a base offset that leaves a gap is
+//! a tear like any other, and a leader epoch that cannot be is set right (see
+//! `leader_epochs`).
+//!
 //! A log that ends before its recovery point has lost bytes that were on disk:
 //! [`OpenError::Missing`].
 
@@ -51,6 +55,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use leader_epochs::Bounds;
+
+mod leader_epochs;
 mod scan;
 
 /// How the log was left.
@@ -71,6 +78,8 @@ pub(crate) struct OpenPartition {
     pub(crate) folder: PathBuf,
     pub(crate) config: LogConfig,
     pub(crate) stop: Stop,
+    /// The newest epoch in which anybody may have appended to it, if known.
+    pub(crate) newest_epoch: Option<LeaderEpoch>,
 }
 
 /// Opens the log in a folder that exists.
@@ -120,14 +129,27 @@ pub(crate) fn open(
         true => LeaderEpochs::load(fs.as_ref(), &folder)?,
         false => LeaderEpochs::default(),
     };
+    if let Some(newest) = partition.newest_epoch
+        && epochs.truncate_above(newest)
+    {
+        tracing::warn!(
+            folder = %folder.display(), %newest,
+            "the log tells of leader epochs that the metadata does not know; going on without them"
+        );
+    }
+    let known_to = recovery_point.unwrap_or_default().max(Offset(first));
+    // Later ones are found again in the batches; the file may still have
+    // those of batches that were truncated.
+    epochs.truncate_from_end(known_to);
 
     let scanned = scan::find_end(
         fs,
         &folder,
         &mut segments,
-        recovery_point.unwrap_or_default().max(Offset(first)),
+        known_to,
         scan::Left {
             stop: partition.stop,
+            epochs: Bounds::new(epochs.latest(), partition.newest_epoch),
             within_a_change: !leftovers.is_empty(),
         },
         config.index_interval_bytes,
@@ -148,8 +170,6 @@ pub(crate) fn open(
             expected: log_start,
         });
     }
-    // Later ones are found again in the batches; the file may still have
-    // those of batches that were truncated.
     epochs.truncate_from_end(scanned.recovery_point.min(end));
     let Replayed {
         mut producers,

@@ -1,5 +1,6 @@
 //! Finding the end of a log; the rule is in the parent module's docs.
 
+use super::leader_epochs::{self, Bounds};
 use super::{Stop, read_error};
 use crate::error::{OpenError, ReadError};
 use crate::segment::Segment;
@@ -27,9 +28,21 @@ pub(super) struct Scanned {
 #[derive(Clone, Copy)]
 pub(super) struct Left {
     pub(super) stop: Stop,
+    /// What is known of the leader epochs beyond the recovery point.
+    pub(super) epochs: Bounds,
     /// Files tell that a deletion or truncation was cut off. What it has done
     /// is seen, but power loss could still undo it.
     pub(super) within_a_change: bool,
+}
+
+/// What a scan found.
+struct Verified {
+    /// Where it stopped before the end.
+    tear: Option<Tear>,
+    /// Bytes that hold.
+    bytes: u64,
+    /// Whether none of them has a leader epoch that cannot be.
+    epochs_fit: bool,
 }
 
 /// Where a scan stopped.
@@ -51,6 +64,7 @@ pub(super) fn find_end(
 ) -> Result<Scanned, OpenError> {
     let Left {
         stop,
+        epochs,
         within_a_change,
     } = left;
     if stop == Stop::Clean
@@ -75,8 +89,12 @@ pub(super) fn find_end(
         return untouched_end(segments, recovery_point, interval_bytes)
             .map_err(|e| read_error(folder, e));
     }
-    let (tear, bytes) =
-        verify(segments, first, start, recovery_point).map_err(|e| read_error(folder, e))?;
+    let Verified {
+        tear,
+        bytes,
+        epochs_fit,
+    } = verify(segments, first, start, recovery_point, epochs)
+        .map_err(|e| read_error(folder, e))?;
     let mut names_changed = false;
     if let Some(tear) = &tear {
         names_changed = cut(fs, folder, segments, tear, stop)?;
@@ -87,6 +105,9 @@ pub(super) fn find_end(
         path: folder.to_owned(),
         source,
     };
+    if !epochs_fit {
+        leader_epochs::mend(&scanned, start, epochs).map_err(|e| read_error(folder, e))?;
+    }
     for (place, segment) in scanned.iter().enumerate() {
         if stop == Stop::Killed {
             // The process may have died of a failed sync.
@@ -233,46 +254,50 @@ fn walk_to(segment: &Segment, position: u64, offset: Offset) -> Option<u64> {
     (next_offset == offset.0).then_some(reached)
 }
 
-/// Verifies batches from a position on, over all later segments. Returns the
-/// tear, if there is one, and the bytes that hold.
+/// Verifies batches from a position on, over all later segments. Each begins
+/// where the one before ends: only the cleaner leaves gaps, and it works below
+/// the recovery point. (The checksum does not cover the base offset.)
 fn verify(
     segments: &[Arc<Segment>],
     first: usize,
     start: u64,
     from: Offset,
-) -> Result<(Option<Tear>, u64), ReadError> {
+    mut epochs: Bounds,
+) -> Result<Verified, ReadError> {
     let mut expected = from;
-    let mut bytes = 0;
     let mut position = start;
+    let mut verified = Verified {
+        tear: None,
+        bytes: 0,
+        epochs_fit: true,
+    };
     for (at, segment) in segments.iter().enumerate().skip(first) {
-        let tear = |position| Tear {
-            segment: at,
-            position,
-            offset: expected,
-        };
         if at > first && segment.base_offset() != expected.0 {
-            return Ok((Some(tear(0)), bytes));
+            verified.tear = Some(Tear {
+                segment: at,
+                position: 0,
+                offset: expected,
+            });
+            return Ok(verified);
         }
         while position < segment.size() {
-            match intact_batch(segment, position, expected.0)? {
-                Some(header) => {
-                    position += header.size_bytes() as u64;
-                    bytes += header.size_bytes() as u64;
-                    expected = Offset(header.next_offset());
-                }
-                None => {
-                    let tear = Tear {
-                        segment: at,
-                        position,
-                        offset: expected,
-                    };
-                    return Ok((Some(tear), bytes));
-                }
-            }
+            let next = intact_batch(segment, position, expected.0)?;
+            let Some(header) = next.filter(|header| header.base_offset == expected.0) else {
+                verified.tear = Some(Tear {
+                    segment: at,
+                    position,
+                    offset: expected,
+                });
+                return Ok(verified);
+            };
+            verified.epochs_fit &= epochs.advance(header.partition_leader_epoch);
+            verified.bytes += header.size_bytes() as u64;
+            position += header.size_bytes() as u64;
+            expected = Offset(header.next_offset());
         }
         position = 0;
     }
-    Ok((None, bytes))
+    Ok(verified)
 }
 
 /// The header of the batch at `position`, if it is whole, its checksum holds

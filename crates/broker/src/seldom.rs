@@ -1,4 +1,5 @@
-//! Warnings that a client can cause as often as it likes, told seldom.
+//! Warnings of what a client can cause as often as it likes, or what is tried
+//! again for as long as it fails, told seldom.
 
 use parking_lot::Mutex;
 use std::time::{Duration, Instant};
