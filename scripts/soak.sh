@@ -3,8 +3,8 @@
 # loop, the crash points in process, and the flights job.
 #
 #   ROUNDS=200         rounds of the fault loop, with six faults each
-#   CRASH_POINTS=200000   crash points of each in-process test (the slowest caps
-#                      it: crates/cluster/tests/crash.rs)
+#   CRASH_POINTS=200000   crash points of each in-process test (the slowest cap
+#                      it: the tests of crates/cluster and crates/broker)
 #   FLIGHTS_ROUNDS=20  rounds of the flights job under kill -9
 #   SEED=1             first seed of all
 #   OUT=FILE           where the fault loop's results go, as JSON lines

@@ -9,7 +9,7 @@ mod operators;
 mod version_2;
 
 use millstream_wire::ErrorCode;
-use millstream_wire::batch::{BatchBuilder, BatchOptions, split_batches};
+use millstream_wire::batch::{BatchBuilder, BatchOptions};
 use millstream_wire::messages::add_offsets_to_txn::AddOffsetsToTxnRequest;
 use millstream_wire::messages::add_partitions_to_txn::{
     AddPartitionsToTxnRequest, AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
@@ -33,6 +33,7 @@ use millstream_wire::messages::txn_offset_commit::{
 use millstream_wire::messages::write_txn_markers::{
     WritableTxnMarker, WritableTxnMarkerTopic, WriteTxnMarkersRequest,
 };
+use support::kafka::committed_records;
 use support::{Client, TestBroker, eventually, options};
 use uuid::Uuid;
 
@@ -260,33 +261,10 @@ async fn read_committed(
     let response = client.call(&request, 11).await;
     let data = &response.responses[0].partitions[0];
     assert_eq!(data.error_code, 0);
-    let mut aborted: Vec<(i64, i64)> = data
-        .aborted_transactions
-        .iter()
-        .flatten()
-        .map(|aborted| (aborted.first_offset, aborted.producer_id))
-        .collect();
-    let records = data.records.clone().unwrap_or_default().read().unwrap();
-    // As clients do: a producer's records are skipped from the first offset
-    // of an aborted transaction to its marker.
-    let mut skipped = std::collections::BTreeSet::new();
-    let mut next_offset = fetch_offset;
-    for batch in split_batches(records).map(Result::unwrap) {
-        let producer = batch.header().producer_id;
-        next_offset = batch.header().next_offset();
-        let begun = aborted.extract_if(.., |(first, _)| *first < next_offset);
-        skipped.extend(begun.map(|(_, id)| id));
-        if batch.header().is_control() {
-            skipped.remove(&producer);
-        } else if !skipped.contains(&producer) {
-            let records = batch
-                .records()
-                .unwrap()
-                .map(|record| record.unwrap().value.unwrap());
-            values.extend(records.map(|value| String::from_utf8(value.to_vec()).unwrap()));
-        }
-    }
-    (next_offset < data.last_stable_offset && next_offset > fetch_offset).then_some(next_offset)
+    let stable = data.last_stable_offset;
+    let (records, next_offset) = committed_records(data.clone());
+    values.extend(records.into_iter().map(|(_, value)| value));
+    next_offset.filter(|next| *next < stable)
 }
 
 async fn txn_commit_offset(

@@ -274,6 +274,38 @@ pub mod kafka {
         topic.partitions.remove(0)
     }
 
+    /// Offsets and values of what a reader of committed records sees, and where
+    /// it reads on when there was anything.
+    pub fn committed_records(fetched: PartitionData) -> (Vec<(i64, String)>, Option<i64>) {
+        let mut aborted: Vec<(i64, i64)> = fetched
+            .aborted_transactions
+            .iter()
+            .flatten()
+            .map(|aborted| (aborted.first_offset, aborted.producer_id))
+            .collect();
+        let batches = fetched.records.unwrap_or_default().read().unwrap();
+        // As clients do: a producer's records are skipped from the first offset
+        // of an aborted transaction to its marker.
+        let mut skipped = std::collections::BTreeSet::new();
+        let (mut found, mut next_offset) = (Vec::new(), None);
+        for batch in split_batches(batches).map(Result::unwrap) {
+            let (producer, end) = (batch.header().producer_id, batch.header().next_offset());
+            let begun = aborted.extract_if(.., |(first, _)| *first < end);
+            skipped.extend(begun.map(|(_, id)| id));
+            next_offset = Some(end);
+            if batch.header().is_control() {
+                skipped.remove(&producer);
+            } else if !skipped.contains(&producer) {
+                for record in batch.records().unwrap() {
+                    let record = record.unwrap();
+                    let value = String::from_utf8(record.value.unwrap().to_vec()).unwrap();
+                    found.push((record.offset, value));
+                }
+            }
+        }
+        (found, next_offset)
+    }
+
     /// Offsets and values of some batches.
     pub fn records(batches: Option<Payload>) -> Vec<(i64, String)> {
         split_batches(batches.unwrap_or_default().read().unwrap())

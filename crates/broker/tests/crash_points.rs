@@ -1,0 +1,215 @@
+//! A whole broker on a disk whose power goes between any two changes: of an
+//! append, a commit of offsets, a step of a transaction or of a group, a
+//! creation, or the start after the crash before. What any answer promised,
+//! and what a reader has seen since, holds in the next life.
+//!
+//! `MILLSTREAM_CRASH_POINTS` sets how many points, `MILLSTREAM_CRASH_SEED`
+//! where it begins. The work is chosen by the seed; when the broker's threads
+//! write is not.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
+mod support;
+
+#[path = "crash_points/client.rs"]
+mod client;
+#[path = "crash_points/known.rs"]
+mod known;
+#[path = "crash_points/work.rs"]
+mod work;
+
+use client::Asking;
+use futures::FutureExt;
+use known::Known;
+use millstream_broker::{Broker, BrokerDeps, BrokerHandle};
+use millstream_cluster::{MetadataOptions, MetadataService};
+use millstream_core::env::rand::SeededRand;
+use millstream_core::env::{CrashFs, Fs, Keep, Rand, SyncCall, SystemClock};
+use millstream_core::ids::BrokerId;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Points when nothing else is asked.
+const POINTS_DEFAULT: usize = 200;
+/// Never more: each takes a tenth of a second and more.
+const POINTS_MAX: usize = 5_000;
+/// Lives of one disk: after so many crashes the next seed begins anew.
+const LIVES: usize = 8;
+/// Steps of one life when nothing ends it before.
+const STEPS_MAX: usize = 30;
+/// Below this the test has not done what it says.
+const ANSWERS_MIN: usize = 10;
+const DATA_DIR: &str = "/data";
+
+fn number(name: &str, otherwise: usize) -> usize {
+    std::env::var(name).map_or(otherwise, |n| n.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_clients_were_told_survives_at_any_crash_point() {
+    let wanted = number("MILLSTREAM_CRASH_POINTS", POINTS_DEFAULT).min(POINTS_MAX);
+    let first = number("MILLSTREAM_CRASH_SEED", 1) as u64;
+    let (mut points, mut promises, began) = (0, 0, Instant::now());
+    for seed in first.. {
+        if points >= wanted {
+            break;
+        }
+        let (crashed, promised) = lives(seed, |_| false).await;
+        assert!(crashed > 0, "seed {seed}: nothing happened");
+        points += crashed;
+        promises += promised;
+    }
+    println!(
+        "{points} crash points, {promises} promises, {:.1?}",
+        began.elapsed()
+    );
+    assert!(promises >= wanted * ANSWERS_MIN, "{promises} promises");
+}
+
+/// As many disks as it may take to notice that a sync is missing.
+const DISKS_MAX: u64 = 30;
+
+/// Without the syncs of any one of the logs somebody was told too much.
+#[tokio::test]
+async fn a_missing_sync_is_noticed() {
+    let of_records: LeftOut = |call| call.path.to_string_lossy().contains("/t-");
+    let of_groups: LeftOut = |call| call.path.to_string_lossy().contains("/__consumer_offsets-");
+    let of_transactions: LeftOut = |call| {
+        call.path
+            .to_string_lossy()
+            .contains("/__transaction_state-")
+    };
+    for (what, left_out) in [
+        ("records", of_records),
+        ("groups", of_groups),
+        ("transactions", of_transactions),
+    ] {
+        let mut noticed = false;
+        for seed in 1..=DISKS_MAX {
+            let lived = AssertUnwindSafe(lives(seed, left_out)).catch_unwind();
+            if lived.await.is_err() {
+                noticed = true;
+                break;
+            }
+        }
+        assert!(
+            noticed,
+            "the syncs of {what} were left out and nobody noticed"
+        );
+    }
+}
+
+type LeftOut = fn(&SyncCall) -> bool;
+
+/// Lives of one disk; how many ended with the power, and what was promised.
+async fn lives(seed: u64, left_out: LeftOut) -> (usize, usize) {
+    let chance = SeededRand::shared(seed);
+    let below = |end: u64| chance.next_u64() % end;
+    let mut fs = CrashFs::new();
+    fs.create_dir_all(Path::new(DATA_DIR)).unwrap();
+    fs.sync_dir(Path::new("/")).unwrap();
+    let (mut known, mut points) = (Known::default(), 0);
+    for life in 0..LIVES {
+        let at = format!("seed {seed} life {life}");
+        // Few changes end within the start, many within the work.
+        let changes = if below(3) == 0 { 40 } else { 400 };
+        fs.ignore_syncs(left_out);
+        fs.power_off_after_changes(below(changes) as usize);
+        let broker = Life::start(&fs, &chance, &at).await;
+        if let Some(broker) = &broker {
+            let mut asking = Asking::connect(broker.handle.address(), &fs, &at).await;
+            if known.holds(&mut asking).await.is_some() {
+                for _ in 0..STEPS_MAX {
+                    if work::step(&mut known, &mut asking, &chance).await.is_none() {
+                        break;
+                    }
+                }
+            }
+        }
+        points += usize::from(fs.is_off());
+        let keep = match below(4) {
+            0 => Keep::Nothing,
+            1 => Keep::Everything,
+            _ => Keep::Random(below(1 << 20)),
+        };
+        let after = fs.crash(keep);
+        if let Some(broker) = broker {
+            broker.stop().await;
+        }
+        fs = after;
+        if keep != Keep::Everything {
+            restart_machine(&fs);
+        }
+    }
+    // Whatever the last life did must hold too.
+    let at = format!("seed {seed}, after all");
+    let broker = Life::start(&fs, &chance, &at).await.expect("it starts");
+    let mut asking = Asking::connect(broker.handle.address(), &fs, &at).await;
+    assert!(known.holds(&mut asking).await.is_some());
+    broker.stop().await;
+    (points, known.promises)
+}
+
+/// The next start is of another boot, as after every loss of power.
+fn restart_machine(fs: &CrashFs) {
+    let path = Path::new(DATA_DIR).join(".boot-id");
+    if fs.exists(&path) {
+        fs.replace(&path, b"the boot before").unwrap();
+    }
+}
+
+/// A broker from its start to its end.
+struct Life {
+    handle: BrokerHandle,
+    metadata: Arc<MetadataService>,
+}
+
+impl Life {
+    /// `None` when the power went meanwhile; anything else that keeps it from
+    /// starting is a failure.
+    async fn start(fs: &CrashFs, chance: &Arc<SeededRand>, at: &str) -> Option<Self> {
+        let mut options = support::options(Path::new(DATA_DIR));
+        for (name, value) in [
+            ("group.initial.rebalance.delay.ms", "0"),
+            ("offsets.topic.num.partitions", "2"),
+            ("transaction.state.log.num.partitions", "2"),
+        ] {
+            options.configs.insert(name.into(), value.into());
+        }
+        let folder: PathBuf = options
+            .data_dir
+            .join(millstream_cluster::service::METADATA_DIR);
+        let rand: Arc<dyn Rand> = chance.clone();
+        let metadata_options =
+            MetadataOptions::new(BrokerId(1), folder, fs.shared(), Arc::clone(&rand));
+        let metadata = match MetadataService::start(metadata_options).await {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                assert!(fs.is_off(), "{at}: {error}");
+                return None;
+            }
+        };
+        let deps = BrokerDeps {
+            metadata: metadata.clone(),
+            fs: fs.shared(),
+            clock: SystemClock::shared(),
+            rand,
+        };
+        match Broker::start(options, deps).await {
+            Ok(handle) => Some(Self { handle, metadata }),
+            Err(error) => {
+                assert!(fs.is_off(), "{at}: {error}");
+                metadata.shutdown().await;
+                None
+            }
+        }
+    }
+
+    async fn stop(self) {
+        // Its disk may be gone.
+        let stopped = tokio::time::timeout(Duration::from_secs(20), self.handle.shutdown());
+        drop(stopped.await.expect("it stops"));
+        self.metadata.shutdown().await;
+    }
+}
