@@ -1,7 +1,8 @@
 //! A whole broker on a disk whose power goes between any two changes: of an
 //! append, a commit of offsets, a step of a transaction or of a group, a
-//! creation, or the start after the crash before. What any answer promised,
-//! and what a reader has seen since, holds in the next life.
+//! creation, or the start after the crash before. Then the same with I/O
+//! errors and a full disk instead. What any answer promised, and what a reader
+//! has seen since, holds in the next life.
 //!
 //! `MILLSTREAM_CRASH_POINTS` sets how many points, `MILLSTREAM_CRASH_SEED`
 //! where it begins. The work is chosen by the seed; when the broker's threads
@@ -12,12 +13,15 @@ mod support;
 
 #[path = "crash_points/client.rs"]
 mod client;
+#[path = "crash_points/disk.rs"]
+mod disk;
 #[path = "crash_points/known.rs"]
 mod known;
 #[path = "crash_points/work.rs"]
 mod work;
 
 use client::Asking;
+use disk::{Disk, Kind};
 use futures::FutureExt;
 use known::Known;
 use millstream_broker::{Broker, BrokerDeps, BrokerHandle};
@@ -32,6 +36,8 @@ use std::time::{Duration, Instant};
 
 /// Points when nothing else is asked.
 const POINTS_DEFAULT: usize = 200;
+/// As many of errors.
+const ERRORS_DEFAULT: usize = 100;
 /// Never more: each takes a tenth of a second and more.
 const POINTS_MAX: usize = 5_000;
 /// Lives of one disk: after so many crashes the next seed begins anew.
@@ -48,14 +54,23 @@ fn number(name: &str, otherwise: usize) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_clients_were_told_survives_at_any_crash_point() {
-    let wanted = number("MILLSTREAM_CRASH_POINTS", POINTS_DEFAULT).min(POINTS_MAX);
+    until_enough(POINTS_DEFAULT, Kind::PowerLoss).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_clients_were_told_survives_errors_at_any_crash_point() {
+    until_enough(ERRORS_DEFAULT, Kind::Errors).await;
+}
+
+async fn until_enough(points: usize, kind: Kind) {
+    let wanted = number("MILLSTREAM_CRASH_POINTS", points).min(POINTS_MAX);
     let first = number("MILLSTREAM_CRASH_SEED", 1) as u64;
     let (mut points, mut promises, began) = (0, 0, Instant::now());
     for seed in first.. {
         if points >= wanted {
             break;
         }
-        let (crashed, promised) = lives(seed, |_| false).await;
+        let (crashed, promised) = lives(seed, kind, |_| false).await;
         assert!(crashed > 0, "seed {seed}: nothing happened");
         points += crashed;
         promises += promised;
@@ -87,7 +102,7 @@ async fn a_missing_sync_is_noticed() {
     ] {
         let mut noticed = false;
         for seed in 1..=DISKS_MAX {
-            let lived = AssertUnwindSafe(lives(seed, left_out)).catch_unwind();
+            let lived = AssertUnwindSafe(lives(seed, Kind::PowerLoss, left_out)).catch_unwind();
             if lived.await.is_err() {
                 noticed = true;
                 break;
@@ -102,8 +117,8 @@ async fn a_missing_sync_is_noticed() {
 
 type LeftOut = fn(&SyncCall) -> bool;
 
-/// Lives of one disk; how many ended with the power, and what was promised.
-async fn lives(seed: u64, left_out: LeftOut) -> (usize, usize) {
+/// Lives of one disk; how many met with trouble, and what was promised.
+async fn lives(seed: u64, kind: Kind, left_out: LeftOut) -> (usize, usize) {
     let chance = SeededRand::shared(seed);
     let below = |end: u64| chance.next_u64() % end;
     let mut fs = CrashFs::new();
@@ -115,10 +130,10 @@ async fn lives(seed: u64, left_out: LeftOut) -> (usize, usize) {
         // Few changes end within the start, many within the work.
         let changes = if below(3) == 0 { 40 } else { 400 };
         fs.ignore_syncs(left_out);
-        fs.power_off_after_changes(below(changes) as usize);
-        let broker = Life::start(&fs, &chance, &at).await;
+        let disk = Disk::new(&fs, kind, below(changes) as usize, &below);
+        let broker = Life::start(&disk, &chance, &at).await;
         if let Some(broker) = &broker {
-            let mut asking = Asking::connect(broker.handle.address(), &fs, &at).await;
+            let mut asking = Asking::connect(broker.handle.address(), &disk, &at).await;
             if known.holds(&mut asking).await.is_some() {
                 for _ in 0..STEPS_MAX {
                     if work::step(&mut known, &mut asking, &chance).await.is_none() {
@@ -127,25 +142,36 @@ async fn lives(seed: u64, left_out: LeftOut) -> (usize, usize) {
                 }
             }
         }
-        points += usize::from(fs.is_off());
+        points += usize::from(disk.is_troubled());
         let keep = match below(4) {
             0 => Keep::Nothing,
             1 => Keep::Everything,
             _ => Keep::Random(below(1 << 20)),
         };
-        let after = fs.crash(keep);
+        // After errors some end as they should, on a disk that is well again
+        // or not.
+        let ends_well = kind == Kind::Errors && below(3) == 0;
+        if below(2) == 0 && kind == Kind::Errors {
+            fs.heal();
+        }
+        let crashed = fs.crash(keep);
         if let Some(broker) = broker {
             broker.stop().await;
         }
-        fs = after;
+        fs.heal();
+        if ends_well {
+            continue;
+        }
+        fs = crashed;
         if keep != Keep::Everything {
             restart_machine(&fs);
         }
     }
     // Whatever the last life did must hold too.
     let at = format!("seed {seed}, after all");
-    let broker = Life::start(&fs, &chance, &at).await.expect("it starts");
-    let mut asking = Asking::connect(broker.handle.address(), &fs, &at).await;
+    let disk = Disk::well(&fs);
+    let broker = Life::start(&disk, &chance, &at).await.expect("it starts");
+    let mut asking = Asking::connect(broker.handle.address(), &disk, &at).await;
     assert!(known.holds(&mut asking).await.is_some());
     broker.stop().await;
     (points, known.promises)
@@ -166,9 +192,10 @@ struct Life {
 }
 
 impl Life {
-    /// `None` when the power went meanwhile; anything else that keeps it from
+    /// `None` when the trouble came meanwhile; anything else that keeps it from
     /// starting is a failure.
-    async fn start(fs: &CrashFs, chance: &Arc<SeededRand>, at: &str) -> Option<Self> {
+    async fn start(disk: &Disk, chance: &Arc<SeededRand>, at: &str) -> Option<Self> {
+        let fs = &disk.fs;
         let mut options = support::options(Path::new(DATA_DIR));
         for (name, value) in [
             ("group.initial.rebalance.delay.ms", "0"),
@@ -186,7 +213,7 @@ impl Life {
         let metadata = match MetadataService::start(metadata_options).await {
             Ok(metadata) => metadata,
             Err(error) => {
-                assert!(fs.is_off(), "{at}: {error}");
+                assert!(disk.is_troubled(), "{at}: {error}");
                 return None;
             }
         };
@@ -199,7 +226,7 @@ impl Life {
         match Broker::start(options, deps).await {
             Ok(handle) => Some(Self { handle, metadata }),
             Err(error) => {
-                assert!(fs.is_off(), "{at}: {error}");
+                assert!(disk.is_troubled(), "{at}: {error}");
                 metadata.shutdown().await;
                 None
             }

@@ -1,7 +1,7 @@
-//! A client that gives up when the power has gone.
+//! A client that gives up in trouble.
 
+use crate::disk::Disk;
 use crate::support::{Client, PATIENCE};
-use millstream_core::env::CrashFs;
 use millstream_wire::frame::decode_response;
 use millstream_wire::{ErrorCode, Request};
 use std::net::SocketAddr;
@@ -10,19 +10,22 @@ use std::time::{Duration, Instant};
 /// How often it looks whether the power has gone, and how long an answer may
 /// take that was on its way then.
 const LOOK: Duration = Duration::from_millis(10);
+/// For so long it comes again after errors of the disk: what has stopped stays
+/// so until the next start.
+const TROUBLED_PATIENCE: Duration = Duration::from_millis(300);
 
 /// Asks, and says where it is when something is wrong.
 pub(crate) struct Asking {
     client: Client,
-    fs: CrashFs,
+    disk: Disk,
     pub(crate) at: String,
 }
 
 impl Asking {
-    pub(crate) async fn connect(address: SocketAddr, fs: &CrashFs, at: &str) -> Self {
+    pub(crate) async fn connect(address: SocketAddr, disk: &Disk, at: &str) -> Self {
         Self {
             client: Client::connect(address).await,
-            fs: fs.clone(),
+            disk: disk.clone(),
             at: at.to_owned(),
         }
     }
@@ -32,7 +35,7 @@ impl Asking {
         let id = self.client.send(request, version).await;
         let began = Instant::now();
         loop {
-            let was_off = self.fs.is_off();
+            let was_off = self.disk.is_off();
             match tokio::time::timeout(LOOK, self.client.frame()).await {
                 Ok(Some(frame)) => {
                     let (found, response) = decode_response::<R>(frame, version).unwrap();
@@ -47,7 +50,7 @@ impl Asking {
     }
 
     /// The answer when it is a good one. One that says to come again is asked
-    /// for again; any other error is a failure, unless the power has gone.
+    /// for again; any other error is a failure, unless there is trouble.
     pub(crate) async fn ask<R: Request>(
         &mut self,
         request: &R,
@@ -73,22 +76,26 @@ impl Asking {
             match code {
                 ErrorCode::None => return Some(Ok(response)),
                 code if may_be.contains(&code) => return Some(Err(code)),
-                _ if self.fs.is_off() => return None,
+                _ if self.disk.is_off() => return None,
                 ErrorCode::CoordinatorLoadInProgress
                 | ErrorCode::CoordinatorNotAvailable
                 | ErrorCode::NotCoordinator
                 | ErrorCode::ConcurrentTransactions
                 | ErrorCode::RebalanceInProgress
                 | ErrorCode::UnstableOffsetCommit => {
+                    if self.disk.is_troubled() && began.elapsed() > TROUBLED_PATIENCE {
+                        return None;
+                    }
                     assert!(began.elapsed() < PATIENCE, "{}: {code:?} for ever", self.at);
                     tokio::time::sleep(Duration::from_millis(2)).await;
                 }
+                _ if self.disk.is_troubled() => return None,
                 code => panic!("{}: {code:?}", self.at),
             }
         }
     }
 
-    pub(crate) fn is_off(&self) -> bool {
-        self.fs.is_off()
+    pub(crate) fn is_troubled(&self) -> bool {
+        self.disk.is_troubled()
     }
 }

@@ -53,8 +53,8 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// Compares; what is seen is promised from then on. `None` when the power
-    /// goes meanwhile.
+    /// Compares; what is seen is promised from then on. `None` when there
+    /// is trouble.
     pub(crate) async fn holds(&mut self, asking: &mut Asking) -> Option<()> {
         if !self.topic {
             return Some(());
@@ -167,7 +167,7 @@ async fn read_committed(asking: &mut Asking, partition: i32) -> Option<Vec<(i64,
         if next == end && stable == end {
             return Some(found);
         }
-        if asking.is_off() {
+        if asking.is_troubled() {
             return None;
         }
         let patient = began.elapsed() < PATIENCE;

@@ -50,7 +50,7 @@ impl Version {
     }
 }
 
-/// One piece of work; `None` when the power goes meanwhile.
+/// One piece of work; `None` when there is trouble.
 pub(crate) async fn step(
     known: &mut Known,
     asking: &mut Asking,
