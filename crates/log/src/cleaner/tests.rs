@@ -5,6 +5,7 @@ use crate::config::{CleanupPolicy, LogConfig};
 use crate::manager::LogManager;
 use crate::partition::{PartitionLog, UpTo};
 use crate::testing::*;
+use millstream_core::env::{Fs, Keep};
 use millstream_core::ids::Offset;
 use millstream_wire::batch::{BatchView, ControlKind};
 use millstream_wire::compression::Compression;
@@ -364,6 +365,31 @@ fn compact_and_delete_does_both() {
     log.enforce_retention(NOW_MS + 2 * DAY_MS).unwrap();
     assert_eq!(read_keyed(&log, UpTo::HighWatermark), []);
     assert_eq!(log.log_start_offset(), log.log_end_offset());
+}
+
+/// Gaps are a tear beyond the recovery point; here there is none.
+#[test]
+fn a_cleaned_log_without_its_checkpoint_is_recovered_whole() {
+    let mut disk = Disk::new(compacted());
+    let (manager, log) = disk.open();
+    for i in 0..30 {
+        put(&log, &format!("key-{}", i % 3), &format!("value-{i}"));
+    }
+    roll(&log);
+    clean(&manager);
+    put(&log, "key-0", "the last");
+    log.flush().unwrap();
+    let before = read_keyed(&log, UpTo::HighWatermark);
+    assert!(before.len() < 30, "there are gaps");
+    drop((manager, log));
+    let path = std::path::Path::new("/var/data/recovery-point-offset-checkpoint");
+    disk.fs.remove_file(path).unwrap();
+    for keep in [Keep::Everything, Keep::Random(1)] {
+        disk.lose_power(keep);
+        let (_manager, log) = disk.reopen();
+        assert_eq!(read_keyed(&log, UpTo::HighWatermark), before);
+        assert!(!disk.names().iter().any(|name| name.contains(".cut")));
+    }
 }
 
 #[test]

@@ -31,7 +31,8 @@
 //!    (`*.log.cut-POSITION`) and reported, in case it was damage after all.
 //!
 //! Of what the checksum does not cover, a base offset that leaves a gap is
-//! a tear like any other, and a leader epoch that cannot be is set right (see
+//! a tear like any other (where the recovery point is not known only in the
+//! last segment: the cleaner leaves gaps too), and a leader epoch that cannot be is set right (see
 //! `leader_epochs`).
 //!
 //! A log that ends before its recovery point has lost bytes that were on disk:
@@ -150,6 +151,7 @@ pub(crate) fn open(
         scan::Left {
             stop: partition.stop,
             epochs: Bounds::new(epochs.latest(), partition.newest_epoch),
+            is_unknown: recovery_point.is_none(),
             within_a_change: !leftovers.is_empty(),
         },
         config.index_interval_bytes,

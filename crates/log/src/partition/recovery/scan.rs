@@ -30,6 +30,9 @@ pub(super) struct Left {
     pub(super) stop: Stop,
     /// What is known of the leader epochs beyond the recovery point.
     pub(super) epochs: Bounds,
+    /// No checkpoint tells the recovery point: the log is new, or the file is
+    /// gone, and then what the cleaner has worked on is scanned too.
+    pub(super) is_unknown: bool,
     /// Files tell that a deletion or truncation was cut off. What it has done
     /// is seen, but power loss could still undo it.
     pub(super) within_a_change: bool,
@@ -65,6 +68,7 @@ pub(super) fn find_end(
     let Left {
         stop,
         epochs,
+        is_unknown,
         within_a_change,
     } = left;
     if stop == Stop::Clean
@@ -93,7 +97,7 @@ pub(super) fn find_end(
         tear,
         bytes,
         epochs_fit,
-    } = verify(segments, first, start, recovery_point, epochs)
+    } = verify(segments, first, start, recovery_point, epochs, is_unknown)
         .map_err(|e| read_error(folder, e))?;
     let mut names_changed = false;
     if let Some(tear) = &tear {
@@ -255,14 +259,16 @@ fn walk_to(segment: &Segment, position: u64, offset: Offset) -> Option<u64> {
 }
 
 /// Verifies batches from a position on, over all later segments. Each begins
-/// where the one before ends: only the cleaner leaves gaps, and it works below
-/// the recovery point. (The checksum does not cover the base offset.)
+/// where the one before ends (the checksum does not cover the base offset):
+/// only the cleaner leaves gaps. It works below the recovery point; where that
+/// is not known it has at least left the last segment alone.
 fn verify(
     segments: &[Arc<Segment>],
     first: usize,
     start: u64,
     from: Offset,
     mut epochs: Bounds,
+    is_unknown: bool,
 ) -> Result<Verified, ReadError> {
     let mut expected = from;
     let mut position = start;
@@ -280,9 +286,13 @@ fn verify(
             });
             return Ok(verified);
         }
+        let may_leave_gaps = is_unknown && at + 1 < segments.len();
+        let follows = |header: &BatchHeader, expected: Offset| {
+            may_leave_gaps || header.base_offset == expected.0
+        };
         while position < segment.size() {
             let next = intact_batch(segment, position, expected.0)?;
-            let Some(header) = next.filter(|header| header.base_offset == expected.0) else {
+            let Some(header) = next.filter(|header| follows(header, expected)) else {
                 verified.tear = Some(Tear {
                     segment: at,
                     position,
