@@ -23,7 +23,7 @@ mod work;
 use client::Asking;
 use disk::{Disk, Kind};
 use futures::FutureExt;
-use known::Known;
+use known::{BROKEN, Known};
 use millstream_broker::{Broker, BrokerDeps, BrokerHandle};
 use millstream_cluster::{MetadataOptions, MetadataService};
 use millstream_core::env::rand::SeededRand;
@@ -105,7 +105,9 @@ async fn a_missing_sync_is_noticed() {
         let mut noticed = false;
         for seed in 1..=DISKS_MAX {
             let lived = AssertUnwindSafe(lives(seed, Kind::PowerLoss, left_out)).catch_unwind();
-            if lived.await.is_err() {
+            if let Err(why) = lived.await {
+                let why = why.downcast::<String>().unwrap();
+                assert!(why.contains(BROKEN), "{what}: {why}");
                 noticed = true;
                 break;
             }

@@ -160,6 +160,12 @@ impl Segment {
         Ok(())
     }
 
+    /// Sets the base offset of the batch at `position`, which the checksum does
+    /// not cover.
+    pub(crate) fn set_base_offset(&self, position: u64, offset: i64) -> io::Result<()> {
+        self.log.write_all_at(&offset.to_be_bytes(), position)
+    }
+
     /// Sets the leader epoch of the batch at `position`, which the checksum
     /// does not cover.
     pub(crate) fn set_leader_epoch(&self, position: u64, epoch: i32) -> io::Result<()> {

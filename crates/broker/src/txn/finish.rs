@@ -41,6 +41,7 @@ impl Inner {
         if !written.into_iter().all(|written| written) {
             return;
         }
+        let mut pause = self.config.marker_retry_backoff;
         loop {
             let change = match shard.state.lock().ids.get(id) {
                 Some(entry) => entry.next_change(),
@@ -61,8 +62,9 @@ impl Inner {
                 Err(TxnError::NotAvailable | TxnError::Storage) if !self.stop.is_cancelled() => {
                     tokio::select! {
                         () = self.stop.cancelled() => return,
-                        () = tokio::time::sleep(self.config.marker_retry_backoff) => {}
+                        () = tokio::time::sleep(pause) => {}
                     }
+                    pause = (pause * 2).min(MARKER_RETRY_BACKOFF_MAX);
                 }
                 Err(error) => {
                     // The markers are written; the decision is found again at

@@ -12,6 +12,9 @@ use millstream_wire::messages::offset_fetch::{
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+/// What a failure begins with that is none of the test's own.
+pub(crate) const BROKEN: &str = "broken promise:";
+
 /// How a transaction must have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
@@ -77,7 +80,7 @@ impl Known {
                     Some(n) => *transactions.entry(n.parse().unwrap()).or_default() += 1,
                     None => {
                         let twice = plain.values().any(|found| *found == value);
-                        assert!(!twice, "{}: {value} twice", asking.at);
+                        assert!(!twice, "{BROKEN} {}: {value} twice", asking.at);
                         plain.insert((partition, offset), value);
                     }
                 }
@@ -85,7 +88,7 @@ impl Known {
         }
         for (place, value) in &self.plain {
             let found = plain.get(place);
-            assert_eq!(found, Some(value), "{}: at {place:?}", asking.at);
+            assert_eq!(found, Some(value), "{BROKEN} {}: at {place:?}", asking.at);
         }
         self.plain = plain;
         for (n, fate) in &mut self.transactions {
@@ -96,14 +99,22 @@ impl Known {
                 Fate::Aborted => seen == 0,
                 Fate::Unknown => is_whole || seen == 0,
             };
-            assert!(right, "{}: {seen} records of {n}, {fate:?}", asking.at);
+            assert!(
+                right,
+                "{BROKEN} {}: {seen} records of {n}, {fate:?}",
+                asking.at
+            );
             *fate = if is_whole {
                 Fate::Committed
             } else {
                 Fate::Aborted
             };
         }
-        assert!(transactions.is_empty(), "{}: {transactions:?}", asking.at);
+        assert!(
+            transactions.is_empty(),
+            "{BROKEN} {}: {transactions:?}",
+            asking.at
+        );
         Some(())
     }
 
@@ -112,7 +123,7 @@ impl Known {
         let (promised, tried) = self.offset;
         assert!(
             (promised..=tried).contains(&committed.max(0)),
-            "{}: offset {committed}, {promised} was committed and {tried} tried",
+            "{BROKEN} {}: offset {committed}, {promised} was committed and {tried} tried",
             asking.at
         );
         self.offset = (committed.max(0), committed.max(0));
@@ -122,7 +133,7 @@ impl Known {
         let committed = committed_offset(asking, OFFSETS_OF_TRANSACTIONS).await?;
         assert_eq!(
             committed, expected,
-            "{}: of the last transaction",
+            "{BROKEN} {}: of the last transaction",
             asking.at
         );
         Some(())
@@ -171,7 +182,11 @@ async fn read_committed(asking: &mut Asking, partition: i32) -> Option<Vec<(i64,
             return None;
         }
         let patient = began.elapsed() < PATIENCE;
-        assert!(patient, "{}: {next} of {stable} of {end}", asking.at);
+        assert!(
+            patient,
+            "{BROKEN} {}: {next} of {stable} of {end}",
+            asking.at
+        );
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }

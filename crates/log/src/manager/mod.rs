@@ -46,7 +46,7 @@ const OPEN_THREADS: usize = 4;
 const CLOSE_MAX: usize = 1024;
 
 /// The newest leader epoch in which anybody may have appended to a partition;
-/// `None` is not known. Recovery takes a batch with a newer one for damaged.
+/// `None` is not known. Recovery sets a newer one in a batch right.
 pub type NewestEpochs = Arc<dyn Fn(TopicId, PartitionId) -> Option<LeaderEpoch> + Send + Sync>;
 
 /// How to open a data folder.
@@ -103,7 +103,6 @@ impl LogManagerOptions {
 pub struct LogManager {
     data_dir: PathBuf,
     default_config: LogConfig,
-    newest_epochs: NewestEpochs,
     shared: Arc<Shared>,
     logs: RwLock<BTreeMap<TopicPartition, Arc<PartitionLog>>>,
     offline: RwLock<BTreeMap<TopicPartition, Arc<OpenError>>>,
@@ -144,7 +143,6 @@ impl LogManager {
         let manager = Self {
             data_dir: options.data_dir,
             default_config: options.default_config,
-            newest_epochs: options.newest_epochs,
             shared,
             logs: RwLock::default(),
             offline: RwLock::default(),
@@ -155,7 +153,7 @@ impl LogManager {
             ending: Arc::default(),
             _lock: lock,
         };
-        manager.open_partitions(stop)?;
+        manager.open_partitions(stop, &options.newest_epochs)?;
         let (fs, data_dir) = (manager.shared.fs.as_ref(), manager.data_dir());
         if !manager.left_unrecovered() {
             folder::note_boot(fs, data_dir, options.boot_id.as_deref())?;
@@ -172,7 +170,7 @@ impl LogManager {
             .any(|why| matches!(**why, OpenError::Io { .. }))
     }
 
-    fn open_partitions(&self, stop: Stop) -> Result<(), OpenError> {
+    fn open_partitions(&self, stop: Stop, epochs: &NewestEpochs) -> Result<(), OpenError> {
         let fs = self.shared.fs.as_ref();
         let mut folders = Vec::new();
         let mut doomed = Vec::new();
@@ -205,12 +203,18 @@ impl LogManager {
                 .map_err(folder::io("sync", &self.data_dir))?;
         }
         spread(folders, |(topic_partition, path)| {
-            self.open_folder(topic_partition, path, stop);
+            self.open_folder(topic_partition, path, stop, epochs);
         });
         Ok(())
     }
 
-    fn open_folder(&self, topic_partition: TopicPartition, path: PathBuf, stop: Stop) {
+    fn open_folder(
+        &self,
+        topic_partition: TopicPartition,
+        path: PathBuf,
+        stop: Stop,
+        epochs: &NewestEpochs,
+    ) {
         let fs = self.shared.fs.as_ref();
         let opened = folder::read_topic_id(fs, &path).and_then(|topic_id| match topic_id {
             Some(topic_id) => recovery::open(
@@ -221,7 +225,7 @@ impl LogManager {
                     folder: path,
                     config: self.default_config.clone(),
                     stop,
-                    newest_epoch: (self.newest_epochs)(topic_id, topic_partition.partition),
+                    newest_epoch: epochs(topic_id, topic_partition.partition),
                 },
             )
             .map(Some),

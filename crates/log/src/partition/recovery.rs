@@ -30,10 +30,10 @@
 //!    is cut at the tear, and the bytes cut off are kept beside it
 //!    (`*.log.cut-POSITION`) and reported, in case it was damage after all.
 //!
-//! Of what the checksum does not cover, a base offset that leaves a gap is
-//! a tear like any other (where the recovery point is not known only in the
-//! last segment: the cleaner leaves gaps too), and a leader epoch that cannot be is set right (see
-//! `leader_epochs`).
+//! A checksum covers neither the base offset nor the leader epoch of its batch.
+//! Where one of them cannot be and the rest is whole, it is set right in place
+//! (`base_offsets`, `leader_epochs`); a base offset that cannot be told is a
+//! tear.
 //!
 //! A log that ends before its recovery point has lost bytes that were on disk:
 //! [`OpenError::Missing`].
@@ -47,6 +47,7 @@ use crate::files::Files;
 use crate::names::{self, Stage};
 use crate::producers::{self, ProducerAppend, ProducerState};
 use crate::segment::Segment;
+use leader_epochs::Bounds;
 use millstream_core::env::Fs;
 use millstream_core::ids::{LeaderEpoch, Offset, TopicId, TopicPartition};
 use millstream_wire::batch::BatchHeader;
@@ -56,8 +57,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use leader_epochs::Bounds;
-
+mod base_offsets;
 mod leader_epochs;
 mod scan;
 
@@ -133,9 +133,11 @@ pub(crate) fn open(
     if let Some(newest) = partition.newest_epoch
         && epochs.truncate_above(newest)
     {
+        // A batch below the recovery point keeps its own.
         tracing::warn!(
             folder = %folder.display(), %newest,
-            "the log tells of leader epochs that the metadata does not know; going on without them"
+            "the log tells of leader epochs that the metadata does not know: a flipped bit, or \
+             metadata that is older than the log; going on without them"
         );
     }
     let known_to = recovery_point.unwrap_or_default().max(Offset(first));
@@ -151,7 +153,7 @@ pub(crate) fn open(
         scan::Left {
             stop: partition.stop,
             epochs: Bounds::new(epochs.latest(), partition.newest_epoch),
-            is_unknown: recovery_point.is_none(),
+            log_start,
             within_a_change: !leftovers.is_empty(),
         },
         config.index_interval_bytes,

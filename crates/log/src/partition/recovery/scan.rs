@@ -1,5 +1,6 @@
 //! Finding the end of a log; the rule is in the parent module's docs.
 
+use super::base_offsets::{self, Misplaced};
 use super::leader_epochs::{self, Bounds};
 use super::{Stop, read_error};
 use crate::error::{OpenError, ReadError};
@@ -30,9 +31,8 @@ pub(super) struct Left {
     pub(super) stop: Stop,
     /// What is known of the leader epochs beyond the recovery point.
     pub(super) epochs: Bounds,
-    /// No checkpoint tells the recovery point: the log is new, or the file is
-    /// gone, and then what the cleaner has worked on is scanned too.
-    pub(super) is_unknown: bool,
+    /// Nobody asks for what is below.
+    pub(super) log_start: Offset,
     /// Files tell that a deletion or truncation was cut off. What it has done
     /// is seen, but power loss could still undo it.
     pub(super) within_a_change: bool,
@@ -44,6 +44,8 @@ struct Verified {
     tear: Option<Tear>,
     /// Bytes that hold.
     bytes: u64,
+    /// Those of them with a base offset that cannot be.
+    misplaced: Vec<Misplaced>,
     /// Whether none of them has a leader epoch that cannot be.
     epochs_fit: bool,
 }
@@ -68,7 +70,7 @@ pub(super) fn find_end(
     let Left {
         stop,
         epochs,
-        is_unknown,
+        log_start,
         within_a_change,
     } = left;
     if stop == Stop::Clean
@@ -96,8 +98,9 @@ pub(super) fn find_end(
     let Verified {
         tear,
         bytes,
+        misplaced,
         epochs_fit,
-    } = verify(segments, first, start, recovery_point, epochs, is_unknown)
+    } = verify(segments, first, start, recovery_point, log_start, epochs)
         .map_err(|e| read_error(folder, e))?;
     let mut names_changed = false;
     if let Some(tear) = &tear {
@@ -109,6 +112,7 @@ pub(super) fn find_end(
         path: folder.to_owned(),
         source,
     };
+    base_offsets::mend(segments, &misplaced).map_err(|e| read_error(folder, e))?;
     if !epochs_fit {
         leader_epochs::mend(&scanned, start, epochs).map_err(|e| read_error(folder, e))?;
     }
@@ -258,56 +262,86 @@ fn walk_to(segment: &Segment, position: u64, offset: Offset) -> Option<u64> {
     (next_offset == offset.0).then_some(reached)
 }
 
-/// Verifies batches from a position on, over all later segments. Each begins
-/// where the one before ends (the checksum does not cover the base offset):
-/// only the cleaner leaves gaps. It works below the recovery point; where that
-/// is not known it has at least left the last segment alone.
+/// Verifies batches from a position on, over all later segments.
 fn verify(
     segments: &[Arc<Segment>],
     first: usize,
     start: u64,
     from: Offset,
+    log_start: Offset,
     mut epochs: Bounds,
-    is_unknown: bool,
 ) -> Result<Verified, ReadError> {
     let mut expected = from;
     let mut position = start;
     let mut verified = Verified {
         tear: None,
         bytes: 0,
+        misplaced: Vec::new(),
         epochs_fit: true,
     };
     for (at, segment) in segments.iter().enumerate().skip(first) {
-        if at > first && segment.base_offset() != expected.0 {
-            verified.tear = Some(Tear {
+        let tear = |position, offset| {
+            Some(Tear {
                 segment: at,
-                position: 0,
-                offset: expected,
-            });
+                position,
+                offset,
+            })
+        };
+        if at > first && segment.base_offset() != expected.0 {
+            verified.tear = tear(0, expected);
             return Ok(verified);
         }
-        let may_leave_gaps = is_unknown && at + 1 < segments.len();
-        let follows = |header: &BatchHeader, expected: Offset| {
-            may_leave_gaps || header.base_offset == expected.0
-        };
         while position < segment.size() {
-            let next = intact_batch(segment, position, expected.0)?;
-            let Some(header) = next.filter(|header| follows(header, expected)) else {
-                verified.tear = Some(Tear {
-                    segment: at,
-                    position,
-                    offset: expected,
-                });
+            let Some(header) = intact_batch(segment, position, i64::MIN)? else {
+                verified.tear = tear(position, expected);
                 return Ok(verified);
             };
+            let base = match header.base_offset {
+                base if base == expected.0 || base == log_start.0.max(expected.0) => base,
+                _ => {
+                    let next = base_behind(segments, at, position, &header)?;
+                    let Some(base) = base_offsets::right(&header, expected.0, next) else {
+                        verified.tear = tear(position, expected);
+                        return Ok(verified);
+                    };
+                    base
+                }
+            };
+            if base != header.base_offset {
+                verified.misplaced.push(Misplaced {
+                    segment: at,
+                    position,
+                    found: header.base_offset,
+                    right: base,
+                });
+            }
             verified.epochs_fit &= epochs.advance(header.partition_leader_epoch);
             verified.bytes += header.size_bytes() as u64;
             position += header.size_bytes() as u64;
-            expected = Offset(header.next_offset());
+            expected = Offset(base + i64::from(header.last_offset_delta) + 1);
         }
         position = 0;
     }
     Ok(verified)
+}
+
+/// Where the batch behind this one begins, by its header or the name of its
+/// segment; `None` when there is none, or none that is whole.
+fn base_behind(
+    segments: &[Arc<Segment>],
+    at: usize,
+    position: u64,
+    header: &BatchHeader,
+) -> Result<Option<i64>, ReadError> {
+    let Some(segment) = segments.get(at) else {
+        return Ok(None);
+    };
+    let behind = position + header.size_bytes() as u64;
+    if behind < segment.size() {
+        let next = intact_batch(segment, behind, i64::MIN)?;
+        return Ok(next.map(|next| next.base_offset));
+    }
+    Ok(segments.get(at + 1).map(|next| next.base_offset()))
 }
 
 /// The header of the batch at `position`, if it is whole, its checksum holds
@@ -417,17 +451,20 @@ fn keep_cut(
     fs.sync_dir(folder)
 }
 
-/// Bytes of intact batches beyond the tear, in its segment and in later ones.
+/// Bytes of intact batches from the tear on, in its segment and in later ones.
+/// One at the tear itself is no torn write, but one with an offset that cannot
+/// be.
 fn valid_bytes_after(segments: &[Arc<Segment>], tear: &Tear) -> Result<u64, ReadError> {
     let mut valid = 0;
     for (i, segment) in segments.iter().enumerate().skip(tear.segment) {
-        let mut position = match i == tear.segment {
-            // The batch at a gap between segments is itself beyond the tear.
-            true if tear.position > 0 || segment.base_offset() == tear.offset.0 => {
-                tear.position + 1
+        let mut position = 0;
+        if i == tear.segment {
+            position = tear.position;
+            if let Some(header) = intact_batch(segment, position, i64::MIN)? {
+                valid += header.size_bytes() as u64;
+                position += header.size_bytes() as u64;
             }
-            _ => 0,
-        };
+        }
         while let Some((at, header)) = find_batch(segment, position, tear.offset.0)? {
             valid += header.size_bytes() as u64;
             position = at + header.size_bytes() as u64;
