@@ -181,3 +181,40 @@ fn writes_go_on_after_a_checkpoint_with_an_epoch_that_cannot_be() {
     let checkpoint = disk.fs.read_to_vec(&disk.file("leader-epoch-checkpoint"));
     assert_eq!(checkpoint.unwrap(), b"0\n2\n1 0\n2 2\n");
 }
+
+/// The batch behind it was torn by the same loss of power.
+#[test]
+fn a_flipped_base_offset_before_a_torn_tail_is_set_right() {
+    let (mut disk, acknowledged) = written();
+    let path = disk.file(LOG);
+    let size = disk.fs.read_to_vec(&path).unwrap().len();
+    let of_one = (size - acknowledged) / 4;
+    let file = disk.fs.open(&path, false).unwrap();
+    file.write_all_at(&[0x40], (size - 2 * of_one) as u64)
+        .unwrap();
+    file.set_size(size as u64 - 5).unwrap();
+    disk.lose_power(Keep::Everything);
+    let (_manager, log) = disk.reopen();
+    let bases: Vec<i64> = shown(&log).iter().map(|b| b.header().base_offset).collect();
+    assert_eq!(bases, [0, 1, 2, 3, 5, 7]);
+}
+
+/// The batch behind it is in the next segment.
+#[test]
+fn a_flipped_base_offset_at_the_end_of_a_segment_is_set_right() {
+    let mut disk = Disk::new(small_segments());
+    let (_manager, log) = disk.open();
+    append_all(&log, 0..40);
+    assert!(log.segments_count() > 1);
+    let path = disk.file(LOG);
+    let bytes = disk.fs.read_to_vec(&path).unwrap();
+    let last = millstream_wire::batch::split_batches(bytes.clone().into());
+    let last = last.last().unwrap().unwrap().bytes().len();
+    let file = disk.fs.open(&path, false).unwrap();
+    let position = bytes.len() - last;
+    file.write_all_at(&[bytes[position + 6] ^ 1], position as u64 + 6)
+        .unwrap();
+    disk.kill();
+    let (_manager, log) = disk.reopen();
+    assert_eq!(committed(&log), expected(0..40));
+}

@@ -221,7 +221,8 @@ impl BatchHeader {
     /// Offset of the last record.
     #[must_use]
     pub fn last_offset(&self) -> i64 {
-        self.base_offset + i64::from(self.last_offset_delta)
+        self.base_offset
+            .saturating_add(self.last_offset_delta.into())
     }
 
     /// Offset after the last record.

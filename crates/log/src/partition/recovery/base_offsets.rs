@@ -24,18 +24,51 @@ pub(super) struct Misplaced {
     pub(super) right: i64,
 }
 
+/// What is behind a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Behind {
+    /// A batch that begins at this offset, or a segment of this name.
+    Begins(i64),
+    /// One that is not whole; whether it is in the last segment, which the
+    /// cleaner leaves alone.
+    Torn { in_last_segment: bool },
+    /// The end of the log.
+    End,
+}
+
 /// What the base offset of a whole batch is, or is to be, when the one before
-/// ends at `expected` and the one behind, if there is one, begins at `next`;
-/// `None` when it cannot be told.
-pub(super) fn right(header: &BatchHeader, expected: i64, next: Option<i64>) -> Option<i64> {
+/// ends at `expected`; `None` when it cannot be told.
+pub(super) fn right(
+    header: &BatchHeader,
+    expected: i64,
+    behind: Behind,
+    log_start: i64,
+) -> Option<i64> {
     let found = header.base_offset;
-    let is_gap = found > expected && next.is_some_and(|next| next >= header.next_offset());
+    let is_gap = found > expected
+        && match behind {
+            Behind::Begins(next) => next >= header.next_offset(),
+            // Deleted up to here, or into it.
+            Behind::Torn { .. } | Behind::End => found <= log_start,
+        };
     if found == expected || is_gap {
         return Some(found);
     }
-    let end = expected + i64::from(header.last_offset_delta) + 1;
+    let has_room = match behind {
+        Behind::Begins(next) => next >= moved(header, expected).next_offset(),
+        Behind::Torn { in_last_segment } => in_last_segment || found < expected,
+        Behind::End => true,
+    };
     let one_bit = (found ^ expected).count_ones() == 1;
-    (one_bit && next.is_none_or(|next| next >= end)).then_some(expected)
+    (one_bit && has_room).then_some(expected)
+}
+
+/// The header at another offset.
+pub(super) fn moved(header: &BatchHeader, base_offset: i64) -> BatchHeader {
+    BatchHeader {
+        base_offset,
+        ..header.clone()
+    }
 }
 
 /// Sets them right; nothing is synced.
@@ -70,25 +103,58 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_gap_that_the_cleaner_left_stays() {
-        assert_eq!(right(&at(20), 20, Some(22)), Some(20));
-        assert_eq!(right(&at(30), 20, Some(32)), Some(30));
-        assert_eq!(right(&at(30), 20, Some(50)), Some(30));
+    const IN_LAST: Behind = Behind::Torn {
+        in_last_segment: true,
+    };
+    const IN_OTHER: Behind = Behind::Torn {
+        in_last_segment: false,
+    };
+
+    /// Of one that should be at 20; the log begins at 0.
+    fn found_at(base_offset: i64, behind: Behind) -> Option<i64> {
+        right(&at(base_offset), 20, behind, 0)
     }
 
     #[test]
-    fn a_flipped_bit_is_told_by_the_batch_behind_or_by_there_being_none() {
-        assert_eq!(right(&at(20 ^ 64), 20, Some(22)), Some(20));
-        assert_eq!(right(&at(20 ^ 64), 20, None), Some(20));
-        assert_eq!(right(&at(20 ^ 16), 20, Some(22)), Some(20));
-        assert_eq!(right(&at(20 ^ i64::MIN), 20, Some(40)), Some(20));
+    fn a_gap_that_the_cleaner_left_stays() {
+        for next in [32, 50] {
+            assert_eq!(found_at(30, Behind::Begins(next)), Some(30));
+        }
+        assert_eq!(found_at(20, Behind::Begins(22)), Some(20));
+        let one_bit = 21;
+        assert_eq!(found_at(one_bit, Behind::Begins(23)), Some(21));
+        assert_eq!(found_at(one_bit, IN_OTHER), None, "a gap, or not");
+    }
+
+    #[test]
+    fn a_flipped_bit_is_told_by_what_is_behind() {
+        for flipped in [20 ^ 64, 20 ^ 16, 20 ^ i64::MIN, 20 ^ (1 << 62)] {
+            for behind in [Behind::Begins(22), Behind::End, IN_LAST] {
+                assert_eq!(found_at(flipped, behind), Some(20), "{flipped}");
+            }
+        }
+        assert_eq!(found_at(20 ^ 16, IN_OTHER), Some(20), "no gap goes back");
     }
 
     #[test]
     fn what_is_neither_cannot_be_told() {
-        assert_eq!(right(&at(0), 20, None), None, "two bits");
-        assert_eq!(right(&at(1_000_000), 20, None), None);
-        assert_eq!(right(&at(20 ^ 64), 20, Some(21)), None, "no room for two");
+        assert_eq!(found_at(0, Behind::End), None, "two bits");
+        assert_eq!(found_at(1_000_000, Behind::End), None);
+        assert_eq!(
+            found_at(20 ^ 64, Behind::Begins(21)),
+            None,
+            "no room for two"
+        );
+        assert_eq!(
+            right(&at(i64::MAX), i64::MAX - 1, Behind::Begins(0), 0),
+            None
+        );
+    }
+
+    #[test]
+    fn a_log_may_begin_above_its_segment() {
+        for start in [60, 61] {
+            assert_eq!(right(&at(60), 20, Behind::End, start), Some(60));
+        }
     }
 }

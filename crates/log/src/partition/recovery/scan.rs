@@ -1,6 +1,6 @@
 //! Finding the end of a log; the rule is in the parent module's docs.
 
-use super::base_offsets::{self, Misplaced};
+use super::base_offsets::{self, Behind, Misplaced};
 use super::leader_epochs::{self, Bounds};
 use super::{Stop, read_error};
 use crate::error::{OpenError, ReadError};
@@ -297,10 +297,11 @@ fn verify(
                 return Ok(verified);
             };
             let base = match header.base_offset {
-                base if base == expected.0 || base == log_start.0.max(expected.0) => base,
+                base if base == expected.0 => base,
                 _ => {
-                    let next = base_behind(segments, at, position, &header)?;
-                    let Some(base) = base_offsets::right(&header, expected.0, next) else {
+                    let behind = behind(segments, at, position, &header)?;
+                    let right = base_offsets::right(&header, expected.0, behind, log_start.0);
+                    let Some(base) = right else {
                         verified.tear = tear(position, expected);
                         return Ok(verified);
                     };
@@ -318,30 +319,33 @@ fn verify(
             verified.epochs_fit &= epochs.advance(header.partition_leader_epoch);
             verified.bytes += header.size_bytes() as u64;
             position += header.size_bytes() as u64;
-            expected = Offset(base + i64::from(header.last_offset_delta) + 1);
+            expected = Offset(base_offsets::moved(&header, base).next_offset());
         }
         position = 0;
     }
     Ok(verified)
 }
 
-/// Where the batch behind this one begins, by its header or the name of its
-/// segment; `None` when there is none, or none that is whole.
-fn base_behind(
+fn behind(
     segments: &[Arc<Segment>],
     at: usize,
     position: u64,
     header: &BatchHeader,
-) -> Result<Option<i64>, ReadError> {
-    let Some(segment) = segments.get(at) else {
-        return Ok(None);
-    };
-    let behind = position + header.size_bytes() as u64;
-    if behind < segment.size() {
-        let next = intact_batch(segment, behind, i64::MIN)?;
-        return Ok(next.map(|next| next.base_offset));
+) -> Result<Behind, ReadError> {
+    let next_segment = segments.get(at + 1);
+    let end = position + header.size_bytes() as u64;
+    if let Some(segment) = segments.get(at)
+        && end < segment.size()
+    {
+        let next = intact_batch(segment, end, i64::MIN)?;
+        return Ok(next.map_or(
+            Behind::Torn {
+                in_last_segment: next_segment.is_none(),
+            },
+            |next| Behind::Begins(next.base_offset),
+        ));
     }
-    Ok(segments.get(at + 1).map(|next| next.base_offset()))
+    Ok(next_segment.map_or(Behind::End, |next| Behind::Begins(next.base_offset())))
 }
 
 /// The header of the batch at `position`, if it is whole, its checksum holds
@@ -479,6 +483,12 @@ fn find_batch(
     mut position: u64,
     expected: i64,
 ) -> Result<Option<(u64, BatchHeader)>, ReadError> {
+    // Mostly one follows the other, and then nothing is to be searched.
+    if position + HEADER_BYTES as u64 <= segment.size()
+        && let Some(header) = intact_batch(segment, position, expected)?
+    {
+        return Ok(Some((position, header)));
+    }
     while position + HEADER_BYTES as u64 <= segment.size() {
         let size =
             SEARCH_BYTES.min(usize::try_from(segment.size() - position).unwrap_or(SEARCH_BYTES));
