@@ -360,3 +360,35 @@ fn a_clean_shutdown_mark_is_taken_once() {
     let (_manager, log) = disk.reopen();
     assert_eq!(committed(&log), expected(0..20));
 }
+
+/// The indexes of a closed segment beyond the recovery point are not looked at
+/// before its batches are.
+#[test]
+fn a_torn_segment_without_its_indexes_is_cut() {
+    let mut disk = Disk::new(small_segments());
+    let (manager, log) = disk.open();
+    append_all(&log, 0..3);
+    manager.checkpoint_logs(1);
+    let told = log.size_bytes();
+    for i in 3..40 {
+        append(&log, batch_of(NOBODY, NOW_MS, &[&value(i)]));
+    }
+    assert!(log.segments_count() > 1);
+    drop(manager);
+    for (extension, size) in [("timeindex", 0), ("index", 3)] {
+        let path = disk.file(&format!("00000000000000000000.{extension}"));
+        match size {
+            0 => disk.fs.remove_file(&path).unwrap(),
+            _ => disk.fs.open(&path, true).unwrap().set_size(size).unwrap(),
+        }
+    }
+    let file = disk.fs.open(&disk.file("00000000000000000000.log"), false);
+    // The length of the second batch that nobody was promised.
+    let position = told + (told / 3) + 8;
+    file.unwrap().write_all_at(&[0x7f], position).unwrap();
+    disk.lose_power(Keep::Everything);
+    let (_manager, log) = disk.reopen();
+    assert_eq!(committed(&log), expected(0..4));
+    append_all(&log, 4..20);
+    assert_eq!(committed(&log), expected(0..20));
+}

@@ -309,9 +309,13 @@ fn open_segments(
             doomed.push(segment);
             continue;
         }
-        // Those of the last one are looked at when its end is searched.
-        let is_sealed = i + 1 < bases.len();
-        let has_indexes = is_sealed
+        // Those of the last one, and of one that reaches beyond the recovery
+        // point, are made when the end of the log is found: until then its
+        // batches cannot be relied on.
+        let is_settled = bases
+            .get(i + 1)
+            .is_some_and(|next| *next <= recovery_point.0);
+        let has_indexes = is_settled
             && segment
                 .offsets
                 .is_whole()
@@ -320,7 +324,7 @@ fn open_segments(
                 .timestamps
                 .is_whole()
                 .map_err(io("open", &segment.path()))?;
-        if is_sealed && !has_indexes {
+        if is_settled && !has_indexes {
             tracing::warn!(segment = %segment.path().display(), "rebuilding missing indexes");
             segment
                 .rebuild_indexes(4096)
