@@ -16,7 +16,6 @@ import os
 import random
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -53,8 +52,6 @@ class History:
 GIVES_UP = {KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID, 111}
 BEGIN_AGAIN_S = 1.0
 LEAVE_S = 10.0
-#: For librdkafka to close a consumer that has left.
-CLOSE_S = 20.0
 
 
 class Client:
@@ -292,13 +289,7 @@ class Client:
                 self.rows(self.poll(consumer), view)
         except KafkaException as error:
             self.note("leaving", error)
-        closing = threading.Thread(target=consumer.close, daemon=True)
-        closing.start()
-        closing.join(CLOSE_S)
-        if closing.is_alive():
-            # All that it has done is told already, and nothing can end it but this.
-            self.note("closing", "librdkafka's close() hangs, see README.md")
-            os._exit(0)
+        consumer.close()
 
     def commit(self, consumer: Consumer, group: str, offsets: dict):
         ids = {}
