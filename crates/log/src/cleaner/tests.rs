@@ -367,7 +367,8 @@ fn compact_and_delete_does_both() {
     assert_eq!(log.log_start_offset(), log.log_end_offset());
 }
 
-/// Gaps are a tear beyond the recovery point; here there is none.
+/// Without a recovery point all is scanned, and the gaps that the cleaner left
+/// are neither tears nor flipped bits.
 #[test]
 fn a_cleaned_log_without_its_checkpoint_is_recovered_whole() {
     let mut disk = Disk::new(compacted());

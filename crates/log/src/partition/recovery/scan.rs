@@ -262,7 +262,8 @@ fn walk_to(segment: &Segment, position: u64, offset: Offset) -> Option<u64> {
     (next_offset == offset.0).then_some(reached)
 }
 
-/// Verifies batches from a position on, over all later segments.
+/// Verifies batches from a position on, over all later segments; nothing is
+/// changed.
 fn verify(
     segments: &[Arc<Segment>],
     first: usize,
@@ -326,6 +327,7 @@ fn verify(
     Ok(verified)
 }
 
+/// What is behind the batch at `position` of a segment.
 fn behind(
     segments: &[Arc<Segment>],
     at: usize,
