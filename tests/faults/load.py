@@ -31,6 +31,10 @@ DELIVERY_MS = 60_000
 FINISH_S = 40.0
 #: librdkafka's own log in clients.log: FAULTS_DEBUG=eos,broker
 DEBUG = {"debug": os.environ["FAULTS_DEBUG"], "log_level": 7} if "FAULTS_DEBUG" in os.environ else {}
+#: With re-bootstrap, librdkafka gives up its brokers while requests are under way, and stands still for ever:
+#: a transactional producer in send_offsets_to_transaction (librdkafka#5511, #5456), a consumer on its own two
+#: locks (librdkafka#5476). Producers that are not transactional keep it.
+NO_REBOOTSTRAP = {"metadata.recovery.strategy": "none"}
 #: Answers after which the record will never be there.
 FOR_GOOD = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError._UNKNOWN_TOPIC,
             KafkaError._UNKNOWN_PARTITION, KafkaError.TOPIC_AUTHORIZATION_FAILED}
@@ -76,7 +80,7 @@ class Client:
     def producer(self, **more) -> Producer:
         return Producer({
             "bootstrap.servers": self.settings["bootstrap"], "client.id": self.who, "acks": "all", "linger.ms": 5,
-            **({"metadata.recovery.strategy": "none"} if "transactional.id" in more else {"delivery.timeout.ms": DELIVERY_MS}),
+            **(NO_REBOOTSTRAP if "transactional.id" in more else {"delivery.timeout.ms": DELIVERY_MS}),
             "retry.backoff.ms": 20, "retry.backoff.max.ms": 200, "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 200,
             "socket.timeout.ms": 10_000, "compression.type": self.settings["codec"], "log_level": 0,
             "error_cb": lambda error: None, **more, **DEBUG})
@@ -135,8 +139,6 @@ class Client:
     # ---------------------------------------------------------- transactions
 
     def transactional(self) -> Producer:
-        # metadata.recovery.strategy=none above: with re-bootstrap, send_offsets_to_transaction
-        # hangs for ever once its coordinator was decommissioned (librdkafka#5511, #5456).
         while True:
             producer = self.producer(**{"transactional.id": f"txn-{self.role}", "transaction.timeout.ms": 15_000})
             try:
@@ -206,7 +208,7 @@ class Client:
             "bootstrap.servers": self.settings["bootstrap"], "client.id": self.who, "isolation.level": f"read_{view}",
             "enable.auto.commit": False, "auto.offset.reset": "earliest", "fetch.wait.max.ms": 100, "check.crcs": True,
             "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 200, "retry.backoff.ms": 20,
-            "socket.timeout.ms": 10_000, "log_level": 0, "error_cb": lambda error: None, **more})
+            "socket.timeout.ms": 10_000, "log_level": 0, "error_cb": lambda error: None, **NO_REBOOTSTRAP, **more, **DEBUG})
 
     def group(self, name: str, static: bool) -> dict:
         settings = {"group.id": name}

@@ -329,9 +329,18 @@ class Run:
             self.stuck(f"client {role} does not end, see where it hangs in clients.log")
             if role in ROLES:
                 process.send_signal(signal.SIGUSR1)
+                self.native_stacks(role)
                 time.sleep(0.2)
             process.kill()
             process.wait(10)
+
+    def native_stacks(self, role: str):
+        """Where its client library's own threads are, which Python does not know, where gdb is installed."""
+        if debugger := shutil.which("gdb"):
+            with open(self.folder / f"stacks-{role}.txt", "wb") as out:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    subprocess.run([debugger, "-p", str(self.clients[role].pid), "-batch", "-ex", "thread apply all bt"],
+                                   stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, timeout=60)
 
     def all_copied(self) -> bool:
         reads = [self.read_all("committed", topic) for topic in (EVENTS, COPIES)]
