@@ -88,7 +88,9 @@ impl From<AppendError> for ApiError {
             AppendError::UnsupportedMagic(_) => ErrorCode::UnsupportedForMessageFormat,
             AppendError::TooLarge { .. } => ErrorCode::MessageTooLarge,
             AppendError::ListTooLarge { .. } => ErrorCode::RecordListTooLarge,
-            AppendError::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,
+            AppendError::InvalidTimestamp { .. } | AppendError::TimestampType { .. } => {
+                ErrorCode::InvalidTimestamp
+            }
             AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
             AppendError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
             AppendError::InvalidTxnState(_) => ErrorCode::InvalidTxnState,

@@ -16,7 +16,7 @@ use millstream_cluster::configs::{TopicSettings, check_topic_configs};
 use millstream_cluster::image::ConfigMap;
 use millstream_cluster::{ClusterError, Command, MetadataImage, NewTopic, Reply, Topic};
 use millstream_core::ids::{
-    BrokerId, LeaderEpoch, PartitionId, TopicId, TopicPartition, check_topic_name,
+    BrokerId, LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition, check_topic_name,
 };
 use millstream_log::{Durability, LogError, LogManager, NewPartition, OpenError, PartitionLog};
 use millstream_wire::ErrorCode;
@@ -69,6 +69,24 @@ pub struct HostedPartition {
     pub log: Arc<PartitionLog>,
     /// The epoch in which this node leads it.
     pub leader_epoch: LeaderEpoch,
+}
+
+/// A leader epoch of which a client says nothing.
+pub(crate) const EPOCH_UNKNOWN: i32 = -1;
+
+impl HostedPartition {
+    /// The largest epoch not above `asked`, and where it ends; `None` for one
+    /// that is not known yet, or no more. The present one ends with the log,
+    /// even if it has written nothing.
+    pub(crate) fn end_of_epoch(&self, asked: i32) -> Option<(LeaderEpoch, Offset)> {
+        let asked = LeaderEpoch(asked);
+        if asked == self.leader_epoch {
+            return Some((asked, self.log.progress().log_end_offset));
+        }
+        (asked.0 >= 0)
+            .then(|| self.log.end_offset_for_epoch(asked))
+            .flatten()
+    }
 }
 
 /// How far a partition is served by the node that leads it.
@@ -668,7 +686,7 @@ pub(crate) async fn follow_metadata(state: Arc<BrokerState>) {
 /// -1 is no knowledge, and fine.
 pub(crate) fn check_leader_epoch(asked: i32, current: LeaderEpoch) -> Result<(), ErrorCode> {
     match asked {
-        ..0 => Ok(()),
+        EPOCH_UNKNOWN => Ok(()),
         asked if asked < current.0 => Err(ErrorCode::FencedLeaderEpoch),
         asked if asked > current.0 => Err(ErrorCode::UnknownLeaderEpoch),
         _ => Ok(()),

@@ -444,6 +444,12 @@ async fn single_offsets_are_deleted() {
         ..request.topics[0].clone()
     });
     let response = client.call(&request, 0).await;
+    let of_nobody = OffsetDeleteRequest {
+        group_id: String::new(),
+        ..request
+    };
+    let refused = client.call(&of_nobody, 0).await.error_code;
+    assert_eq!(refused, ErrorCode::InvalidGroupId.code());
     let unknown = ErrorCode::UnknownTopicOrPartition.code();
     let codes = response.topics.iter().map(|t| t.partitions[0].error_code);
     assert_eq!(codes.collect::<Vec<_>>(), [unknown, unknown]);

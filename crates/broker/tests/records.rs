@@ -5,7 +5,10 @@ mod support;
 
 use bytes::Bytes;
 use millstream_wire::ErrorCode;
-use millstream_wire::batch::{BatchBuilder, BatchOptions, split_batches};
+use millstream_wire::batch::{
+    BatchBuilder, BatchOptions, TimestampType, set_log_append_time, set_max_timestamp,
+    split_batches,
+};
 use millstream_wire::messages::delete_records::{
     DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
 };
@@ -348,6 +351,7 @@ async fn batches_that_cannot_be_stored_are_refused_by_partition() {
         &[("cleanup.policy", "compact")],
     )
     .await;
+    create_topic(&mut client, "gzip", 1, &[("compression.type", "gzip")]).await;
     let bounds = ("message.timestamp.before.max.ms", "60000");
     create_topic(&mut client, "fresh", 1, &[bounds]).await;
     let mut refused = async |topic: &str, records: Bytes| {
@@ -373,6 +377,20 @@ async fn batches_that_cannot_be_stored_are_refused_by_partition() {
         ErrorCode::InvalidRecord,
         "a base offset is the log's to give"
     );
+    // Two records that are said to be one, and fourteen more than there are
+    // offsets: sent like that, if the checksum holds, and damaged if not.
+    let long = "x".repeat(100);
+    for (last_offset_delta, records_count) in [(0, 1), (1, 15)] {
+        let mut wrong = batch(&[&long, &long]).to_vec();
+        wrong[26] = last_offset_delta;
+        wrong[60] = records_count;
+        let damaged = refused("gzip", wrong.clone().into()).await.0;
+        assert_eq!(damaged, ErrorCode::CorruptMessage);
+        let max_ms = i64::from_be_bytes(wrong[35..43].try_into().unwrap());
+        set_max_timestamp(&mut wrong, max_ms).unwrap();
+        let sent = refused("gzip", wrong.into()).await.0;
+        assert_eq!(sent, ErrorCode::InvalidRecord);
+    }
     let large = batch(&["x".repeat(1_000).as_str()]);
     assert_eq!(refused("small", large).await.0, ErrorCode::MessageTooLarge);
     assert_eq!(
@@ -498,6 +516,35 @@ async fn log_append_time_is_written_into_the_batch_and_told() {
     stored.verify_crc().unwrap();
     let record = stored.records().unwrap().next().unwrap().unwrap();
     assert_eq!(record.timestamp, produced.log_append_time_ms);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn only_the_log_calls_timestamps_its_own() {
+    let (_dir, broker, mut client) = broker_with("t").await;
+    let stamped = ("message.timestamp.type", "LogAppendTime");
+    create_topic(&mut client, "stamped", 1, &[stamped]).await;
+    let mut marked = batch(&["a", "b"]).to_vec();
+    set_log_append_time(&mut marked, 1_000).unwrap();
+    let marked = Bytes::from(marked);
+    let refused = produce(&mut client, "stamped", 0, marked.clone()).await;
+    assert_eq!(code(refused.error_code), ErrorCode::InvalidTimestamp);
+    let blamed = refused.record_errors.iter().map(|r| r.batch_index);
+    assert_eq!(blamed.collect::<Vec<_>>(), [0, 1]);
+
+    // Where nobody asks for the log's they are the producer's.
+    assert_eq!(produce(&mut client, "t", 0, marked).await.error_code, 0);
+    let fetched = fetch(&mut client, &fetch_request("t", 0, 0)).await;
+    let stored = only(fetched.responses).records.unwrap().read().unwrap();
+    let stored = split_batches(stored).next().unwrap().unwrap();
+    stored.verify_crc().unwrap();
+    assert_eq!(
+        (
+            stored.header().timestamp_type(),
+            stored.header().max_timestamp
+        ),
+        (TimestampType::CreateTime, 1_000)
+    );
     broker.stop().await;
 }
 
@@ -643,6 +690,23 @@ async fn records_and_epochs_survive_a_restart_and_old_epochs_are_fenced() {
 
     let broker = TestBroker::start(dir.path()).await;
     let mut client = broker.client().await;
+    let ended = |epoch| OffsetForLeaderEpochRequest {
+        replica_id: -1,
+        topics: vec![OffsetForLeaderTopic {
+            topic: "t".into(),
+            partitions: vec![OffsetForLeaderPartition {
+                partition: 0,
+                current_leader_epoch: -1,
+                leader_epoch: epoch,
+            }],
+        }],
+    };
+    let end = client.call(&ended(1), 4).await.topics[0].partitions[0].clone();
+    assert_eq!(
+        (end.leader_epoch, end.end_offset),
+        (1, 2),
+        "the present epoch has written nothing yet"
+    );
     produce(&mut client, "t", 0, batch(&["c"])).await;
     let fetched = only(
         fetch(&mut client, &fetch_request("t", 0, 0))
@@ -655,29 +719,16 @@ async fn records_and_epochs_survive_a_restart_and_old_epochs_are_fenced() {
         .collect();
     assert_eq!(values, ["a", "b", "c"]);
 
-    let ended = |epoch| OffsetForLeaderEpochRequest {
-        replica_id: -1,
-        topics: vec![OffsetForLeaderTopic {
-            topic: "t".into(),
-            partitions: vec![OffsetForLeaderPartition {
-                partition: 0,
-                current_leader_epoch: -1,
-                leader_epoch: epoch,
-            }],
-        }],
-    };
     let end = client.call(&ended(0), 4).await.topics[0].partitions[0].clone();
     assert_eq!(
         (end.leader_epoch, end.end_offset),
         (0, 2),
         "epoch 0 ended at the restart"
     );
-    let end = client.call(&ended(7), 4).await.topics[0].partitions[0].clone();
-    assert_eq!(
-        (end.leader_epoch, end.end_offset),
-        (-1, -1),
-        "not known yet"
-    );
+    for unknown in [7, -1] {
+        let end = client.call(&ended(unknown), 4).await.topics[0].partitions[0].clone();
+        assert_eq!((end.leader_epoch, end.end_offset), (-1, -1), "{unknown}");
+    }
 
     let mut stale = fetch_request("t", 0, 0);
     stale.topics[0].partitions[0].current_leader_epoch = 0;
@@ -701,6 +752,51 @@ async fn records_and_epochs_survive_a_restart_and_old_epochs_are_fenced() {
     stale.topics[0].partitions[0].current_leader_epoch = 5;
     let fetched = only(fetch(&mut client, &stale).await.responses);
     assert_eq!(code(fetched.error_code), ErrorCode::UnknownLeaderEpoch);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_reader_whose_last_epoch_ended_earlier_is_told_where() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = TestBroker::start(dir.path()).await;
+    let mut client = broker.client().await;
+    create_topic(&mut client, "t", 1, &[]).await;
+    produce(&mut client, "t", 0, batch(&["a", "b"])).await;
+    drop(client);
+    broker.stop().await;
+    let broker = TestBroker::start(dir.path()).await;
+    let mut client = broker.client().await;
+    produce(&mut client, "t", 0, batch(&["c"])).await;
+
+    let read_after = |epoch, offset| {
+        let mut request = fetch_request("t", 0, offset);
+        request.topics[0].partitions[0].last_fetched_epoch = epoch;
+        request
+    };
+    // Nobody has to wait for what is known: an hour would be noticed.
+    let mut parted = FetchRequest {
+        max_wait_ms: 3_600_000,
+        min_bytes: 1,
+        session_epoch: 0,
+        ..read_after(0, 3)
+    };
+    let first = fetch(&mut client, &parted).await;
+    parted.session_id = first.session_id;
+    parted.topics.clear();
+    parted.session_epoch = 1;
+    let again = fetch(&mut client, &parted).await;
+    for response in [first, again] {
+        let partition = only(response.responses);
+        let at = &partition.diverging_epoch;
+        assert_eq!((at.epoch, at.end_offset), (0, 2));
+        assert_eq!((partition.error_code, partition.high_watermark), (0, 3));
+        assert!(records(partition.records).is_empty());
+    }
+    let goes_on = only(fetch(&mut client, &read_after(0, 2)).await.responses);
+    assert_eq!(goes_on.diverging_epoch.epoch, -1);
+    assert_eq!(records(goes_on.records), [(2, "c".to_owned())]);
+    let unknown = only(fetch(&mut client, &read_after(7, 3)).await.responses);
+    assert_eq!(code(unknown.error_code), ErrorCode::OffsetOutOfRange);
     broker.stop().await;
 }
 

@@ -274,12 +274,21 @@ async fn txn_commit_offset(
     offset: i64,
     version: i16,
 ) -> i16 {
+    txn_offset_code(
+        client,
+        &offset_in_transaction(id, producer, offset),
+        version,
+    )
+    .await
+}
+
+fn offset_in_transaction(id: &str, producer: &Producer, offset: i64) -> TxnOffsetCommitRequest {
     let partition = TxnOffsetCommitRequestPartition {
         partition_index: 0,
         committed_offset: offset,
         ..Default::default()
     };
-    let request = TxnOffsetCommitRequest {
+    TxnOffsetCommitRequest {
         transactional_id: id.into(),
         group_id: "g".into(),
         producer_id: producer.id,
@@ -290,8 +299,15 @@ async fn txn_commit_offset(
             partitions: vec![partition],
         }],
         ..Default::default()
-    };
-    client.call(&request, version).await.topics[0].partitions[0].error_code
+    }
+}
+
+async fn txn_offset_code(
+    client: &mut Client,
+    request: &TxnOffsetCommitRequest,
+    version: i16,
+) -> i16 {
+    client.call(request, version).await.topics[0].partitions[0].error_code
 }
 
 async fn committed_offset(client: &mut Client, require_stable: bool) -> (i64, i16) {
@@ -407,8 +423,12 @@ async fn a_batch_outside_its_transaction_is_refused() {
     let mut me = producer(&mut client, "t").await;
     let refused = ErrorCode::InvalidTxnState.code();
     assert_eq!(send(&mut client, "t", &mut me, 0, "early").await, refused);
-    me.sequences = [0; 2];
     add(&mut client, "t", &me, 3).await;
+    assert_eq!(
+        send(&mut client, "t", &mut me, 0, "overtakes").await,
+        ErrorCode::OutOfOrderSequenceNumber.code()
+    );
+    me.sequences = [0; 2];
     assert_eq!(send(&mut client, "t", &mut me, 0, "in time").await, 0);
     assert_eq!(end(&mut client, "t", &me, true, 4).await, 0);
     assert_eq!(send(&mut client, "t", &mut me, 0, "late").await, refused);

@@ -68,6 +68,16 @@ pub enum AppendError {
         /// of many.
         records: Vec<i32>,
     },
+    /// Marked as timestamped by the log, which only the log may do
+    /// (`INVALID_TIMESTAMP`).
+    #[error(
+        "the batch calls its timestamps those of the log (LogAppendTime): a producer sends CreateTime"
+    )]
+    TimestampType {
+        /// The records to blame, by their place in the batch; the first ones
+        /// of many.
+        records: Vec<i32>,
+    },
     /// A gap in the producer's sequence (`OUT_OF_ORDER_SEQUENCE_NUMBER`).
     #[error("producer {producer_id} sent sequence {sequence} after {last_sequence}")]
     OutOfOrderSequence {

@@ -66,7 +66,8 @@ fn member(description: ConsumerMemberDescription) -> Member {
         client_id: metadata.client_id,
         client_host: metadata.client_host,
         subscribed_topic_names: metadata.topics.into_iter().collect(),
-        subscribed_topic_regex: metadata.regex,
+        // Never null, as Kafka.
+        subscribed_topic_regex: Some(metadata.regex.unwrap_or_default()),
         assignment: assignment(description.assigned),
         target_assignment: assignment(description.target),
         member_type,

@@ -8,9 +8,10 @@ use millstream_wire::messages::describe_groups::{
 };
 use std::ops::RangeInclusive;
 
-/// All operations on a group, as KIP-430 numbers them: read, delete, describe.
-/// There are no ACLs yet, so everybody may do everything.
-pub(super) const ALL_GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8;
+/// All operations on a group, as KIP-430 numbers them: read, delete, describe,
+/// and those on its settings (KIP-848). There are no ACLs yet, so everybody may
+/// do everything.
+pub(super) const ALL_GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 
 /// DescribeGroups.
 pub(super) struct DescribeGroups;

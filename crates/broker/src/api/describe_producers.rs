@@ -3,6 +3,7 @@
 
 use super::{Answer, Handler};
 use crate::state::{BrokerState, RequestContext};
+use crate::topics::why_unknown;
 use millstream_log::ProducerSummary;
 use millstream_wire::ErrorCode;
 use millstream_wire::messages::describe_producers::{
@@ -49,6 +50,16 @@ fn partition(state: &BrokerState, topic: &str, partition_index: i32) -> Partitio
             active_producers: hosted.log.producers().into_iter().map(producer).collect(),
             ..Default::default()
         },
+        Err(ErrorCode::UnknownTopicOrPartition)
+            if why_unknown(topic) == ErrorCode::InvalidTopicException =>
+        {
+            PartitionResponse {
+                partition_index,
+                error_code: ErrorCode::InvalidTopicException.code(),
+                error_message: Some(format!("'{topic}' cannot be the name of a topic")),
+                ..Default::default()
+            }
+        }
         Err(code) => PartitionResponse {
             partition_index,
             error_code: code.code(),

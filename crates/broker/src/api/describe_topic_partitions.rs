@@ -118,6 +118,7 @@ fn failed(name: &str, code: ErrorCode) -> DescribeTopicPartitionsResponseTopic {
     DescribeTopicPartitionsResponseTopic {
         error_code: code.into(),
         name: Some(name.to_owned()),
+        topic_authorized_operations: authorized(true, ALL_TOPIC_OPERATIONS),
         ..Default::default()
     }
 }

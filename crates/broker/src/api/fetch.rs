@@ -5,14 +5,14 @@ use super::{Answer, Handler};
 use crate::fetch::read::{Asked, Bounds, PartitionRead, Reading};
 use crate::fetch::sessions::{Mode, NewSession, Session, SessionRequest, Told, TopicKey, Wanted};
 use crate::state::{BrokerState, RequestContext};
-use millstream_core::ids::TopicId;
+use millstream_core::ids::{LeaderEpoch, Offset, TopicId};
 use millstream_core::limits::PARTITIONS_MAX;
 use millstream_log::{ReadySet, UpTo};
 use millstream_wire::ErrorCode;
 use millstream_wire::codec::Payload;
 use millstream_wire::messages::fetch::{
-    AbortedTransaction, FetchRequest, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch,
-    NodeEndpoint, PartitionData,
+    AbortedTransaction, EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse,
+    LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
 use parking_lot::Mutex;
 use std::ops::RangeInclusive;
@@ -124,6 +124,7 @@ fn session_request(request: FetchRequest, by_id: bool, up_to: UpTo) -> SessionRe
             offset: partition.fetch_offset,
             bytes_max: partition.partition_max_bytes,
             leader_epoch: partition.current_leader_epoch,
+            last_fetched_epoch: partition.last_fetched_epoch,
             known_as: None,
         }));
     }
@@ -265,6 +266,7 @@ impl Shape {
                     high_watermark: batches.high_watermark.0,
                     last_stable_offset: batches.last_stable_offset.0,
                     log_start_offset: batches.log_start_offset.0,
+                    diverging_epoch: read.diverging.map(epoch_end).unwrap_or_default(),
                     // Null tells a read_uncommitted client that it need not
                     // look for aborted records.
                     aborted_transactions: self.committed().then(|| aborted.collect()),
@@ -293,12 +295,19 @@ impl Shape {
     }
 }
 
+fn epoch_end((epoch, end_offset): (LeaderEpoch, Offset)) -> EpochEndOffset {
+    EpochEndOffset {
+        epoch: epoch.0,
+        end_offset: end_offset.0,
+    }
+}
+
 /// Of an incremental fetch, only what the client does not know yet.
 fn news(session: &mut Session, up_to: UpTo, read: Vec<PartitionRead>) -> Vec<PartitionRead> {
     look_again(session.set(), up_to, &read);
     let is_news = |read: &PartitionRead| {
         let changed = session.tell(read.key, read.name.as_ref(), told(read));
-        changed || has_records(read) || read.result.is_err()
+        changed || has_records(read) || read.diverging.is_some() || read.result.is_err()
     };
     read.into_iter().filter(is_news).collect()
 }
@@ -313,6 +322,7 @@ fn has_records(read: &PartitionRead) -> bool {
 /// busy one cannot starve the others of `max_bytes`.
 fn look_again(set: &ReadySet, up_to: UpTo, read: &[PartitionRead]) {
     let has_more = |read: &PartitionRead| match &read.result {
+        Ok(_) if read.diverging.is_some() => true,
         Ok(batches) => {
             let end = match up_to {
                 UpTo::LastStable => batches.last_stable_offset,

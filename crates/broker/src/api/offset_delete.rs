@@ -35,6 +35,13 @@ impl Handler for OffsetDelete {
                     .map(move |p| (name.clone(), p.partition_index))
             })
             .collect();
+        if request.group_id.is_empty() {
+            return OffsetDeleteResponse {
+                error_code: ErrorCode::InvalidGroupId.code(),
+                ..Default::default()
+            }
+            .into();
+        }
         let groups = context.state.groups();
         let is_known =
             |(topic, partition): &(String, i32)| context.state.partition(topic, *partition).is_ok();

@@ -4,7 +4,6 @@
 use super::{Answer, Handler};
 use crate::state::{BrokerState, RequestContext};
 use crate::topics::check_leader_epoch;
-use millstream_core::ids::LeaderEpoch;
 use millstream_wire::ErrorCode;
 use millstream_wire::messages::offset_for_leader_epoch::{
     EpochEndOffset, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
@@ -60,9 +59,7 @@ fn find(
     let partition = state.partition(topic, asked.partition)?;
     check_leader_epoch(asked.current_leader_epoch, partition.leader_epoch)?;
     // An epoch that is not known yet has no end: -1.
-    let end = partition
-        .log
-        .end_offset_for_epoch(LeaderEpoch(asked.leader_epoch));
+    let end = partition.end_of_epoch(asked.leader_epoch);
     Ok(EpochEndOffset {
         error_code: 0,
         partition: asked.partition,

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use millstream_core::ids::{Offset, ProducerEpoch, ProducerId, TopicPartition};
 use millstream_log::{AppendError, AppendOrigin, PartitionLog};
 use millstream_wire::ErrorCode;
-use millstream_wire::batch::{BatchError, BatchHeader, BatchView, split_batches};
+use millstream_wire::batch::{BatchError, BatchHeader, BatchView, is_intact, split_batches};
 use millstream_wire::compression::Compression;
 use millstream_wire::messages::produce::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData,
@@ -329,10 +329,8 @@ impl Call<'_> {
         let writing = if batch.header().is_transactional() {
             let at = TopicPartition::new(&*hosted.topic.name, data.index);
             let checked = self.check_transaction(&batch, at).await;
-            if let Err(error) = &checked
-                && error.code == ErrorCode::NotEnoughReplicas
-            {
-                // It comes again, and what was sent after it must not come
+            if checked.is_err() {
+                // It may come again, and what was sent after it must not come
                 // before it.
                 let (producer, sequence) =
                     (producer_of(batch.header()), batch.header().base_sequence);
@@ -396,6 +394,8 @@ impl Call<'_> {
         let corrupt = |error: BatchError| match error {
             // As Kafka's `ProduceRequest.validateRecords` says of them.
             BatchError::UnsupportedMagic(_) => invalid(&error.to_string()),
+            // Damage is worth another try; what was sent like that is not.
+            BatchError::Header { .. } if is_intact(records) => invalid(&error.to_string()),
             _ => ApiError::new(ErrorCode::CorruptMessage, error.to_string()),
         };
         let mut batches = split_batches(records.clone());
@@ -521,12 +521,15 @@ fn refuse(hosted: &HostedTopic, partition: i32) -> impl Fn(ErrorCode) -> ApiErro
 /// Compaction keeps the last record of each key: without one there is nothing
 /// to keep it by (KIP-467 names the records).
 fn check_keys(batch: &BatchView) -> Result<(), Refused> {
-    let corrupt = |error: BatchError| ApiError::new(ErrorCode::CorruptMessage, error.to_string());
+    let told_as = |code| move |error: BatchError| ApiError::new(code, error.to_string());
     // Or damage is told as what the damaged records seem to be.
-    batch.verify_crc().map_err(corrupt)?;
+    batch
+        .verify_crc()
+        .map_err(told_as(ErrorCode::CorruptMessage))?;
+    let invalid = told_as(ErrorCode::InvalidRecord);
     let mut keyless = Vec::new();
-    for (index, record) in (0..).zip(batch.records().map_err(corrupt)?) {
-        if record.map_err(corrupt)?.key.is_none() && keyless.len() < RECORD_ERRORS_MAX {
+    for (index, record) in (0..).zip(batch.records().map_err(invalid)?) {
+        if record.map_err(invalid)?.key.is_none() && keyless.len() < RECORD_ERRORS_MAX {
             keyless.push(BatchIndexAndErrorMessage {
                 batch_index: index,
                 batch_index_error_message: Some(
@@ -547,7 +550,9 @@ fn check_keys(batch: &BatchView) -> Result<(), Refused> {
 
 fn refused_by_log(error: AppendError) -> Refused {
     let records = match &error {
-        AppendError::InvalidTimestamp { records, .. } => records.as_slice(),
+        AppendError::InvalidTimestamp { records, .. } | AppendError::TimestampType { records } => {
+            records.as_slice()
+        }
         _ => &[],
     };
     let named = |batch_index: &i32| BatchIndexAndErrorMessage {

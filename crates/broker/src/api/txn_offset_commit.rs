@@ -76,7 +76,14 @@ async fn commit(
         generation: request.generation_id_or_member_epoch,
     };
     let id = &request.transactional_id;
-    let committed = match admit(state, id, producer, &request.group_id, version).await {
+    let admitted = match offsets.is_empty() {
+        // Nothing to commit: no transaction begins with that.
+        true => Ok(None),
+        false if request.group_id.is_empty() => Err(ErrorCode::InvalidGroupId),
+        false => admit(state, id, producer, &request.group_id, version).await,
+    };
+    let committed = match admitted {
+        Ok(_) if offsets.is_empty() => Ok(Vec::new()),
         Ok(writing) => state
             .groups()
             .commit_offsets_in_transaction(&request.group_id, &who, producer, offsets, writing)

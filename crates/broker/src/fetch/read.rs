@@ -10,9 +10,9 @@ use crate::connection::Connection;
 use crate::connection::sending::InFile;
 use crate::state::BrokerState;
 use crate::stats::TopicStats;
-use crate::topics::{HostedTopic, check_leader_epoch};
+use crate::topics::{EPOCH_UNKNOWN, HostedPartition, HostedTopic, check_leader_epoch};
 use bytes::Bytes;
-use millstream_core::ids::Offset;
+use millstream_core::ids::{LeaderEpoch, Offset};
 use millstream_log::{FetchRequest, FetchedBatches, FileRange, PartitionLog, ReadySet, UpTo};
 use millstream_wire::ErrorCode;
 use millstream_wire::codec::Payload;
@@ -44,6 +44,8 @@ pub(crate) struct PartitionRead<B = Payload> {
     pub(crate) wanted: Wanted,
     pub(crate) name: Option<Arc<str>>,
     pub(crate) result: Result<FetchedBatches<B>, ErrorCode>,
+    /// Where the log and what the reader has of it part; nothing is read then.
+    pub(crate) diverging: Option<(LeaderEpoch, Offset)>,
 }
 
 /// Where the partitions of a fetch come from.
@@ -76,8 +78,29 @@ impl Target {
 
 #[derive(Clone)]
 struct Source {
-    log: Arc<PartitionLog>,
+    partition: HostedPartition,
     stats: Arc<TopicStats>,
+}
+
+impl Source {
+    fn log(&self) -> &Arc<PartitionLog> {
+        &self.partition.log
+    }
+
+    /// Where the log and the reader's last epoch part, if they do (KIP-595).
+    fn diverging(&self, wanted: &Wanted) -> Result<Option<(LeaderEpoch, Offset)>, ErrorCode> {
+        if wanted.last_fetched_epoch == EPOCH_UNKNOWN {
+            return Ok(None);
+        }
+        // Nothing can be said of an epoch that is not in the log yet, or no
+        // more.
+        let (epoch, end) = self
+            .partition
+            .end_of_epoch(wanted.last_fetched_epoch)
+            .ok_or(ErrorCode::OffsetOutOfRange)?;
+        let parts = epoch.0 < wanted.last_fetched_epoch || end.0 < wanted.offset;
+        Ok(parts.then_some((epoch, end)))
+    }
 }
 
 /// The records of a partition, before anything is tied to them.
@@ -218,7 +241,8 @@ impl Reading {
         // Who asks for a partition that is not there gets to know with the
         // rest, as from Kafka: at once it would ask again at once.
         let mut targets = self.targets.iter().zip(&read);
-        let failed = targets.any(|(t, read)| read.result.is_err() && !t.is_unknown());
+        let failed = targets
+            .any(|(t, read)| read.diverging.is_some() || (read.result.is_err() && !t.is_unknown()));
         let waits = || lack.is_some() || self.available(&read) < self.bounds.bytes_min;
         if !over && !failed && waits() {
             self.lack = lack.unwrap_or(Lack::News);
@@ -253,11 +277,11 @@ impl Reading {
             let end = match self.bounds.up_to {
                 UpTo::HighWatermark => batches.high_watermark,
                 UpTo::LastStable => batches.last_stable_offset,
-                UpTo::LogEnd => source.log.progress().log_end_offset,
+                UpTo::LogEnd => source.log().progress().log_end_offset,
             };
             if bytes < self.bounds.bytes_min && batches.next_offset < end {
                 let bytes_max = usize::try_from(target.wanted.bytes_max).unwrap_or(0);
-                let beyond = source.log.bytes_from(batches.next_offset);
+                let beyond = source.log().bytes_from(batches.next_offset);
                 bytes = bytes.max(bytes.saturating_add(beyond).min(bytes_max));
             }
             sum = sum.saturating_add(bytes);
@@ -369,10 +393,13 @@ impl Reading {
         };
         if let Ok(source) = &target.source {
             // Registered before the look: what happens in between wakes us.
-            source.log.wake_in_set(&self.set, target.key);
+            source.log().wake_in_set(&self.set, target.key);
         }
         target.news = match &target.source {
-            Ok(source) => has_news(&source.log, Offset(target.wanted.offset), up_to),
+            Ok(source) => {
+                !matches!(source.diverging(&target.wanted), Ok(None))
+                    || has_news(source.log(), Offset(target.wanted.offset), up_to)
+            }
             Err(_) => !target.is_unknown(),
         };
     }
@@ -397,8 +424,16 @@ impl Reading {
         let mut used = 0;
         let mut read = Vec::with_capacity(self.targets.len());
         for target in &self.targets {
+            let mut diverging = None;
             let mut result = match &target.source {
-                Ok(source) => self.read_one(source, &target.wanted, left, first).await,
+                Ok(source) => match source.diverging(&target.wanted) {
+                    Ok(None) => self.read_one(source, &target.wanted, left, first).await,
+                    Ok(at) => {
+                        diverging = at;
+                        Ok(nothing(source.log(), &target.wanted))
+                    }
+                    Err(code) => Err(code),
+                },
                 Err(code) => Err(*code),
             };
             if let Ok(batches) = &mut result {
@@ -420,6 +455,7 @@ impl Reading {
                 wanted: target.wanted.clone(),
                 name: target.name.clone(),
                 result,
+                diverging,
             });
         }
         room.shrink(used);
@@ -449,6 +485,7 @@ impl Reading {
             wanted: read.wanted,
             name: read.name,
             result: read.result.map(|batches| batches.map(hold)),
+            diverging: read.diverging,
         });
         held.collect()
     }
@@ -470,11 +507,15 @@ impl Reading {
         };
         // What is in the page cache goes from there to the socket; errors are
         // for the read to tell.
-        if let Ok(Some(found)) = source.log.locate(request) {
+        if let Ok(Some(found)) = source.log().locate(request) {
             return Ok(found.map(Found::InFile));
         }
-        let behind = source.log.high_watermark().0.saturating_sub(wanted.offset);
-        let log = Arc::clone(&source.log);
+        let behind = source
+            .log()
+            .high_watermark()
+            .0
+            .saturating_sub(wanted.offset);
+        let log = Arc::clone(source.log());
         let result = if behind > CATCH_UP_RECORDS {
             match tokio::task::spawn_blocking(move || log.read(request)).await {
                 Ok(result) => result,
@@ -487,7 +528,7 @@ impl Reading {
         read.map_err(|error| {
             let error = crate::error::ApiError::from(error);
             if error.code != ErrorCode::OffsetOutOfRange {
-                tracing::error!(partition = %source.log.topic_partition(), error = error.message, "read failed");
+                tracing::error!(partition = %source.log().topic_partition(), error = error.message, "read failed");
             }
             error.code
         })
@@ -523,6 +564,19 @@ fn has_news(log: &PartitionLog, offset: Offset, up_to: UpTo) -> bool {
     };
     let outside = offset < progress.log_start_offset || offset > progress.log_end_offset;
     offset < end || outside || progress.failure.is_some()
+}
+
+/// No records, and where the log stands.
+fn nothing(log: &PartitionLog, wanted: &Wanted) -> FetchedBatches<Found> {
+    let progress = log.progress();
+    FetchedBatches {
+        batches: Found::Read(Bytes::new()),
+        next_offset: Offset(wanted.offset),
+        aborted: Vec::new(),
+        high_watermark: progress.high_watermark,
+        last_stable_offset: progress.last_stable_offset,
+        log_start_offset: progress.log_start_offset,
+    }
 }
 
 /// What an answer's records hold until the last of them has been sent.
@@ -568,7 +622,7 @@ fn resolve(state: &BrokerState, key: u64, wanted: Wanted) -> Target {
         let partition = hosted.partition(wanted.partition)?;
         check_leader_epoch(wanted.leader_epoch, partition.leader_epoch)?;
         Ok(Source {
-            log: partition.log,
+            partition,
             stats: Arc::clone(&hosted.stats),
         })
     });

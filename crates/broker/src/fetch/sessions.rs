@@ -54,6 +54,8 @@ pub(crate) struct Wanted {
     pub(crate) offset: i64,
     pub(crate) bytes_max: i32,
     pub(crate) leader_epoch: i32,
+    /// The epoch of the last record that the reader has; -1 does not say.
+    pub(crate) last_fetched_epoch: i32,
     /// The name under which the id was last known, to tell a topic that was
     /// created again from one that never was.
     pub(crate) known_as: Option<Arc<str>>,
@@ -425,6 +427,7 @@ mod tests {
             offset: 0,
             bytes_max: 1024,
             leader_epoch: -1,
+            last_fetched_epoch: -1,
             known_as: None,
         }
     }

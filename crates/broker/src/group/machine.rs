@@ -390,10 +390,11 @@ impl ClassicGroup {
         self.take_effects()
     }
 
-    /// Turns the group dead before its records are deleted; only an unused
-    /// one can.
+    /// Turns the group dead before its records are deleted; only one without
+    /// members can. Who has been given an id and has not come back with it
+    /// (KIP-394) is none yet.
     pub fn kill(&mut self, now: Now) -> Result<(), GroupError> {
-        if !self.is_unused() {
+        if !matches!(self.state, GroupState::Empty | GroupState::Dead) {
             return Err(GroupError::NonEmptyGroup);
         }
         self.transition(GroupState::Dead, now);

@@ -94,6 +94,32 @@ async fn with_version_2_a_batch_does_not_overtake_the_first_one_of_its_partition
 async fn with_version_2_offsets_add_their_group_to_the_transaction() {
     let (broker, mut client, _dir) = broker().await;
     let mut me = producer(&mut client, "t").await;
+    for version in 0..=5 {
+        let nowhere = TxnOffsetCommitRequest {
+            topics: vec![TxnOffsetCommitRequestTopic {
+                name: "typo".into(),
+                partitions: vec![TxnOffsetCommitRequestPartition::default()],
+            }],
+            ..offset_in_transaction("t", &me, 1)
+        };
+        assert_eq!(
+            txn_offset_code(&mut client, &nowhere, version).await,
+            ErrorCode::UnknownTopicOrPartition.code()
+        );
+        let of_nobody = TxnOffsetCommitRequest {
+            group_id: String::new(),
+            ..offset_in_transaction("t", &me, 1)
+        };
+        assert_eq!(
+            txn_offset_code(&mut client, &of_nobody, version).await,
+            ErrorCode::InvalidGroupId.code()
+        );
+    }
+    // Neither has begun a transaction, which a commit would end.
+    assert_eq!(
+        end_v2(&mut client, "t", &mut me, true).await,
+        ErrorCode::InvalidTxnState.code()
+    );
     let mut before = -1;
     for (offset, commits) in [(10, true), (11, false), (12, true)] {
         assert_eq!(txn_commit_offset(&mut client, "t", &me, offset, 5).await, 0);

@@ -5,7 +5,8 @@ use crate::config::{LogConfig, StoredCompression, TimestampType};
 use crate::error::AppendError;
 use bytes::Bytes;
 use millstream_wire::batch::{
-    BatchError, BatchView, EndTxnMarker, recompress, set_max_timestamp, split_batches,
+    self, BatchError, BatchView, EndTxnMarker, recompress, set_create_time, set_max_timestamp,
+    split_batches,
 };
 
 /// Records that one error names.
@@ -62,7 +63,9 @@ fn validate_one(
         return invalid(format!("producer epoch {}", header.producer_epoch));
     }
     let batch = match origin {
-        AppendOrigin::Client | AppendOrigin::ClientV2 => with_its_max_timestamp(batch, config)?,
+        AppendOrigin::Client | AppendOrigin::ClientV2 => {
+            with_its_max_timestamp(with_its_timestamp_type(batch, config)?, config)?
+        }
         AppendOrigin::Coordinator | AppendOrigin::CoordinatorV2 => batch,
     };
     let header = batch.header();
@@ -78,7 +81,7 @@ fn validate_one(
         }
         check_timestamps(&batch, config, now_ms)?;
     }
-    let marker = marker_of(&batch).map_err(refuse)?;
+    let marker = marker_of(&batch).map_err(contradicts)?;
     if marker.is_some() && !header.has_producer_id() {
         return invalid("a marker needs a producer id".to_owned());
     }
@@ -94,6 +97,22 @@ fn check_size(batch: &BatchView, config: &LogConfig) -> Result<(), AppendError> 
     Ok(())
 }
 
+/// Only the log calls timestamps its own. Where the topic wants the producer's
+/// they are taken for those, as Kafka takes them.
+fn with_its_timestamp_type(batch: BatchView, config: &LogConfig) -> Result<BatchView, AppendError> {
+    let header = batch.header();
+    if header.timestamp_type() == batch::TimestampType::CreateTime {
+        return Ok(batch);
+    }
+    if config.timestamp_type == TimestampType::LogAppendTime {
+        let records = (0..header.records_count).take(RECORD_ERRORS_MAX).collect();
+        return Err(AppendError::TimestampType { records });
+    }
+    let mut bytes = batch.bytes().to_vec();
+    set_create_time(&mut bytes, header.max_timestamp).map_err(refuse)?;
+    BatchView::parse(&bytes.into()).map_err(refuse)
+}
+
 /// The batch with the largest of its records' timestamps in its header, where
 /// some clients leave -1 (sarama 1.23): search by time and retention go by it.
 /// Kafka compares it with every record's; here only a header that contradicts
@@ -105,8 +124,8 @@ fn with_its_max_timestamp(batch: BatchView, config: &LogConfig) -> Result<BatchV
         return Ok(batch);
     }
     let mut max_ms = header.max_timestamp;
-    for record in batch.records().map_err(refuse)? {
-        max_ms = max_ms.max(record.map_err(refuse)?.timestamp);
+    for record in batch.records().map_err(contradicts)? {
+        max_ms = max_ms.max(record.map_err(contradicts)?.timestamp);
     }
     let mut bytes = batch.bytes().to_vec();
     set_max_timestamp(&mut bytes, max_ms).map_err(refuse)?;
@@ -128,8 +147,8 @@ fn check_timestamps(batch: &BatchView, config: &LogConfig, now_ms: i64) -> Resul
     }
     let mut timestamp_ms = header_ms;
     let mut records = Vec::new();
-    for (index, record) in (0..).zip(batch.records().map_err(refuse)?) {
-        let at_ms = record.map_err(refuse)?.timestamp;
+    for (index, record) in (0..).zip(batch.records().map_err(contradicts)?) {
+        let at_ms = record.map_err(contradicts)?.timestamp;
         if (is_ahead(at_ms) || is_behind(at_ms)) && records.len() < RECORD_ERRORS_MAX {
             timestamp_ms = at_ms;
             records.push(index);
@@ -158,7 +177,7 @@ fn stored(batch: BatchView, config: &LogConfig) -> Result<BatchView, AppendError
     if sent == wanted || batch.header().is_control() {
         return Ok(batch);
     }
-    let bytes = recompress(&batch, wanted, level).map_err(refuse)?;
+    let bytes = recompress(&batch, wanted, level).map_err(contradicts)?;
     let batch = BatchView::parse(&bytes).map_err(refuse)?;
     // What is stored counts too: it may be larger now.
     check_size(&batch, config)?;
@@ -172,6 +191,11 @@ pub(super) fn marker_of(batch: &BatchView) -> Result<Option<EndTxnMarker>, Batch
     }
     let record = batch.records()?.next().ok_or(BatchError::Empty)??;
     EndTxnMarker::parse(&record).map(Some)
+}
+
+/// What is wrong inside a batch whose checksum holds was sent so.
+fn contradicts(error: BatchError) -> AppendError {
+    AppendError::InvalidRecord(error.to_string())
 }
 
 fn refuse(error: BatchError) -> AppendError {

@@ -36,6 +36,8 @@ pub use compact::{recompress, retain_records, without_records};
 pub use control::{ControlKind, EndTxnMarker};
 pub use error::BatchError;
 pub use header::{Attributes, BatchHeader, HEADER_BYTES, LOG_OVERHEAD_BYTES, TimestampType};
-pub use patch::{set_base_offset, set_leader_epoch, set_log_append_time, set_max_timestamp};
+pub use patch::{
+    set_base_offset, set_create_time, set_leader_epoch, set_log_append_time, set_max_timestamp,
+};
 pub use record::{Record, RecordHeader, Records};
-pub use view::{BatchView, SplitBatches, split_batches};
+pub use view::{BatchView, SplitBatches, is_intact, split_batches};

@@ -21,12 +21,23 @@ pub fn set_leader_epoch(batch: &mut [u8], leader_epoch: i32) -> Result<(), Batch
 /// `LogAppendTime`), in milliseconds since 1970, and recomputes the checksum.
 /// `batch` must end where the batch ends.
 pub fn set_log_append_time(batch: &mut [u8], timestamp_ms: i64) -> Result<(), BatchError> {
+    set_timestamp_type(batch, TimestampType::LogAppendTime)?;
+    set_max_timestamp(batch, timestamp_ms)
+}
+
+/// Marks the batch as timestamped by its producer, who calls the largest
+/// timestamp what it is, and recomputes the checksum. `batch` must end where
+/// the batch ends.
+pub fn set_create_time(batch: &mut [u8], max_timestamp_ms: i64) -> Result<(), BatchError> {
+    set_timestamp_type(batch, TimestampType::CreateTime)?;
+    set_max_timestamp(batch, max_timestamp_ms)
+}
+
+fn set_timestamp_type(batch: &mut [u8], of: TimestampType) -> Result<(), BatchError> {
     let high = byte(batch, position::ATTRIBUTES)?;
     let low = byte(batch, position::ATTRIBUTES + 1)?;
-    let attributes = Attributes(i16::from_be_bytes([high, low]))
-        .with_timestamp_type(TimestampType::LogAppendTime);
-    put(batch, position::ATTRIBUTES, attributes.0.to_be_bytes())?;
-    set_max_timestamp(batch, timestamp_ms)
+    let attributes = Attributes(i16::from_be_bytes([high, low])).with_timestamp_type(of);
+    put(batch, position::ATTRIBUTES, attributes.0.to_be_bytes())
 }
 
 /// Sets the largest timestamp of the records, in milliseconds since 1970, and

@@ -123,6 +123,23 @@ fn announced_size(bytes: &[u8]) -> Result<Option<usize>, BatchError> {
     Ok(length.map(|length| length + position::LEADER_EPOCH))
 }
 
+/// Whether the checksum of the batch at the start of `bytes` holds, though its
+/// header may say what cannot be: it was sent so, and not damaged.
+#[must_use]
+pub fn is_intact(bytes: &[u8]) -> bool {
+    let Ok(Some(size)) = announced_size(bytes) else {
+        return false;
+    };
+    let Some(batch) = bytes.get(..size) else {
+        return false;
+    };
+    let stored = batch
+        .get(position::CRC..)
+        .and_then(|at| at.first_chunk::<4>())
+        .map(|crc| u32::from_be_bytes(*crc));
+    stored.is_some() && patch::checksum(batch).ok() == stored
+}
+
 /// Walks a concatenation of batches, as Produce and Fetch carry them.
 ///
 /// Ends after the last batch or after the first error. A batch that the end
