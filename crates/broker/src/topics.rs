@@ -12,7 +12,7 @@
 use crate::error::ApiError;
 use crate::state::BrokerState;
 use crate::stats::TopicStats;
-use millstream_cluster::configs::{TopicSettings, check_topic_configs};
+use millstream_cluster::configs::{TopicSettings, canonical, check_topic_configs};
 use millstream_cluster::image::ConfigMap;
 use millstream_cluster::{ClusterError, Command, MetadataImage, NewTopic, Reply, Topic};
 use millstream_core::ids::{
@@ -70,6 +70,10 @@ pub struct HostedPartition {
     /// The epoch in which this node leads it.
     pub leader_epoch: LeaderEpoch,
 }
+
+/// What Kafka calls the log of its metadata; clients know that it is none of
+/// theirs.
+const METADATA_TOPIC: &str = "__cluster_metadata";
 
 /// A leader epoch of which a client says nothing.
 pub(crate) const EPOCH_UNKNOWN: i32 = -1;
@@ -161,12 +165,20 @@ impl HostedTopic {
         (0..self.logs.len()).any(|index| self.served(index) != Served::Yes)
     }
 
-    /// In-sync replicas of a partition.
-    pub(crate) fn isr_count(&self, partition: i32) -> usize {
-        self.topic
-            .partition(PartitionId(partition))
-            .map_or(0, |p| p.isr.len())
+    /// When too few replicas of a partition are in sync for a write that all
+    /// of them are to have: how many are, and how many have to be. More than
+    /// there are in all cannot be asked for (Kafka's `effectiveMinIsr`), so
+    /// that a topic which was made for a cluster can be written on one node.
+    pub(crate) fn lacks_replicas(&self, partition: i32) -> Option<(usize, usize)> {
+        let partition = self.topic.partition(PartitionId(partition))?;
+        let isr_min = self.settings.min_insync_replicas;
+        lacking(partition.isr.len(), partition.replicas.len(), isr_min)
     }
+}
+
+fn lacking(isr: usize, replicas: usize, isr_min: usize) -> Option<(usize, usize)> {
+    let isr_min = isr_min.min(replicas);
+    (isr < isr_min).then_some((isr, isr_min))
 }
 
 /// The topics of this node.
@@ -474,7 +486,12 @@ impl BrokerState {
     }
 
     fn new_topic(&self, request: TopicRequest) -> Result<Command, ApiError> {
-        check_topic_configs(&request.configs)?;
+        if request.name == METADATA_TOPIC {
+            let message = format!("'{METADATA_TOPIC}' is the name of the metadata's own log");
+            return Err(ApiError::new(ErrorCode::InvalidRequest, message));
+        }
+        let configs = canonical(request.configs);
+        check_topic_configs(&configs)?;
         let settings = self.settings();
         Ok(Command::CreateTopic(NewTopic {
             internal: request.internal || INTERNAL_TOPICS.contains(&request.name.as_str()),
@@ -485,7 +502,7 @@ impl BrokerState {
                 .replication_factor
                 .unwrap_or(settings.default_replication_factor),
             assignments: request.assignments,
-            configs: request.configs,
+            configs,
             created_at_ms: self.clock.now_ms(),
         }))
     }
@@ -639,6 +656,14 @@ pub(crate) fn why_unknown(name: &str) -> ErrorCode {
     }
 }
 
+/// What is said of a topic that is not there.
+pub(crate) fn unknown(name: &str) -> ApiError {
+    match check_topic_name(name) {
+        Ok(()) => ApiError::unknown_topic(name),
+        Err(error) => ApiError::new(ErrorCode::InvalidTopicException, error.to_string()),
+    }
+}
+
 pub(crate) fn refuse_internal(name: &str, what: &str) -> Result<(), ApiError> {
     if INTERNAL_TOPICS.contains(&name) {
         let message = format!("'{name}' belongs to the coordinators and cannot be {what}");
@@ -690,5 +715,18 @@ pub(crate) fn check_leader_epoch(asked: i32, current: LeaderEpoch) -> Result<(),
         asked if asked < current.0 => Err(ErrorCode::FencedLeaderEpoch),
         asked if asked > current.0 => Err(ErrorCode::UnknownLeaderEpoch),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lacking;
+
+    #[test]
+    fn no_more_replicas_are_asked_for_than_there_are() {
+        assert_eq!(lacking(1, 1, 2), None);
+        assert_eq!(lacking(1, 3, 2), Some((1, 2)));
+        assert_eq!(lacking(2, 3, 2), None);
+        assert_eq!(lacking(2, 3, 5), Some((2, 3)));
     }
 }

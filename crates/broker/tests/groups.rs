@@ -411,6 +411,15 @@ async fn groups_are_described_and_deleted() {
         assert_eq!(codes, [ErrorCode::NonEmptyGroup.code(), not_found, simple]);
     }
     assert_eq!(fetch(&mut client, "simple", "orders", id, 8).await.0, -1);
+
+    // Who has only been given an id is no member yet.
+    let told = client.call(&join_request("pending", ""), 9).await;
+    assert_eq!(told.error_code, ErrorCode::MemberIdRequired.code());
+    let request = DeleteGroupsRequest {
+        groups_names: vec!["pending".into()],
+    };
+    let deleted = client.call(&request, 2).await;
+    assert_eq!(deleted.results[0].error_code, 0);
     broker.stop().await;
 }
 

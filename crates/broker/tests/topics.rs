@@ -374,6 +374,56 @@ async fn describe(
 }
 
 #[tokio::test]
+async fn what_a_change_of_settings_cannot_mean_is_refused_by_its_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = TestBroker::start(dir.path()).await;
+    let mut client = broker.client().await;
+    create_topic(&mut client, "t", 1, &[]).await;
+    let set = |value: Option<&str>| AlterableConfig {
+        name: "retention.ms".into(),
+        config_operation: 0,
+        value: value.map(str::to_owned),
+    };
+    for (topic, configs, expected) in [
+        ("t", vec![set(None)], ErrorCode::InvalidRequest),
+        (
+            "t",
+            vec![set(Some("1")), set(Some("1"))],
+            ErrorCode::InvalidRequest,
+        ),
+        ("", vec![set(Some("1"))], ErrorCode::InvalidRequest),
+        (
+            "a b",
+            vec![set(Some("1"))],
+            ErrorCode::InvalidTopicException,
+        ),
+        (
+            "u",
+            vec![set(Some("1"))],
+            ErrorCode::UnknownTopicOrPartition,
+        ),
+    ] {
+        let request = IncrementalAlterConfigsRequest {
+            resources: vec![AlterConfigsResource {
+                resource_type: TOPIC,
+                resource_name: topic.into(),
+                configs,
+            }],
+            validate_only: false,
+        };
+        let response = client.call(&request, 1).await.responses.remove(0);
+        assert_eq!(ErrorCode::from(response.error_code), expected, "'{topic}'");
+    }
+    let wide = "compact, delete,compact";
+    alter(&mut client, TOPIC, "t", "cleanup.policy", 0, wide)
+        .await
+        .unwrap();
+    let kept = describe(&mut client, TOPIC, "t", "cleanup.policy").await;
+    assert_eq!(kept.value.as_deref(), Some("compact,delete"));
+    broker.stop().await;
+}
+
+#[tokio::test]
 async fn settings_are_described_as_they_are_in_force() {
     let dir = tempfile::tempdir().unwrap();
     let mut options = options(dir.path());

@@ -87,7 +87,12 @@ fn accepted(answer: HeartbeatAnswer, heartbeat_interval_ms: i32) -> ConsumerGrou
     ConsumerGroupHeartbeatResponse {
         member_id: Some(answer.member_id),
         member_epoch: answer.epoch,
-        heartbeat_interval_ms,
+        // Who leaves has no next one.
+        heartbeat_interval_ms: if answer.epoch < 0 {
+            0
+        } else {
+            heartbeat_interval_ms
+        },
         assignment,
         ..Default::default()
     }

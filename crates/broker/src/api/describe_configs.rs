@@ -5,7 +5,6 @@ use super::{Answer, Handler};
 use crate::error::ApiError;
 use crate::group::GROUP_ID_BYTES_MAX;
 use crate::state::{BrokerState, RequestContext};
-use crate::topics::why_unknown;
 use millstream_cluster::configs::{
     BROKER_CONFIGS, ConfigDef, ConfigSource, ConfigType, GROUP_CONFIGS, ResolvedConfig,
     TOPIC_CONFIGS,
@@ -68,16 +67,6 @@ impl Handler for DescribeConfigs {
     }
 }
 
-fn no_topic(name: &str) -> ApiError {
-    match why_unknown(name) {
-        ErrorCode::InvalidTopicException => ApiError::new(
-            ErrorCode::InvalidTopicException,
-            format!("'{name}' cannot be the name of a topic"),
-        ),
-        _ => ApiError::unknown_topic(name),
-    }
-}
-
 #[derive(Clone, Copy)]
 struct Wanted {
     synonyms: bool,
@@ -99,7 +88,9 @@ fn describe(
     match resource.resource_type {
         RESOURCE_TOPIC => {
             let name = &resource.resource_name;
-            let topic = image.topic(name).ok_or_else(|| no_topic(name))?;
+            let topic = image
+                .topic(name)
+                .ok_or_else(|| crate::topics::unknown(name))?;
             let resolve = |def| result(&view.topic(&topic.configs, def), wanted);
             Ok(TOPIC_CONFIGS.iter().filter(asked).map(resolve).collect())
         }

@@ -3,7 +3,7 @@
 
 use super::{Answer, Handler};
 use crate::state::{BrokerState, RequestContext};
-use crate::topics::why_unknown;
+use crate::topics::unknown;
 use millstream_log::ProducerSummary;
 use millstream_wire::ErrorCode;
 use millstream_wire::messages::describe_producers::{
@@ -50,13 +50,12 @@ fn partition(state: &BrokerState, topic: &str, partition_index: i32) -> Partitio
             active_producers: hosted.log.producers().into_iter().map(producer).collect(),
             ..Default::default()
         },
-        Err(ErrorCode::UnknownTopicOrPartition)
-            if why_unknown(topic) == ErrorCode::InvalidTopicException =>
-        {
+        Err(ErrorCode::UnknownTopicOrPartition) if state.hosted(topic).is_none() => {
+            let error = unknown(topic);
             PartitionResponse {
                 partition_index,
-                error_code: ErrorCode::InvalidTopicException.code(),
-                error_message: Some(format!("'{topic}' cannot be the name of a topic")),
+                error_code: error.code.into(),
+                error_message: Some(error.message),
                 ..Default::default()
             }
         }

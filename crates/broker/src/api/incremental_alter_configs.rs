@@ -7,6 +7,7 @@ use super::describe_configs::{
 use super::{Answer, Handler};
 use crate::error::ApiError;
 use crate::state::{BrokerState, RequestContext};
+use crate::topics::unknown;
 use millstream_cluster::configs::{self, ConfigDef, broker_config, group_config, topic_config};
 use millstream_cluster::image::ConfigMap;
 use millstream_cluster::{Command, ConfigChange, ConfigOp, ConfigResource};
@@ -15,7 +16,7 @@ use millstream_wire::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterConfigsResourceResponse, AlterableConfig,
     IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -62,6 +63,11 @@ async fn alter(
     resource: &AlterConfigsResource,
     validate_only: bool,
 ) -> Result<(), ApiError> {
+    let mut named = HashSet::new();
+    if let Some(again) = resource.configs.iter().find(|c| !named.insert(&c.name)) {
+        let message = format!("'{}' is named twice", again.name);
+        return Err(ApiError::new(ErrorCode::InvalidRequest, message));
+    }
     let changes = resource
         .configs
         .iter()
@@ -97,6 +103,10 @@ pub(super) async fn apply(
     // The value after the change is checked here; the machine applies the
     // change itself, so that of two that race none is lost.
     let (current, def_of) = current(state, &target)?;
+    let changes: Vec<_> = changes
+        .into_iter()
+        .map(|change| as_kept(change, def_of))
+        .collect();
     let after = configs::preview(&current, &changes, def_of)?;
     match target {
         ConfigResource::Topic(_) => configs::check_topic_configs(&after)?,
@@ -119,13 +129,26 @@ pub(super) async fn apply(
     Ok(())
 }
 
+fn as_kept(change: ConfigChange, def_of: DefOf) -> ConfigChange {
+    let op = match change.op {
+        ConfigOp::Set(value) => {
+            ConfigOp::Set(configs::canonical_value(def_of(&change.name), &value))
+        }
+        other => other,
+    };
+    ConfigChange { op, ..change }
+}
+
 pub(super) fn target(
     state: &BrokerState,
     resource_type: i8,
     name: &str,
 ) -> Result<ConfigResource, ApiError> {
     match resource_type {
-        RESOURCE_TOPIC => Ok(ConfigResource::Topic(name.to_owned())),
+        RESOURCE_TOPIC => {
+            check_topic(name)?;
+            Ok(ConfigResource::Topic(name.to_owned()))
+        }
         RESOURCE_BROKER => {
             check_broker(state, name)?;
             Ok(if name.is_empty() {
@@ -139,6 +162,18 @@ pub(super) fn target(
             Ok(ConfigResource::Group(name.to_owned()))
         }
         other => Err(without_settings(other)),
+    }
+}
+
+fn check_topic(name: &str) -> Result<(), ApiError> {
+    if name.is_empty() {
+        let message = "there are no settings of all topics: name one";
+        return Err(ApiError::new(ErrorCode::InvalidRequest, message));
+    }
+    let error = unknown(name);
+    match error.code {
+        ErrorCode::InvalidTopicException => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -205,7 +240,7 @@ fn change(config: &AlterableConfig) -> Result<ConfigChange, ApiError> {
     let value = || {
         config.value.clone().ok_or_else(|| {
             ApiError::new(
-                ErrorCode::InvalidConfig,
+                ErrorCode::InvalidRequest,
                 format!("'{}' needs a value", config.name),
             )
         })

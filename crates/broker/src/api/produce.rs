@@ -377,11 +377,10 @@ impl Call<'_> {
             let message = format!("'{name}' is written by the coordinators only");
             return Err(ApiError::new(ErrorCode::InvalidTopicException, message));
         }
-        let (isr, isr_min) = (
-            hosted.isr_count(partition),
-            hosted.settings.min_insync_replicas,
-        );
-        if self.acks == -1 && isr > 0 && isr < isr_min {
+        let lacks = hosted.lacks_replicas(partition).filter(|(isr, _)| *isr > 0);
+        if self.acks == -1
+            && let Some((isr, isr_min)) = lacks
+        {
             let message = format!("{isr} in-sync replica(s), min.insync.replicas is {isr_min}");
             return Err(ApiError::new(ErrorCode::NotEnoughReplicas, message));
         }
@@ -396,6 +395,7 @@ impl Call<'_> {
             BatchError::UnsupportedMagic(_) => invalid(&error.to_string()),
             // Damage is worth another try; what was sent like that is not.
             BatchError::Header { .. } if is_intact(records) => invalid(&error.to_string()),
+            BatchError::Truncated { .. } => invalid(&error.to_string()),
             _ => ApiError::new(ErrorCode::CorruptMessage, error.to_string()),
         };
         let mut batches = split_batches(records.clone());

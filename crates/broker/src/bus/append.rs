@@ -75,11 +75,7 @@ impl Appender {
                 partition.topic
             )));
         }
-        let (isr, isr_min) = (
-            hosted.isr_count(partition.partition.0),
-            hosted.settings.min_insync_replicas,
-        );
-        if isr < isr_min {
+        if let Some((isr, isr_min)) = hosted.lacks_replicas(partition.partition.0) {
             return Err(BusError::Retriable(format!(
                 "{partition} has {isr} in-sync replica(s), min.insync.replicas is {isr_min}"
             )));

@@ -250,7 +250,43 @@ pub fn check_topic_configs(configs: &ConfigMap) -> Result<(), ConfigError> {
     configs.iter().try_for_each(|(name, value)| {
         let def = topic_config(name).ok_or_else(|| ConfigError::unknown("topic", name))?;
         def.check_value(value)
-    })
+    })?;
+    let lag = |name: &str| configs.get(name)?.trim().parse::<i64>().ok();
+    match (lag(MIN_COMPACTION_LAG), lag(MAX_COMPACTION_LAG)) {
+        (Some(min), Some(max)) if min > max => Err(ConfigError::Invalid {
+            name: MIN_COMPACTION_LAG,
+            value: min.to_string(),
+            expected: format!("at most {MAX_COMPACTION_LAG} ({max})"),
+        }),
+        _ => Ok(()),
+    }
+}
+
+const MIN_COMPACTION_LAG: &str = "min.compaction.lag.ms";
+const MAX_COMPACTION_LAG: &str = "max.compaction.lag.ms";
+
+/// Settings of a topic as they are kept: lists without blanks and repetitions,
+/// so that who compares what is described with what was asked for finds the
+/// same whatever it looked like.
+pub fn canonical(mut configs: ConfigMap) -> ConfigMap {
+    for (name, value) in &mut configs {
+        *value = canonical_value(topic_config(name), value);
+    }
+    configs
+}
+
+/// See [`canonical`].
+pub fn canonical_value(def: Option<&ConfigDef>, value: &str) -> String {
+    if def.is_none_or(|def| def.kind != ConfigType::List) {
+        return value.to_owned();
+    }
+    let mut elements = Vec::new();
+    for element in value.split(',').map(str::trim) {
+        if !elements.contains(&element) {
+            elements.push(element);
+        }
+    }
+    elements.join(",")
 }
 
 /// Checks settings for a broker.

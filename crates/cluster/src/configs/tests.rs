@@ -114,6 +114,29 @@ fn storage_settings_reach_the_log() {
 }
 
 #[test]
+fn the_smallest_lag_of_compaction_is_not_above_the_largest() {
+    let lags = |min, max| {
+        check_topic_configs(&configs(&[
+            (MIN_COMPACTION_LAG, min),
+            (MAX_COMPACTION_LAG, max),
+        ]))
+    };
+    assert!(lags("50", "50").is_ok());
+    let refused = lags("100", "50").unwrap_err().to_string();
+    assert!(refused.contains("max.compaction.lag.ms (50)"), "{refused}");
+}
+
+#[test]
+fn lists_are_kept_without_blanks_and_repetitions() {
+    let kept = canonical(configs(&[
+        ("cleanup.policy", "compact, delete,compact"),
+        ("retention.ms", " 5"),
+    ]));
+    assert_eq!(kept["cleanup.policy"], "compact,delete");
+    assert_eq!(kept["retention.ms"], " 5", "as it was sent");
+}
+
+#[test]
 fn values_out_of_range_are_refused() {
     assert!(check("retention.ms", "-1").is_ok());
     assert!(check("retention.ms", "-2").is_err());

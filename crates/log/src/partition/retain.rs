@@ -20,8 +20,8 @@ use std::sync::Arc;
 impl PartitionLog {
     /// Deletes the oldest segments that the topic's retention allows, and
     /// those wholly below the log start. Returns how many. Never the active
-    /// one (which is closed first when all of it has expired), and nothing at
-    /// or above the high watermark.
+    /// one (which is closed first when all of it has expired, or no byte is to
+    /// be kept), and nothing at or above the high watermark.
     pub fn enforce_retention(&self, now_ms: i64) -> Result<usize, LogError> {
         let mut count = 0;
         if let Some(deletion) = self.plan_retention(now_ms)? {
@@ -49,7 +49,11 @@ impl PartitionLog {
     fn roll_expired(&self, writer: &mut Writer, now_ms: i64) -> Result<(), LogError> {
         let active = self.active();
         let committed = writer.log_end_offset == self.high_watermark();
-        if active.size() > 0 && committed && self.is_expired(&active, now_ms)? {
+        let too_much = || {
+            let config = self.config();
+            config.deletes_old_segments() && config.retention_bytes == Some(0)
+        };
+        if active.size() > 0 && committed && (too_much() || self.is_expired(&active, now_ms)?) {
             self.roll(writer).map_err(|e| {
                 let source = io::Error::other(e);
                 LogError::Io {

@@ -53,6 +53,25 @@ fn retention_by_age_deletes_the_active_segment_too() {
 }
 
 #[test]
+fn retention_of_no_bytes_deletes_the_active_segment_too() {
+    let config = LogConfig {
+        retention_bytes: Some(0),
+        ..small_segments()
+    };
+    let disk = Disk::new(config);
+    let (_manager, log) = disk.open();
+    append_values(&log, 0..50);
+    assert_eq!(log.enforce_retention(NOW_MS).unwrap(), 0, "not committed");
+    log.flush().unwrap();
+    log.enforce_retention(NOW_MS).unwrap();
+    assert_eq!(
+        (log.log_start_offset(), log.log_end_offset()),
+        (Offset(50), Offset(50))
+    );
+    assert_eq!(log.size_bytes(), 0);
+}
+
+#[test]
 fn compacted_logs_keep_everything() {
     let config = LogConfig {
         cleanup_policy: CleanupPolicy::Compact,
