@@ -5,6 +5,7 @@ use super::{Answer, Handler};
 use crate::fetch::read::{Asked, Bounds, PartitionRead, Reading};
 use crate::fetch::sessions::{Mode, NewSession, Session, SessionRequest, Told, TopicKey, Wanted};
 use crate::state::{BrokerState, RequestContext};
+use crate::topics::EPOCH_UNKNOWN;
 use millstream_core::ids::{LeaderEpoch, Offset, TopicId};
 use millstream_core::limits::PARTITIONS_MAX;
 use millstream_log::{ReadySet, UpTo};
@@ -115,6 +116,9 @@ fn session_request(request: FetchRequest, by_id: bool, up_to: UpTo) -> SessionRe
             TopicKey::Name(name.into())
         }
     };
+    // Of what a client does not know it says -1; Kafka takes whatever is below
+    // 0 for that here.
+    let epoch = |epoch: i32| epoch.max(EPOCH_UNKNOWN);
     let mut wanted = Vec::new();
     for topic in request.topics {
         let topic_key = key(topic.topic, topic.topic_id);
@@ -123,8 +127,8 @@ fn session_request(request: FetchRequest, by_id: bool, up_to: UpTo) -> SessionRe
             partition: partition.partition,
             offset: partition.fetch_offset,
             bytes_max: partition.partition_max_bytes,
-            leader_epoch: partition.current_leader_epoch,
-            last_fetched_epoch: partition.last_fetched_epoch,
+            leader_epoch: epoch(partition.current_leader_epoch),
+            last_fetched_epoch: epoch(partition.last_fetched_epoch),
             known_as: None,
         }));
     }

@@ -184,19 +184,18 @@ impl Call<'_> {
                 continue;
             };
             for data in &topic.partition_data {
-                // What is wrong with a batch is told when its turn comes.
-                let header = data.records.as_deref().map(BatchHeader::parse);
-                let Some(Ok(header)) =
-                    header.filter(|h| h.as_ref().is_ok_and(BatchHeader::is_transactional))
-                else {
-                    continue;
-                };
-                if self.check_topic(&hosted, data.index).is_ok()
+                // What is wrong with a batch is told when its turn comes; it
+                // adds nothing.
+                let batch = data.records.as_ref().map(|r| self.check_batch(r));
+                let Some(Ok(batch)) = batch else { continue };
+                let header = batch.header();
+                if header.is_transactional()
+                    && self.check_topic(&hosted, data.index).is_ok()
                     && hosted.partition(data.index).is_ok()
                 {
                     let partition = TopicPartition::new(&*hosted.topic.name, data.index);
                     partitions
-                        .entry(producer_of(&header))
+                        .entry(producer_of(header))
                         .or_default()
                         .insert(partition);
                 }
