@@ -9,6 +9,7 @@
 #   make soak    200 rounds of faults, crash points by the 100,000, flights
 #                under kill -9 again and again (ROUNDS, SEED: scripts/soak.sh)
 #   make fuzz    the fuzz targets, longer than `make test` runs them
+#   make differential    the same random requests to Apache Kafka and to us
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -20,7 +21,7 @@ DEBUG_BIN := $(TARGET_DIR)/debug/millstream
 RELEASE_BIN := $(TARGET_DIR)/release/millstream
 WEB_SOURCES := $(shell find web/src web/public web/index.html web/package.json web/package-lock.json web/vite.config.ts -type f 2>/dev/null)
 
-.PHONY: demo test check bench soak fuzz web build release clean help
+.PHONY: demo test check bench soak fuzz differential web build release clean help
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -72,6 +73,9 @@ bench: release
 
 soak: build
 	@MILLSTREAM_BIN=$(DEBUG_BIN) scripts/soak.sh
+
+differential: build
+	@MILLSTREAM_BIN=$(DEBUG_BIN) tests/differential/run.sh
 
 fuzz:
 	@scripts/need.sh cargo

@@ -170,7 +170,7 @@ fn failed(topic: &CreatableTopic, error: ApiError) -> CreatableTopicResult {
         name: topic.name.clone(),
         error_code: error.code.into(),
         error_message: Some(error.message),
-        configs: None,
+        configs: Some(Vec::new()),
         ..Default::default()
     }
 }

@@ -37,15 +37,16 @@ impl Handler for Fetch {
     const VERSIONS: RangeInclusive<i16> = 4..=18;
 
     async fn handle(context: RequestContext, request: FetchRequest) -> Answer<FetchResponse> {
+        let session_id = request.session_id;
         if request.replica_id >= 0 || request.replica_state.replica_id >= 0 {
             // Nobody follows a broker of a cluster of one.
-            return refused(ErrorCode::BrokerIdNotRegistered).into();
+            return refused(ErrorCode::BrokerIdNotRegistered, session_id).into();
         }
         // All partitions there can be: nobody has a use for more, and each
         // takes several times its bytes while the fetch waits.
         let asked = request.topics.iter().map(|topic| topic.partitions.len());
         if asked.sum::<usize>() > PARTITIONS_MAX {
-            return refused(ErrorCode::InvalidRequest).into();
+            return refused(ErrorCode::InvalidRequest, session_id).into();
         }
         let by_id = context.api_version >= VERSION_IDS;
         let bounds = bounds(&context.state, &request);
@@ -61,7 +62,7 @@ impl Handler for Fetch {
                 Kind::Incremental(Arc::clone(&session)),
                 Asked::Session(session),
             ),
-            Err(code) => return refused(code).into(),
+            Err(code) => return refused(code, session_id).into(),
         };
         let shape = Shape {
             kind,
@@ -84,9 +85,10 @@ impl Handler for Fetch {
     }
 }
 
-fn refused(code: ErrorCode) -> FetchResponse {
+fn refused(code: ErrorCode, session_id: i32) -> FetchResponse {
     FetchResponse {
         error_code: code.into(),
+        session_id,
         ..Default::default()
     }
 }

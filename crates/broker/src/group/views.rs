@@ -58,8 +58,8 @@ pub struct MemberDescription {
     /// Its subscription (`ConsumerProtocolSubscription` for consumers); empty
     /// for a classic group that is not stable.
     pub metadata: Bytes,
-    /// Its assignment (`ConsumerProtocolAssignment` for consumers); empty for
-    /// a classic group that is not stable.
+    /// Its assignment (`ConsumerProtocolAssignment` for consumers); while a
+    /// classic group rebalances that of the generation before.
     pub assignment: Bytes,
 }
 
@@ -227,8 +227,8 @@ fn as_classic(id: &str, machine: &ConsumerGroup, topics: &dyn TopicsImage) -> Gr
 }
 
 fn classic(id: &str, machine: &ClassicGroup) -> GroupDescription {
-    // Between generations there is no protocol that subscriptions and
-    // assignments could be read by.
+    // Between generations there is no protocol that subscriptions could be
+    // read by.
     let protocol = match machine.state() {
         GroupState::Stable => machine.protocol().unwrap_or_default(),
         _ => "",
@@ -246,11 +246,8 @@ fn classic(id: &str, machine: &ClassicGroup) -> GroupDescription {
             } else {
                 Bytes::new()
             },
-            assignment: if is_stable {
-                member.assignment.clone()
-            } else {
-                Bytes::new()
-            },
+            // Of the generation before, until there is a new one.
+            assignment: member.assignment.clone(),
         })
         .collect();
     GroupDescription {
