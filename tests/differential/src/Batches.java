@@ -21,8 +21,6 @@ final class Batches {
 
     private static final int BYTES_MAX = 1 << 20;
     private static final int ATTRIBUTES = 21;
-    private static final int LAST_OFFSET_DELTA = 23;
-    private static final int RECORDS_COUNT = 57;
 
     private Batches() {}
 
@@ -31,8 +29,8 @@ final class Batches {
      * its transaction. Further: {@code batches}, {@code magic}, {@code base}
      * (offset), {@code codec}, {@code key=null}, {@code val=null},
      * {@code size} of a value, {@code ts}, {@code stamped} (as if by the log),
-     * {@code epoch} (added to the producer's), {@code marker}, {@code count},
-     * {@code attr} (header fields), {@code crc=bad}, {@code kind=empty}.
+     * {@code epoch} (added to the producer's), {@code marker}, {@code attr}
+     * (attributes of the header), {@code crc=bad}, {@code kind=empty}.
      */
     static byte[] build(String text, Broker broker) {
         Map<String, String> spec = new HashMap<>();
@@ -49,11 +47,6 @@ final class Batches {
         }
         byte[] bytes = Arrays.copyOf(all.array(), all.position());
         ByteBuffer fields = ByteBuffer.wrap(bytes);
-        if (spec.containsKey("count")) {
-            fields.putInt(RECORDS_COUNT, number(spec, "count", 0));
-            fields.putInt(LAST_OFFSET_DELTA, number(spec, "count", 0) - 1);
-            seal(fields);
-        }
         if (spec.containsKey("attr")) {
             fields.putShort(ATTRIBUTES, (short) number(spec, "attr", 0));
             seal(fields);

@@ -37,16 +37,15 @@ impl Handler for Fetch {
     const VERSIONS: RangeInclusive<i16> = 4..=18;
 
     async fn handle(context: RequestContext, request: FetchRequest) -> Answer<FetchResponse> {
-        let session_id = request.session_id;
         if request.replica_id >= 0 || request.replica_state.replica_id >= 0 {
             // Nobody follows a broker of a cluster of one.
-            return refused(ErrorCode::BrokerIdNotRegistered, session_id).into();
+            return refused(ErrorCode::BrokerIdNotRegistered).into();
         }
         // All partitions there can be: nobody has a use for more, and each
         // takes several times its bytes while the fetch waits.
         let asked = request.topics.iter().map(|topic| topic.partitions.len());
         if asked.sum::<usize>() > PARTITIONS_MAX {
-            return refused(ErrorCode::InvalidRequest, session_id).into();
+            return refused(ErrorCode::InvalidRequest).into();
         }
         let by_id = context.api_version >= VERSION_IDS;
         let bounds = bounds(&context.state, &request);
@@ -62,7 +61,7 @@ impl Handler for Fetch {
                 Kind::Incremental(Arc::clone(&session)),
                 Asked::Session(session),
             ),
-            Err(code) => return refused(code, session_id).into(),
+            Err(code) => return refused(code).into(),
         };
         let shape = Shape {
             kind,
@@ -85,10 +84,9 @@ impl Handler for Fetch {
     }
 }
 
-fn refused(code: ErrorCode, session_id: i32) -> FetchResponse {
+fn refused(code: ErrorCode) -> FetchResponse {
     FetchResponse {
         error_code: code.into(),
-        session_id,
         ..Default::default()
     }
 }
