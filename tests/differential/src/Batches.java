@@ -74,8 +74,10 @@ final class Batches {
         var timestamps = spec.containsKey("stamped") ? TimestampType.LOG_APPEND_TIME : TimestampType.CREATE_TIME;
         long timestamp = spec.containsKey("ts") ? Long.parseLong(spec.get("ts")) : NOW_MS;
         long base = number(spec, "base", 0);
+        // The old formats know no zstd.
+        Compression compression = magic < RecordBatch.MAGIC_VALUE_V2 ? Compression.NONE : compression(spec);
         var builder = new MemoryRecordsBuilder(
-            ByteBuffer.allocate(BYTES_MAX), magic, compression(spec), timestamps, base, timestamp, producerId, epoch,
+            ByteBuffer.allocate(BYTES_MAX), magic, compression, timestamps, base, timestamp, producerId, epoch,
             sequence, hasProducer && spec.containsKey("tx"), false, RecordBatch.NO_PARTITION_LEADER_EPOCH, BYTES_MAX);
         for (int i = 0; i < count; i++) {
             byte[] key = "null".equals(spec.get("key")) ? null : ("k" + i % 3).getBytes();

@@ -216,7 +216,7 @@ final class Steps {
         }
         String transaction = producer != null && producer.startsWith("x") ? producer : null;
         ask(ApiMessageType.PRODUCE, version, object(
-            "transactionalId", transaction, "acks", odd(0.05) ? one(1, 2, -2) : -1, "timeoutMs", 5000,
+            "transactionalId", transaction, "acks", transaction == null && odd(0.05) ? one(1, 2, -2) : -1, "timeoutMs", 5000,
             "topicData", topics));
     }
 
