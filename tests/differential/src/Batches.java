@@ -3,6 +3,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.zip.CRC32C;
 import org.apache.kafka.common.compress.Compression;
@@ -120,15 +121,44 @@ final class Batches {
             for (int p = 0; p < topic.partitions().size(); p++) {
                 var partition = topic.partitions().get(p);
                 var described = (ObjectNode) json.get("responses").get(t).get("partitions").get(p);
-                StringBuilder batches = new StringBuilder();
-                if (partition.records() instanceof MemoryRecords records) {
-                    records.batches().forEach(batch -> batches.append(describe(batch)));
-                }
-                described.put("batches", batches.toString());
+                described.put("batches", describe(partition));
+                // It says more than one needs to know; what it hides is compared.
+                described.remove("abortedTransactions");
+                // Nothing is below the start of the log; Kafka looks again with the next append.
+                long stable = Math.max(partition.lastStableOffset(), partition.logStartOffset());
+                described.put("lastStableOffset", stable);
                 partitions.set(name + "/" + partition.partitionIndex(), described);
             }
         }
         json.set("responses", partitions);
+    }
+
+    /** With what a reader who believes the list of aborted transactions would not see. */
+    private static String describe(FetchResponseData.PartitionData partition) {
+        StringBuilder text = new StringBuilder();
+        if (partition.records() instanceof MemoryRecords records) {
+            var aborted = partition.abortedTransactions() == null
+                ? List.<FetchResponseData.AbortedTransaction>of() : partition.abortedTransactions();
+            for (RecordBatch batch : records.batches()) {
+                boolean isHidden = batch.isTransactional() && !batch.isControlBatch()
+                    && aborted.stream().anyMatch(a -> a.producerId() == batch.producerId()
+                        && a.firstOffset() <= batch.baseOffset() && !hasEnded(records, a, batch));
+                text.append(isHidden ? "hidden " : "").append(describe(batch));
+            }
+        }
+        return text.toString();
+    }
+
+    /** Whether a marker ends the aborted transaction before the batch. */
+    private static boolean hasEnded(
+        MemoryRecords records, FetchResponseData.AbortedTransaction aborted, RecordBatch before) {
+        for (RecordBatch batch : records.batches()) {
+            if (batch.isControlBatch() && batch.producerId() == aborted.producerId()
+                && batch.baseOffset() >= aborted.firstOffset() && batch.baseOffset() < before.baseOffset()) {
+                return true;
+            }
+        }
+        return false;
     }
 
     private static String describe(RecordBatch batch) {

@@ -39,6 +39,8 @@ final class Steps {
     private int lastGeneration = 1;
     private final Map<String, Integer> sequences = new HashMap<>();
     private final Map<String, Integer> memberEpochs = new HashMap<>();
+    /** Topics whose records were deleted. */
+    private final Set<String> cut = new HashSet<>();
     /** Classic groups that have a member, or have given out an id. */
     private final Set<String> members = new HashSet<>();
 
@@ -143,12 +145,20 @@ final class Steps {
         return odd(0.05) ? one("never" + run, "") : one("g1", "g2") + run;
     }
 
-    private String member(String group) {
-        return odd(0.2) ? one("", "stranger") : "$member:" + group + ":a";
+    private boolean isConsumers() {
+        return set.equals("consumer-groups");
     }
 
-    private int generation() {
-        return odd(0.3) ? one(-1, 0, 1, 2, 3) : lastGeneration;
+    private String member(String group) {
+        return odd(0.2) ? one("", "stranger") : isConsumers() ? group + "-a" : "$member:" + group + ":a";
+    }
+
+    /** Of a classic group, or the epoch of its member in one of KIP-848. */
+    private Object generation(String group) {
+        if (isConsumers()) {
+            return odd(0.3) ? 77 : "$epoch:" + group + "-a";
+        }
+        return odd(0.3) ? one(-1, 0, 1, 2, 3) : (Object) lastGeneration;
     }
 
     private String instance() {
@@ -216,8 +226,8 @@ final class Steps {
         }
         String transaction = producer != null && producer.startsWith("x") ? producer : null;
         ask(ApiMessageType.PRODUCE, version, object(
-            "transactionalId", transaction, "acks", transaction == null && odd(0.05) ? one(1, 2, -2) : -1, "timeoutMs", 5000,
-            "topicData", topics));
+            "transactionalId", transaction, "acks", transaction == null && odd(0.05) ? one(1, 2, -2) : -1,
+            "timeoutMs", 5000, "topicData", topics));
     }
 
     private void fetch() throws Exception {
@@ -257,12 +267,17 @@ final class Steps {
         if (timestamp == -3 && version < 7 || timestamp == -4 && version < 8) {
             timestamp = -1;
         }
+        String topic = topic();
+        // Kafka finds what is below the start of the log, and overlooks what is above it.
+        if (cut.contains(topic) && (timestamp >= 0 || timestamp == -3)) {
+            timestamp = -2;
+        }
         ArrayNode partitions = array(object(
             "partitionIndex", partition(), "currentLeaderEpoch", version < 4 ? -1 : leaderEpoch(),
             "timestamp", timestamp));
         ask(ApiMessageType.LIST_OFFSETS, version, object(
             "replicaId", -1, "isolationLevel", version < 2 ? 0 : one(0, 1),
-            "topics", array(object("name", topic(), "partitions", partitions)), "timeoutMs", 1000));
+            "topics", array(object("name", topic, "partitions", partitions)), "timeoutMs", 1000));
     }
 
     private void epochEnd() throws Exception {
@@ -274,8 +289,10 @@ final class Steps {
 
     private void deleteRecords() throws Exception {
         ArrayNode partitions = array(object("partitionIndex", partition(), "offset", one(0, 1, 2, 3, -1, -2, 1_000_000)));
+        String topic = topic();
+        cut.add(topic);
         ask(ApiMessageType.DELETE_RECORDS, version(0, 2), object(
-            "topics", array(object("name", topic(), "partitions", partitions)), "timeoutMs", 2000));
+            "topics", array(object("name", topic, "partitions", partitions)), "timeoutMs", 2000));
     }
 
     private void describeProducers() throws Exception {
@@ -301,6 +318,9 @@ final class Steps {
             request.put("producerId", "$pid:" + transaction).put("producerEpoch", "$epoch:" + transaction);
         }
         ask(ApiMessageType.INIT_PRODUCER_ID, version, request);
+        if (transaction != null) {
+            differential.settle(object("transactionalIds", array(transaction)));
+        }
         String producer = transaction == null ? "idle" : transaction;
         sequences.keySet().removeIf(key -> key.startsWith(producer));
     }
@@ -325,6 +345,7 @@ final class Steps {
         ask(ApiMessageType.END_TXN, version(0, 5), object(
             "transactionalId", transaction, "producerId", "$pid:" + transaction,
             "producerEpoch", odd(0.1) ? one(0, 1, 5) : "$epoch:" + transaction, "committed", chance(0.6)));
+        differential.settle(object("transactionalIds", array(transaction)));
     }
 
     private ArrayNode offsets() {
@@ -342,7 +363,7 @@ final class Steps {
         boolean isMember = chance(0.3);
         ask(ApiMessageType.TXN_OFFSET_COMMIT, version(0, 5), object(
             "transactionalId", transaction, "groupId", group, "producerId", "$pid:" + transaction,
-            "producerEpoch", "$epoch:" + transaction, "generationId", isMember ? generation() : -1,
+            "producerEpoch", "$epoch:" + transaction, "generationId", isMember ? generation(group) : (Object) (-1),
             "memberId", isMember ? member(group) : "", "groupInstanceId", isMember ? instance() : null,
             "topics", offsets()));
     }
@@ -363,7 +384,7 @@ final class Steps {
         String group = group();
         boolean isMember = chance(0.6);
         ask(ApiMessageType.OFFSET_COMMIT, version(2, 10), object(
-            "groupId", group, "generationIdOrMemberEpoch", isMember ? generation() : -1,
+            "groupId", group, "generationIdOrMemberEpoch", isMember ? generation(group) : (Object) (-1),
             "memberId", isMember ? member(group) : "", "groupInstanceId", isMember ? instance() : null,
             "retentionTimeMs", -1, "topics", offsets()));
     }
@@ -435,7 +456,7 @@ final class Steps {
         ArrayNode assignments = chance(0.5) ? array()
             : array(object("memberId", member, "assignment", NO_PARTITIONS));
         ask(ApiMessageType.SYNC_GROUP, version(0, 5), object(
-            "groupId", group, "generationId", generation(), "memberId", member, "groupInstanceId", instance(),
+            "groupId", group, "generationId", generation(group), "memberId", member, "groupInstanceId", instance(),
             "protocolType", odd(0.1) ? one(null, "connect") : "consumer",
             "protocolName", odd(0.1) ? one(null, "other") : "range", "assignments", assignments));
     }
@@ -443,7 +464,7 @@ final class Steps {
     private void heartbeat() throws Exception {
         String group = group();
         ask(ApiMessageType.HEARTBEAT, version(0, 4), object(
-            "groupId", group, "generationId", generation(), "memberId", member(group), "groupInstanceId", instance()));
+            "groupId", group, "generationId", generation(group), "memberId", member(group), "groupInstanceId", instance()));
     }
 
     private void leave() throws Exception {
