@@ -280,13 +280,13 @@ pub fn canonical_value(def: Option<&ConfigDef>, value: &str) -> String {
     if def.is_none_or(|def| def.kind != ConfigType::List) {
         return value.to_owned();
     }
-    let mut elements = Vec::new();
-    for element in value.split(',').map(str::trim) {
-        if !elements.contains(&element) {
-            elements.push(element);
+    let mut once = Vec::new();
+    for element in crate::machine::elements(value) {
+        if !once.contains(&element) {
+            once.push(element);
         }
     }
-    elements.join(",")
+    once.join(",")
 }
 
 /// Checks settings for a broker.

@@ -240,7 +240,8 @@ pub(crate) fn changed(
     Ok(configs)
 }
 
-fn elements(list: &str) -> Vec<String> {
+/// The elements of a setting that is a list.
+pub(crate) fn elements(list: &str) -> Vec<String> {
     list.split(',')
         .map(str::trim)
         .filter(|e| !e.is_empty())
