@@ -15,7 +15,7 @@ kafka_jars
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$repo/target}
 export MILLSTREAM_BIN=${MILLSTREAM_BIN:-$CARGO_TARGET_DIR/release/millstream}
 say "building the load client (release)"
-cargo build --quiet --release --locked --manifest-path "$repo/benches/load/Cargo.toml"
+cargo build --quiet --release --locked -p millstream-load
 # Thousands of connections and partitions need as many files, on both sides.
 ulimit -n 1048576 2>/dev/null || ulimit -n "$(ulimit -Hn)"
 if [ -z "${TANSU_BIN:-}" ] && ! command -v tansu >/dev/null; then
