@@ -3,6 +3,7 @@
 mod client;
 mod consume;
 mod demo;
+mod licenses;
 mod produce;
 mod sql;
 mod start;
@@ -26,6 +27,8 @@ pub enum Command {
     Produce(produce::Produce),
     /// Print a topic's records.
     Consume(consume::Consume),
+    /// Print the licences of what is in this binary.
+    Licenses(licenses::Licenses),
     /// Print the version.
     Version(version::Version),
 }
@@ -40,6 +43,7 @@ impl Command {
             Self::Topic(command) => command.run(),
             Self::Produce(command) => command.run(),
             Self::Consume(command) => command.run(),
+            Self::Licenses(command) => command.run(),
             Self::Version(command) => command.run(),
         }
     }
