@@ -10,6 +10,8 @@
 #                under kill -9 again and again (ROUNDS, SEED: scripts/soak.sh)
 #   make fuzz    the fuzz targets, longer than `make test` runs them
 #   make differential    the same random requests to Apache Kafka and to us
+#   make audit   known faults of what we depend on (needs the network)
+#   make notices the licence texts of what we depend on, written anew
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -21,7 +23,7 @@ DEBUG_BIN := $(TARGET_DIR)/debug/millstream
 RELEASE_BIN := $(TARGET_DIR)/release/millstream
 WEB_SOURCES := $(shell find web/src web/public web/index.html web/package.json web/package-lock.json web/vite.config.ts -type f 2>/dev/null)
 
-.PHONY: demo test check bench soak fuzz differential web build release clean help
+.PHONY: demo test check bench soak fuzz differential audit notices web build release clean help
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -44,7 +46,7 @@ web/dist/index.html: web/node_modules/.installed $(WEB_SOURCES)
 build: web
 	@scripts/need.sh cargo cc make
 	@echo "==> building (debug)"
-	@$(CARGO) build --locked -p millstream
+	@. scripts/clippy-build.sh && $(CARGO) build --locked -p millstream
 
 release: web
 	@scripts/need.sh cargo cc make
@@ -61,9 +63,7 @@ demo: release
 check:
 	@scripts/need.sh cargo
 	@$(CARGO) fmt --all --check
-	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	@$(CARGO) test --locked -p millstream --test layering
-	@$(CARGO) test --locked --workspace --lib --bins
+	@. scripts/clippy-build.sh && $(CARGO) test --locked --workspace --lib --bins --test layering
 
 test:
 	@scripts/test.sh
@@ -76,6 +76,12 @@ soak: build
 
 differential: build
 	@MILLSTREAM_BIN=$(DEBUG_BIN) tests/differential/run.sh
+
+audit:
+	@scripts/check-licences.sh advisories
+
+notices:
+	@scripts/notices.sh
 
 fuzz:
 	@scripts/need.sh cargo

@@ -3,6 +3,7 @@
 #
 #   tests/browser/run.sh                                  a demo of $MILLSTREAM_BIN
 #   BASE_URL=http://127.0.0.1:8080 tests/browser/run.sh   one that is up already
+#   tests/browser/run.sh install                          only install what it needs
 #   LATENCY_P99_MS_MAX=250   fail when the page measures more
 set -euo pipefail
 # shellcheck source=tests/lib/suite.sh
@@ -15,5 +16,6 @@ if ! cmp -s package-lock.json node_modules/.installed; then
   npm ci --no-audit --no-fund --loglevel=error
   cp package-lock.json node_modules/.installed
 fi
+if [ "${1:-}" = install ]; then exit; fi
 mkdir -p "$repo/tests/output/browser"
 exec npm --silent test

@@ -7,6 +7,7 @@
 #   BOOTSTRAP=127.0.0.1:9092 tests/clients/run.sh   a server that is up already
 #   CLIENTS="java go" tests/clients/run.sh    only some
 #   LANES=1 tests/clients/run.sh              one client after the other
+#   tests/clients/run.sh install              only fetch and compile
 #
 # A client is a folder with a run.sh of its own: `run.sh install` fetches and
 # compiles, `run.sh run FOLDER` leaves results in FOLDER/language/client/version.
@@ -30,7 +31,19 @@ run_one() { # client
   return "$status"
 }
 
+install_clients() {
+  local client
+  for client in $clients; do
+    if [ ! -x "$here/$client/run.sh" ]; then
+      printf 'error: no client tests named %s\n' "$client" >&2
+      exit 1
+    fi
+    "$here/$client/run.sh" install
+  done
+}
+
 case ${1:-} in
+  install) install_clients; exit ;;
   one) run_one "$2"; exit ;;
   inside) # beside the server, with BOOTSTRAP set
     status=0
@@ -42,13 +55,7 @@ case ${1:-} in
     ;;
 esac
 
-for client in $clients; do
-  if [ ! -x "$here/$client/run.sh" ]; then
-    printf 'error: no client tests named %s\n' "$client" >&2
-    exit 1
-  fi
-  "$here/$client/run.sh" install
-done
+install_clients
 rm -rf "$results"
 mkdir -p "$results"
 export RESULTS="$results" CLIENTS="$clients"

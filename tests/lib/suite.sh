@@ -18,11 +18,24 @@ need() {
   [ "$missing" = 0 ] || exit 1
 }
 
+# Suites run side by side: what they share is installed by one of them, the
+# others wait for it.
+once_at_a_time() { # name command...
+  mkdir -p "$repo/tests/output"
+  exec 8>"$repo/tests/output/.$1.lock"
+  flock 8
+  "${@:2}"
+  exec 8>&-
+}
+
 # The Python environment of all suites, from tests/requirements.txt. Built again
 # when that file changes.
 python_env() {
   need python3
   venv="$repo/tests/.venv"
+  once_at_a_time python install_python
+}
+install_python() {
   local stamp="$venv/.installed"
   if ! cmp -s "$repo/tests/requirements.txt" "$stamp"; then
     say "installing the Python packages of tests/requirements.txt into tests/.venv"
@@ -35,6 +48,9 @@ python_env() {
 # Apache Kafka's server and tools, from their published jars.
 kafka_jars() {
   need java mvn
+  once_at_a_time kafka-jars install_kafka_jars
+}
+install_kafka_jars() {
   local module="$repo/tests/kafka-tools"
   if ! cmp -s "$module/pom.xml" "$module/target/pom.fetched"; then
     say "fetching Apache Kafka's jars with Maven into tests/kafka-tools/target/jars"
@@ -57,6 +73,9 @@ package_dir() { printf '%s/tests/.venv/versions/%s\n' "$repo" "$1"; }
 
 # Installs a package and what it needs into its folder, each with its version.
 python_package() { # name==version ...
+  once_at_a_time python install_python_package "$@"
+}
+install_python_package() {
   local folder
   folder=$(package_dir "$1")
   if [ "$(cat "$folder/.installed" 2>/dev/null)" != "$*" ]; then
