@@ -96,6 +96,11 @@ impl Bus for EmbeddedBus {
         Ok(info(topic))
     }
 
+    async fn batch_bytes_max(&self, topic: &str) -> Result<usize, BusError> {
+        let log = self.log(&TopicPartition::new(topic, 0))?;
+        Ok(log.config().message_bytes_max as usize)
+    }
+
     async fn create_topic(&self, spec: TopicSpec) -> Result<TopicInfo, BusError> {
         let request = TopicRequest {
             partitions: Some(spec.partitions),

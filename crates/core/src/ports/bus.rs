@@ -8,6 +8,7 @@
 //! positions of one epoch become visible together or not at all.
 
 use crate::ids::{Offset, PartitionId, TopicId, TopicPartition};
+use crate::limits::MESSAGE_BYTES_MAX_DEFAULT;
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -136,6 +137,39 @@ pub struct ProduceRecord {
     pub headers: Vec<RecordHeader>,
 }
 
+/// Bytes of a record batch (format v2) before its records.
+const BATCH_HEADER_BYTES: usize = 61;
+/// Attributes, time delta and offset delta of a batch's first record.
+const RECORD_FIXED_BYTES: usize = 3;
+
+impl ProduceRecord {
+    /// Bytes of a batch that holds this record alone, not compressed: what a
+    /// topic's `max.message.bytes` is compared with (Kafka: Record Batch).
+    pub fn batch_bytes(&self) -> usize {
+        let field = |bytes: &Option<Bytes>| match bytes {
+            Some(bytes) => varint_bytes(bytes.len()) + bytes.len(),
+            None => 1,
+        };
+        let headers: usize = self
+            .headers
+            .iter()
+            .map(|h| varint_bytes(h.key.len()) + h.key.len() + field(&h.value))
+            .sum();
+        let record = RECORD_FIXED_BYTES
+            + field(&self.key)
+            + field(&self.value)
+            + varint_bytes(self.headers.len())
+            + headers;
+        BATCH_HEADER_BYTES + varint_bytes(record) + record
+    }
+}
+
+/// Bytes of a length as a zigzag varint.
+fn varint_bytes(length: usize) -> usize {
+    let bits = usize::BITS as usize + 1 - length.leading_zeros() as usize;
+    bits.div_ceil(7)
+}
+
 /// Consecutive records of one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchedRecords {
@@ -159,6 +193,13 @@ pub trait Bus: Send + Sync + 'static {
 
     /// One topic; [`BusError::UnknownTopic`] when it is not there.
     async fn topic(&self, name: &str) -> Result<TopicInfo, BusError>;
+
+    /// Bytes of the largest record batch that a topic takes
+    /// (`max.message.bytes`), where the bus can tell; else Kafka's default.
+    async fn batch_bytes_max(&self, topic: &str) -> Result<usize, BusError> {
+        let _ = topic;
+        Ok(MESSAGE_BYTES_MAX_DEFAULT)
+    }
 
     /// Creates a topic and returns when it can be written to.
     async fn create_topic(&self, spec: TopicSpec) -> Result<TopicInfo, BusError>;
@@ -274,4 +315,26 @@ pub fn all_partitions(topic: &str, count: i32) -> Vec<TopicPartition> {
             partition: PartitionId(p),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_as_long_as_its_record_needs() {
+        let empty = ProduceRecord::default();
+        // 61, then the record's length, 3 fixed bytes, two nulls, no headers.
+        assert_eq!(empty.batch_bytes(), 61 + 1 + 6);
+        let record = |bytes: usize| ProduceRecord {
+            value: Some(Bytes::from(vec![0; bytes])),
+            ..ProduceRecord::default()
+        };
+        // Lengths from 64 and from 8,192 take a byte more, twice.
+        assert_eq!(record(64).batch_bytes() - record(50).batch_bytes(), 14 + 2);
+        assert_eq!(varint_bytes(63), 1);
+        assert_eq!(varint_bytes(64), 2);
+        assert_eq!(varint_bytes(8_191), 2);
+        assert_eq!(varint_bytes(8_192), 3);
+    }
 }

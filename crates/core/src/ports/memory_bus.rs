@@ -60,6 +60,8 @@ enum TxnStatus {
 
 struct Topic {
     info: TopicInfo,
+    /// `max.message.bytes`, the one setting that this bus knows.
+    batch_bytes_max: usize,
     partitions: Vec<Partition>,
 }
 
@@ -148,9 +150,10 @@ impl State {
         txn: Option<TxnId>,
         now_ms: i64,
     ) -> Result<Offset, BusError> {
+        let bytes_max = self.topic(&tp.topic)?.batch_bytes_max;
         for record in &records {
-            let bytes = record_bytes(record);
-            if bytes > MESSAGE_BYTES_MAX_DEFAULT {
+            let bytes = record.batch_bytes();
+            if bytes > bytes_max {
                 return Err(BusError::TooLarge(format!("{bytes} bytes for {tp}")));
             }
         }
@@ -254,17 +257,6 @@ impl Partition {
     }
 }
 
-fn record_bytes(record: &ProduceRecord) -> usize {
-    let headers: usize = record
-        .headers
-        .iter()
-        .map(|h| h.key.len() + h.value.as_ref().map_or(0, |v| v.len()))
-        .sum();
-    record.key.as_ref().map_or(0, |k| k.len())
-        + record.value.as_ref().map_or(0, |v| v.len())
-        + headers
-}
-
 #[async_trait]
 impl Bus for MemoryBus {
     async fn topics(&self) -> Result<Vec<TopicInfo>, BusError> {
@@ -276,6 +268,10 @@ impl Bus for MemoryBus {
         Ok(self.shared.state.lock().topic(name)?.info.clone())
     }
 
+    async fn batch_bytes_max(&self, topic: &str) -> Result<usize, BusError> {
+        Ok(self.shared.state.lock().topic(topic)?.batch_bytes_max)
+    }
+
     async fn create_topic(&self, spec: TopicSpec) -> Result<TopicInfo, BusError> {
         check_topic_name(&spec.name).map_err(|e| BusError::Invalid(e.to_string()))?;
         if spec.partitions < 1 {
@@ -283,6 +279,12 @@ impl Bus for MemoryBus {
                 "a topic has at least one partition".into(),
             ));
         }
+        let batch_bytes_max = match spec.configs.get("max.message.bytes") {
+            Some(bytes) => bytes
+                .parse()
+                .map_err(|_| BusError::Invalid("max.message.bytes is a number".into()))?,
+            None => MESSAGE_BYTES_MAX_DEFAULT,
+        };
         self.shared.change(|state| {
             if state.topics.contains_key(&spec.name) {
                 return Err(BusError::TopicExists(spec.name));
@@ -295,6 +297,7 @@ impl Bus for MemoryBus {
             let partitions = (0..spec.partitions).map(|_| Partition::default()).collect();
             let topic = Topic {
                 info: info.clone(),
+                batch_bytes_max,
                 partitions,
             };
             state.topics.insert(spec.name, topic);
