@@ -494,7 +494,9 @@ impl BrokerState {
         check_topic_configs(&configs)?;
         let settings = self.settings();
         Ok(Command::CreateTopic(NewTopic {
-            internal: request.internal || INTERNAL_TOPICS.contains(&request.name.as_str()),
+            internal: request.internal
+                || INTERNAL_TOPICS.contains(&request.name.as_str())
+                || is_job_state(&request.name),
             name: request.name,
             id: self.rand.uuid(),
             partitions: request.partitions.unwrap_or(settings.num_partitions),
@@ -647,7 +649,29 @@ const TRANSACTION_STATE: &str = "__transaction_state";
 /// Topics that only the coordinators write.
 pub(crate) const INTERNAL_TOPICS: [&str; 2] = [CONSUMER_OFFSETS, TRANSACTION_STATE];
 
-/// The coordinators find an id by its hash over the number of partitions.
+/// What the names of topics begin with that hold the state of the engine's
+/// jobs. Only the job writes there, through the bus; a record of somebody
+/// else's would end it.
+const JOB_STATE_PREFIX: &str = "__millstream_";
+
+/// Whether a topic holds a job's state.
+fn is_job_state(name: &str) -> bool {
+    name.starts_with(JOB_STATE_PREFIX)
+}
+
+/// Refuses to a client what only a job may do, with the code that Kafka has
+/// for its own internal topics.
+pub(crate) fn refuse_job_state(name: &str, what: &str) -> Result<(), ApiError> {
+    if is_job_state(name) {
+        let message = format!(
+            "'{name}' holds the state of a job and cannot be {what}; DROP JOB or DROP \
+             MATERIALIZED TABLE removes it"
+        );
+        return Err(ApiError::new(ErrorCode::InvalidTopicException, message));
+    }
+    Ok(())
+}
+
 /// What a name that no topic has is answered with.
 pub(crate) fn why_unknown(name: &str) -> ErrorCode {
     match check_topic_name(name) {
@@ -664,6 +688,7 @@ pub(crate) fn unknown(name: &str) -> ApiError {
     }
 }
 
+/// The coordinators find an id by its hash over the number of partitions.
 pub(crate) fn refuse_internal(name: &str, what: &str) -> Result<(), ApiError> {
     if INTERNAL_TOPICS.contains(&name) {
         let message = format!("'{name}' belongs to the coordinators and cannot be {what}");

@@ -3,7 +3,7 @@
 use super::{Answer, Handler};
 use crate::error::ApiError;
 use crate::state::{BrokerState, RequestContext};
-use crate::topics::TopicRequest;
+use crate::topics::{TopicRequest, refuse_job_state};
 use millstream_cluster::Topic;
 use millstream_cluster::configs::TOPIC_CONFIGS;
 use millstream_core::ids::BrokerId;
@@ -78,6 +78,7 @@ impl Handler for CreateTopics {
 }
 
 fn requested(topic: &CreatableTopic) -> Result<TopicRequest, ApiError> {
+    refuse_job_state(&topic.name, "created by anyone else")?;
     let mut configs = BTreeMap::new();
     for config in &topic.configs {
         let value = config.value.clone().ok_or_else(|| {

@@ -3,6 +3,7 @@
 use super::{Answer, Handler};
 use crate::error::ApiError;
 use crate::state::{BrokerState, RequestContext};
+use crate::topics::refuse_job_state;
 use millstream_core::ids::Offset;
 use millstream_wire::ErrorCode;
 use millstream_wire::messages::delete_records::{
@@ -30,7 +31,10 @@ impl Handler for DeleteRecords {
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for partition in topic.partitions {
                 let index = partition.partition_index;
-                let deleted = delete(&context.state, &topic.name, index, partition.offset).await;
+                let deleted = match refuse_job_state(&topic.name, "cut") {
+                    Ok(()) => delete(&context.state, &topic.name, index, partition.offset).await,
+                    Err(error) => Err(error),
+                };
                 let (low_watermark, error_code) = match deleted {
                     Ok(low_watermark) => (low_watermark.0, 0),
                     Err(error) => (-1, error.code.into()),

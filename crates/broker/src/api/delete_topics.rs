@@ -3,6 +3,7 @@
 use super::{Answer, Handler};
 use crate::error::ApiError;
 use crate::state::{BrokerState, RequestContext};
+use crate::topics::refuse_job_state;
 use millstream_cluster::Topic;
 use millstream_core::ids::TopicId;
 use millstream_wire::ErrorCode;
@@ -33,7 +34,11 @@ impl Handler for DeleteTopics {
         let asked: Vec<DeleteTopicState> = by_name.chain(request.topics).collect();
         let named: Vec<Result<String, ApiError>> = asked
             .iter()
-            .map(|asked| name_of(&context.state, asked))
+            .map(|asked| {
+                let name = name_of(&context.state, asked)?;
+                refuse_job_state(&name, "deleted")?;
+                Ok(name)
+            })
             .collect();
         let found = asked.iter().zip(&named).filter_map(|(asked, name)| {
             let id = (!asked.topic_id.is_nil()).then_some(asked.topic_id);

@@ -7,7 +7,7 @@ use super::describe_configs::{
 use super::{Answer, Handler};
 use crate::error::ApiError;
 use crate::state::{BrokerState, RequestContext};
-use crate::topics::unknown;
+use crate::topics::{refuse_job_state, unknown};
 use millstream_cluster::configs::{self, ConfigDef, broker_config, group_config, topic_config};
 use millstream_cluster::image::ConfigMap;
 use millstream_cluster::{Command, ConfigChange, ConfigOp, ConfigResource};
@@ -147,6 +147,7 @@ pub(super) fn target(
     match resource_type {
         RESOURCE_TOPIC => {
             check_topic(name)?;
+            refuse_job_state(name, "given other settings")?;
             Ok(ConfigResource::Topic(name.to_owned()))
         }
         RESOURCE_BROKER => {

@@ -11,7 +11,7 @@ use super::leader_hints::LeaderHints;
 use super::{Answer, Handler};
 use crate::error::ApiError;
 use crate::state::{BrokerState, RequestContext};
-use crate::topics::{HostedTopic, INTERNAL_TOPICS};
+use crate::topics::{HostedTopic, INTERNAL_TOPICS, refuse_job_state};
 use crate::txn::{ClientVersion, Dialect, FencedAs, OutsideAs, Producer, TxnError, Writing};
 use bytes::Bytes;
 use millstream_core::ids::{Offset, ProducerEpoch, ProducerId, TopicPartition};
@@ -376,6 +376,7 @@ impl Call<'_> {
             let message = format!("'{name}' is written by the coordinators only");
             return Err(ApiError::new(ErrorCode::InvalidTopicException, message));
         }
+        refuse_job_state(name, "written by anyone else")?;
         let lacks = hosted.lacks_replicas(partition).filter(|(isr, _)| *isr > 0);
         if self.acks == -1
             && let Some((isr, isr_min)) = lacks
