@@ -12,6 +12,11 @@
 //!
 //! Nothing before the newest `reset` is needed; it is removed with
 //! DeleteRecords after the epoch has committed.
+//!
+//! Every record names its job in the header [`JOB_HEADER`]. On the embedded
+//! log nobody else can write here; on another cluster anybody may, and what
+//! is not the job's is skipped and reported. Records of versions that wrote
+//! no header are known by their keys, up to the first with one.
 
 use crate::operators::chain::StatePart;
 use crate::operators::{Chain, OperatorError, WATERMARK_NONE};
@@ -20,8 +25,10 @@ use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
-use millstream_core::ids::{Offset, TopicPartition};
-use millstream_core::ports::{Bus, BusError, Isolation, OffsetAt, ProduceRecord, Record};
+use millstream_core::ids::{Offset, TopicId, TopicPartition};
+use millstream_core::ports::{
+    Bus, BusError, Isolation, OffsetAt, ProduceRecord, Record, RecordHeader,
+};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -34,6 +41,9 @@ const READ_BYTES: usize = 4 * 1024 * 1024;
 const READ_WAIT: Duration = Duration::from_secs(1);
 /// Waits without progress before the restore gives up and is tried again.
 const READ_WAITS_MAX: u32 = 30;
+
+/// Header with the id of the job that wrote a record.
+const JOB_HEADER: &str = "millstream.job";
 
 /// Why a changelog cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +97,10 @@ pub struct PartitionPosition {
     pub topic: String,
     /// Partition.
     pub partition: i32,
+    /// The topic's id; absent where the cluster tells none, and in records of
+    /// versions that did not remember it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic_id: Option<TopicId>,
     /// The next offset to read.
     pub offset: i64,
     /// Where bounded input ends, exclusive.
@@ -133,8 +147,9 @@ fn is_zero(n: &usize) -> bool {
     *n == 0
 }
 
-/// The records of one epoch.
+/// The records of one epoch of a job.
 pub fn records(
+    job: &str,
     state: &[StatePart],
     whole: bool,
     control: &Control,
@@ -148,7 +163,7 @@ pub fn records(
     };
     let mut records = Vec::new();
     if whole {
-        records.push(record(&key(Kind::Reset), Bytes::new())?);
+        records.push(record(job, &key(Kind::Reset), Bytes::new())?);
     }
     for (operator, batch) in state {
         let bytes = encode(batch)?;
@@ -161,21 +176,24 @@ pub fn records(
                 parts,
                 ..key(Kind::State)
             };
-            records.push(record(&key, bytes.slice(part * PART_BYTES_MAX..end))?);
+            records.push(record(job, &key, bytes.slice(part * PART_BYTES_MAX..end))?);
         }
     }
     let json = serde_json::to_vec(control).map_err(external)?;
-    records.push(record(&key(Kind::Control), Bytes::from(json))?);
+    records.push(record(job, &key(Kind::Control), Bytes::from(json))?);
     Ok(records)
 }
 
-fn record(key: &Key, value: Bytes) -> Result<ProduceRecord, ChangelogError> {
+fn record(job: &str, key: &Key, value: Bytes) -> Result<ProduceRecord, ChangelogError> {
     let key = serde_json::to_vec(key).map_err(external)?;
     Ok(ProduceRecord {
         timestamp_ms: None,
         key: Some(Bytes::from(key)),
         value: Some(value),
-        headers: Vec::new(),
+        headers: vec![RecordHeader {
+            key: JOB_HEADER.to_owned(),
+            value: Some(Bytes::from(job.to_owned())),
+        }],
     })
 }
 
@@ -202,13 +220,16 @@ pub struct Restored {
     pub control: Option<Control>,
     /// Bytes read.
     pub bytes: u64,
+    /// Records that somebody else wrote; none of them was used.
+    pub foreign: u64,
 }
 
-/// Reads the changelog to its stable end into `chain`. Only after
+/// Reads the changelog of `job` to its stable end into `chain`. Only after
 /// `transaction_writer` has fenced every older instance: then nothing can be
 /// added, and no transaction is open.
 pub async fn restore(
     bus: &dyn Bus,
+    job: &str,
     partition: &TopicPartition,
     chain: &mut Chain,
 ) -> Result<Restored, ChangelogError> {
@@ -216,10 +237,13 @@ pub async fn restore(
     let start = first(bus.offsets(at, OffsetAt::Earliest).await?);
     let end = first(bus.offsets(at, OffsetAt::LatestStable).await?);
     let mut replay = Replay {
+        job,
         chain,
         control: None,
         assembled: Vec::new(),
         bytes: 0,
+        is_named: false,
+        foreign: 0,
     };
     replay.chain.reset()?;
     let mut next = start;
@@ -244,10 +268,24 @@ pub async fn restore(
         chain,
         control,
         bytes,
+        foreign,
         ..
     } = replay;
+    if foreign > 0 {
+        let topic = &partition.topic;
+        tracing::warn!(
+            job,
+            topic,
+            foreign,
+            "records that the job did not write were skipped: nobody else may write to this topic"
+        );
+    }
     chain.restored(control.as_ref().map_or(WATERMARK_NONE, |c| c.watermark_ms))?;
-    Ok(Restored { control, bytes })
+    Ok(Restored {
+        control,
+        bytes,
+        foreign,
+    })
 }
 
 fn first(offsets: Vec<Offset>) -> Offset {
@@ -255,21 +293,45 @@ fn first(offsets: Vec<Offset>) -> Offset {
 }
 
 struct Replay<'a> {
+    job: &'a str,
     chain: &'a mut Chain,
     control: Option<Control>,
     /// Parts of a state stream that is not whole yet.
     assembled: Vec<u8>,
     bytes: u64,
+    /// A record with the job's header has been seen: there are no older ones
+    /// after it.
+    is_named: bool,
+    foreign: u64,
 }
 
 impl Replay<'_> {
+    /// Whether the job wrote a record, and what it is.
+    fn key_of(&mut self, record: &Record) -> Result<Option<Key>, ChangelogError> {
+        let key = serde_json::from_slice(record.key.as_deref().unwrap_or_default());
+        let named = record.headers.iter().find(|h| h.key == JOB_HEADER);
+        match named {
+            Some(header) if header.value.as_deref() == Some(self.job.as_bytes()) => {
+                self.is_named = true;
+                key.map(Some).map_err(|e| ChangelogError::Record {
+                    offset: record.offset,
+                    reason: e.to_string(),
+                })
+            }
+            None if !self.is_named => Ok(key.ok()),
+            _ => Ok(None),
+        }
+    }
+
     fn apply(&mut self, record: &Record) -> Result<(), ChangelogError> {
+        let Some(key) = self.key_of(record)? else {
+            self.foreign += 1;
+            return Ok(());
+        };
         let broken = |reason: String| ChangelogError::Record {
             offset: record.offset,
             reason,
         };
-        let key: Key = serde_json::from_slice(record.key.as_deref().unwrap_or_default())
-            .map_err(|e| broken(e.to_string()))?;
         let value = record.value.as_deref().unwrap_or_default();
         self.bytes += value.len() as u64 + record.key.as_ref().map_or(0, |k| k.len() as u64);
         match key.kind {

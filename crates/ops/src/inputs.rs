@@ -206,8 +206,9 @@ pub struct JobView {
     pub late_records: u64,
     /// Undecodable records.
     pub dead_letters: u64,
-    /// Records not read yet.
-    pub lag_records: i64,
+    /// Records not read yet; `None` while nobody looks, in a job that is not
+    /// running.
+    pub lag_records: Option<i64>,
     /// Watermark's distance from now.
     pub watermark_lag_ms: Option<i64>,
     /// Bytes of state.

@@ -445,7 +445,9 @@ fn job_samples(page: &mut Page, snapshot: &Snapshot) {
         sample("out_records_total", job.out_records as f64);
         sample("late_records_total", job.late_records as f64);
         sample("dead_letters_total", job.dead_letters as f64);
-        sample("lag_records", job.lag_records as f64);
+        if let Some(lag_records) = job.lag_records {
+            sample("lag_records", lag_records as f64);
+        }
         sample("epochs_total", job.epoch as f64);
         sample("state_bytes", job.state_bytes as f64);
         sample("restarts_total", job.restarts as f64);

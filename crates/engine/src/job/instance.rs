@@ -11,8 +11,8 @@ use super::stats::{JobStats, JobStatus};
 use super::{JobEnv, JobError, JobSpec};
 use crate::batch::Batch;
 use crate::changelog::{self, Control, Counters};
-use crate::dead_letters::{dead_letter, late_records};
-use crate::operators::sink::Sink;
+use crate::dead_letters::{LateRecords, dead_letter, row_letter};
+use crate::operators::sink::{Sink, input_time};
 use crate::operators::window_aggregate::duration_label;
 use crate::operators::{Chain, Context, OperatorInfo, WATERMARK_NONE};
 use crate::source::Source;
@@ -24,7 +24,8 @@ use millstream_core::ports::{
 };
 use millstream_sql::catalog::TableDef;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +35,9 @@ const POLL_WAIT_MAX: Duration = Duration::from_millis(500);
 const POLL_WAIT_IDLE: Duration = Duration::from_millis(20);
 /// How often added partitions are looked for.
 const PARTITIONS_LOOK: Duration = Duration::from_secs(10);
+/// Bytes of dead letters, and of late rows, that a new topic for them keeps.
+/// They carry the time of their input, so how old they are says nothing.
+const SET_ASIDE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Where the state budget is warned about, in percent.
 const STATE_WARN_PERCENT: usize = 80;
 
@@ -44,8 +48,9 @@ pub(super) enum Ended {
     Finished,
     /// Someone stopped the job.
     Cancelled,
-    /// The source has more partitions than when this life began.
-    Repartitioned,
+    /// What this life was made for has changed: the source has more
+    /// partitions, or a topic takes smaller records. Another one goes on.
+    Outdated,
 }
 
 pub(super) struct Instance<'a> {
@@ -55,6 +60,8 @@ pub(super) struct Instance<'a> {
     names: JobNames,
     writer: Box<dyn TransactionWriter>,
     reader: Box<dyn BusReader>,
+    limits: Limits,
+    source_table: Arc<TableDef>,
     source: Source,
     source_info: OperatorInfo,
     rows_in: u64,
@@ -87,13 +94,17 @@ impl<'a> Instance<'a> {
         let bus = env.bus.as_ref();
         let (node, mut chain) = Chain::new(&spec.plan.root)?;
         let source = Source::new(&node)?;
-        let topics = ensure_topics(bus, spec, &node.table, &names).await?;
+        ensure_own_topics(bus, &names).await?;
         let writer = bus
             .transaction_writer(&names.transactional_id, spec.options.transaction_timeout)
             .await?;
-        let restored = changelog::restore(bus, &names.changelog_partition(), &mut chain).await?;
+        let changelog = names.changelog_partition();
+        let restored = changelog::restore(bus, &spec.id, &changelog, &mut chain).await?;
         let control = restored.control.as_ref();
-        let positions = positions(&node.table, topics.source.partitions, control, env).await?;
+        let topic = source_topic(bus, spec, &node.table, control.is_some()).await?;
+        let sink_topic = sink_topic(bus, spec).await?;
+        let limits = Limits::of(bus, spec, &names).await?;
+        let positions = positions(&node.table, &topic, control, env).await?;
         let watermark = source_watermark(&positions, control, &node.table, env);
         let open: Vec<(TopicPartition, Offset)> = positions
             .iter()
@@ -107,11 +118,13 @@ impl<'a> Instance<'a> {
             stats,
             writer,
             reader,
+            limits,
+            source_table: Arc::clone(&node.table),
             source,
             source_info: source_info(&node.table, positions.len()),
             rows_in: 0,
             chain,
-            sink: Sink::new(&spec.plan.sink, topics.sink.partitions)?,
+            sink: Sink::new(&spec.plan.sink, sink_topic.partitions, limits.sink)?,
             rows_out: 0,
             positions,
             watermark,
@@ -146,16 +159,20 @@ impl<'a> Instance<'a> {
             if self.advance_time()? {
                 self.finished = true;
                 self.epoch += 1;
-                self.commit_epoch().await?;
-                return Ok(Ended::Finished);
+                return Ok(match self.commits().await? {
+                    true => Ended::Finished,
+                    false => Ended::Outdated,
+                });
             }
             if self.has_new_partitions().await {
-                return Ok(Ended::Repartitioned);
+                return Ok(Ended::Outdated);
             }
             let wait = match self.epoch_remaining() {
                 Some(Duration::ZERO) => {
                     self.epoch += 1;
-                    self.commit_epoch().await?;
+                    if !self.commits().await? {
+                        return Ok(Ended::Outdated);
+                    }
                     continue;
                 }
                 Some(remaining) => remaining,
@@ -258,9 +275,10 @@ impl<'a> Instance<'a> {
         let mut context = self.context();
         let decoded = self.source.decode(chunk, &mut context)?;
         self.rows_in += decoded.batch.len() as u64;
+        let shared = shared_origins(&decoded.batch);
         let rows = self.chain.on_batch(decoded.batch, &mut context)?;
-        self.emit(&rows, newest(chunk))?;
-        self.set_aside(context, Some(chunk))?;
+        self.emit(&rows, newest(chunk), &mut context)?;
+        self.set_aside(context, Some(chunk), &shared)?;
         Ok(decoded.watermark_ms)
     }
 
@@ -271,9 +289,9 @@ impl<'a> Instance<'a> {
     ) -> Result<(), JobError> {
         let mut context = self.context();
         let rows = self.chain.on_watermark(watermark_ms, &mut context)?;
-        self.emit(&rows, cause.and_then(newest))?;
+        self.emit(&rows, cause.and_then(newest), &mut context)?;
         // Rows that a watermark sets free have no record behind them.
-        self.set_aside(context, None)
+        self.set_aside(context, None, &HashSet::new())
     }
 
     /// Event time that moves without records; true at the end of bounded
@@ -292,9 +310,21 @@ impl<'a> Instance<'a> {
         }
     }
 
-    fn emit(&mut self, batches: &[Batch], timestamp_ms: Option<i64>) -> Result<(), JobError> {
+    fn emit(
+        &mut self,
+        batches: &[Batch],
+        input_ms: Option<i64>,
+        context: &mut Context,
+    ) -> Result<(), JobError> {
         for batch in batches {
-            for (partition, record) in self.sink.encode(batch, timestamp_ms)? {
+            let mut records = self.sink.encode(batch, context)?;
+            if let (Some((_, last)), Some(input_ms)) = (records.last_mut(), input_ms) {
+                last.headers.push(input_time(input_ms));
+                if last.batch_bytes() > self.limits.sink {
+                    last.headers.pop();
+                }
+            }
+            for (partition, record) in records {
                 self.output.push(partition, record);
                 self.output.sink_records += 1;
                 self.rows_out += 1;
@@ -307,24 +337,52 @@ impl<'a> Instance<'a> {
         &mut self,
         context: Context,
         chunk: Option<&FetchedRecords>,
+        shared: &HashSet<u32>,
     ) -> Result<(), JobError> {
-        if let Some(chunk) = chunk {
-            let partition = TopicPartition::new(self.names.dead_letters.clone(), 0);
-            for failure in &context.failures {
-                if let Some(record) = dead_letter(&self.spec.id, chunk, failure) {
-                    self.output.push(partition.clone(), record);
-                    self.counters.dead_letters += 1;
-                }
-            }
+        let (job, bytes_max) = (&self.spec.id, self.limits.dead_letters);
+        let of_records = context
+            .failures
+            .iter()
+            .filter_map(|failure| dead_letter(job, chunk?, failure, bytes_max));
+        let of_rows = context
+            .failed_rows
+            .iter()
+            .map(|failed| row_letter(job, failed, bytes_max));
+        let partition = TopicPartition::new(self.names.dead_letters.clone(), 0);
+        for letter in of_records.chain(of_rows) {
+            self.output.push(partition.clone(), letter);
+            self.counters.dead_letters += 1;
         }
         let partition = TopicPartition::new(self.names.late.clone(), 0);
+        let late_records = LateRecords {
+            table: &self.source_table,
+            chunk,
+            shared,
+            bytes_max: self.limits.late,
+        };
         for late in &context.late {
-            for record in late_records(chunk, late)? {
+            for record in late_records.of(late) {
                 self.output.push(partition.clone(), record);
                 self.counters.late_records += 1;
             }
         }
         Ok(())
+    }
+
+    /// Commits the epoch; false where a topic takes less by now than this
+    /// life knows: the next one sets aside what is too large.
+    async fn commits(&mut self) -> Result<bool, JobError> {
+        match self.commit_epoch().await {
+            Err(JobError::Bus(BusError::TooLarge(reason))) => {
+                let now = Limits::of(self.env.bus.as_ref(), self.spec, &self.names).await?;
+                if now == self.limits {
+                    return Err(BusError::TooLarge(reason).into());
+                }
+                tracing::info!(job = self.spec.id, reason, "a topic takes less than before");
+                Ok(false)
+            }
+            committed => committed.map(|()| true),
+        }
     }
 
     /// The barrier: everything since the last one becomes visible, or none.
@@ -352,7 +410,7 @@ impl<'a> Instance<'a> {
         let mut counters = self.counters;
         counters.out_records += output.sink_records;
         let control = self.control(counters);
-        let changelog = changelog::records(&state, whole, &control)?;
+        let changelog = changelog::records(&self.spec.id, &state, whole, &control)?;
         let bytes = changelog::bytes_of(&changelog);
         let offsets = self
             .positions
@@ -457,13 +515,26 @@ impl<'a> Instance<'a> {
         operators.push((sink_info, self.rows_out));
         let mut stats = self.stats.lock();
         stats.observe_operators(operators, self.env.clock.monotonic());
-        stats.lag_records = self.positions.iter().map(Position::lag).sum();
+        stats.lag_records = Some(self.positions.iter().map(Position::lag).sum());
     }
 }
 
 /// Timestamp of the newest record.
 fn newest(chunk: &FetchedRecords) -> Option<i64> {
     chunk.records.iter().map(|r| r.timestamp_ms).max()
+}
+
+/// Records that gave more rows than one.
+fn shared_origins(batch: &Batch) -> HashSet<u32> {
+    let Some(origins) = &batch.origins else {
+        return HashSet::new();
+    };
+    // Rows come in the order of their records.
+    origins
+        .windows(2)
+        .filter(|two| two.first() == two.last())
+        .filter_map(|two| two.first().copied())
+        .collect()
 }
 
 /// Input below the start of the log cannot come back.
@@ -518,33 +589,69 @@ fn source_info(table: &TableDef, partitions: usize) -> OperatorInfo {
     }
 }
 
-struct Topics {
-    source: TopicInfo,
-    sink: TopicInfo,
+/// Bytes that the topics which a job writes take in a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Limits {
+    sink: usize,
+    dead_letters: usize,
+    late: usize,
 }
 
-/// All topics of the job are there afterwards.
-async fn ensure_topics(
+impl Limits {
+    async fn of(bus: &dyn Bus, spec: &JobSpec, names: &JobNames) -> Result<Self, JobError> {
+        Ok(Self {
+            sink: bus.batch_bytes_max(&spec.plan.sink.connector.topic).await?,
+            dead_letters: bus.batch_bytes_max(&names.dead_letters).await?,
+            late: bus.batch_bytes_max(&names.late).await?,
+        })
+    }
+}
+
+/// The topic that the job reads. Only a job that has never run makes it:
+/// later, one of this name is another topic.
+async fn source_topic(
     bus: &dyn Bus,
     spec: &JobSpec,
-    source: &TableDef,
-    names: &JobNames,
-) -> Result<Topics, JobError> {
-    let default = spec.options.partitions_default;
-    let of = |table: &TableDef| table.connector.partitions.unwrap_or(default);
-    let source_topic = &source.connector.topic;
-    let sink_topic = &spec.plan.sink.connector.topic;
-    let source_info = ensure_topic(bus, source_topic, of(source), BTreeMap::new()).await?;
-    let sink_info = ensure_topic(bus, sink_topic, of(&spec.plan.sink), BTreeMap::new()).await?;
-    ensure_topic(bus, &names.dead_letters, 1, BTreeMap::new()).await?;
-    ensure_topic(bus, &names.late, 1, BTreeMap::new()).await?;
+    table: &TableDef,
+    has_run: bool,
+) -> Result<TopicInfo, JobError> {
+    let topic = &table.connector.topic;
+    if !has_run {
+        let partitions = table
+            .connector
+            .partitions
+            .unwrap_or(spec.options.partitions_default);
+        return Ok(ensure_topic(bus, topic, partitions, BTreeMap::new()).await?);
+    }
+    match bus.topic(topic).await {
+        Err(BusError::UnknownTopic(_)) => Err(JobError::InputDeleted(topic.clone())),
+        known => Ok(known?),
+    }
+}
+
+async fn sink_topic(bus: &dyn Bus, spec: &JobSpec) -> Result<TopicInfo, JobError> {
+    let connector = &spec.plan.sink.connector;
+    let partitions = connector
+        .partitions
+        .unwrap_or(spec.options.partitions_default);
+    Ok(ensure_topic(bus, &connector.topic, partitions, BTreeMap::new()).await?)
+}
+
+/// The topics that the job has for itself are there afterwards.
+async fn ensure_own_topics(bus: &dyn Bus, names: &JobNames) -> Result<(), JobError> {
+    let keep = |ms: &str, bytes: &str| {
+        BTreeMap::from([
+            ("retention.ms".to_owned(), ms.to_owned()),
+            ("retention.bytes".to_owned(), bytes.to_owned()),
+        ])
+    };
+    let bytes_max = SET_ASIDE_BYTES_MAX.to_string();
+    for name in [&names.dead_letters, &names.late] {
+        ensure_topic(bus, name, 1, keep("-1", &bytes_max)).await?;
+    }
     // The job alone decides what of its state is no longer needed.
-    let forever = ["retention.ms", "retention.bytes"].map(|k| (k.to_owned(), "-1".to_owned()));
-    ensure_topic(bus, &names.changelog, 1, BTreeMap::from(forever)).await?;
-    Ok(Topics {
-        source: source_info,
-        sink: sink_info,
-    })
+    ensure_topic(bus, &names.changelog, 1, keep("-1", "-1")).await?;
+    Ok(())
 }
 
 /// The topic, created where it is not there.

@@ -67,9 +67,6 @@ pub enum JobError {
     /// The changelog.
     #[error(transparent)]
     Changelog(#[from] ChangelogError),
-    /// Late rows that JSON cannot carry.
-    #[error("late rows: {0}")]
-    Late(#[from] arrow::error::ArrowError),
     /// More state than allowed.
     #[error(
         "the state takes {bytes} bytes, {limit} are allowed: use shorter windows or fewer keys, \
@@ -92,6 +89,18 @@ pub enum JobError {
         /// The next offset that the job would read.
         offset: i64,
     },
+    /// The source's topic is not there any more.
+    #[error(
+        "topic {0}, which the job reads, was deleted: its position and state belong to that topic. \
+         Drop the job and create it again to begin with a new topic of this name"
+    )]
+    InputDeleted(String),
+    /// Another topic has taken the place of the source's.
+    #[error(
+        "topic {0}, which the job reads, was deleted and made again: the job's position and state \
+         belong to the old one. Drop the job and create it again to begin with the new one"
+    )]
+    InputReplaced(String),
     /// A bug.
     #[error("internal error: {0}")]
     Panic(String),
@@ -109,9 +118,10 @@ impl JobError {
             | Self::Source(_)
             | Self::Sink(_)
             | Self::Changelog(_)
-            | Self::Late(_)
             | Self::StateBudget { .. }
-            | Self::InputLost { .. } => true,
+            | Self::InputLost { .. }
+            | Self::InputDeleted(_)
+            | Self::InputReplaced(_) => true,
         }
     }
 
@@ -263,7 +273,7 @@ impl Supervisor {
             let error = match self.one_life().await {
                 Ok(Ended::Finished) => return self.end(JobStatus::Finished, None),
                 Ok(Ended::Cancelled) => return self.end(JobStatus::Stopped, None),
-                Ok(Ended::Repartitioned) => continue,
+                Ok(Ended::Outdated) => continue,
                 Err(error) => error,
             };
             if self.stats.lock().epoch != epoch_before {
@@ -281,6 +291,8 @@ impl Supervisor {
             {
                 let mut stats = self.stats.lock();
                 stats.status = JobStatus::Restarting;
+                // Records go on arriving, and nobody looks.
+                stats.lag_records = None;
                 stats.error = Some(reason);
                 stats.restarts += 1;
             }
@@ -310,6 +322,9 @@ impl Supervisor {
         let mut stats = self.stats.lock();
         stats.status = status;
         stats.error = error;
+        if status != JobStatus::Finished {
+            stats.lag_records = None;
+        }
     }
 
     /// Full jitter: anywhere between the least and an exponential bound.
@@ -331,7 +346,7 @@ impl Supervisor {
     }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()
         .map(|s| (*s).to_owned())

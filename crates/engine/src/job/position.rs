@@ -3,15 +3,17 @@
 use super::{JobEnv, JobError};
 use crate::changelog::{Control, PartitionPosition};
 use crate::operators::WATERMARK_NONE;
-use millstream_core::ids::{Offset, TopicPartition};
-use millstream_core::ports::OffsetAt;
+use millstream_core::ids::{Offset, TopicId, TopicPartition};
 use millstream_core::ports::bus::all_partitions;
+use millstream_core::ports::{OffsetAt, TopicInfo};
 use millstream_sql::catalog::{BoundedMode, StartupMode, TableDef};
 
 /// One partition of the source.
 #[derive(Debug, Clone)]
 pub(super) struct Position {
     pub(super) partition: TopicPartition,
+    /// Nil where the cluster tells none.
+    pub(super) topic_id: TopicId,
     pub(super) next: Offset,
     /// Where bounded input ends.
     pub(super) bound: Option<Offset>,
@@ -43,6 +45,7 @@ impl Position {
         PartitionPosition {
             topic: self.partition.topic.clone(),
             partition: self.partition.partition.0,
+            topic_id: (!self.topic_id.is_nil()).then_some(self.topic_id),
             offset: self.next.0,
             end: self.bound.map(|bound| bound.0),
             watermark_ms,
@@ -54,12 +57,19 @@ impl Position {
 /// a new job begins. Partitions added since are read from their start.
 pub(super) async fn positions(
     table: &TableDef,
-    partitions: i32,
+    topic: &TopicInfo,
     control: Option<&Control>,
     env: &JobEnv,
 ) -> Result<Vec<Position>, JobError> {
     let connector = &table.connector;
-    let all = all_partitions(&connector.topic, partitions);
+    let before = control.iter().flat_map(|control| &control.partitions);
+    let replaced = before
+        .filter(|stored| stored.topic == topic.name && !topic.id.is_nil())
+        .any(|stored| stored.topic_id.is_some_and(|id| id != topic.id));
+    if replaced {
+        return Err(JobError::InputReplaced(topic.name.clone()));
+    }
+    let all = all_partitions(&connector.topic, topic.partitions);
     let ends = env.bus.offsets(&all, OffsetAt::LatestStable).await?;
     let earliest = env.bus.offsets(&all, OffsetAt::Earliest).await?;
     let begin = match (control, connector.startup) {
@@ -82,6 +92,7 @@ pub(super) async fn positions(
         let position = match stored {
             Some(stored) => Position {
                 partition,
+                topic_id: topic.id,
                 next: Offset(stored.offset),
                 bound: stored.end.map(Offset),
                 log_end: ends[i],
@@ -90,6 +101,7 @@ pub(super) async fn positions(
             None if control.is_some() && bounded => continue,
             None => Position {
                 partition,
+                topic_id: topic.id,
                 next: begin[i],
                 bound: bounded.then_some(ends[i]),
                 log_end: ends[i],

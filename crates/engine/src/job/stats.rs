@@ -59,7 +59,7 @@ pub struct JobInfo {
     pub late_topic: String,
     pub dead_letter_topic: String,
     pub state_bytes: u64,
-    pub lag_records: i64,
+    pub lag_records: Option<i64>,
     pub restarts: u64,
     pub operators: Vec<OperatorNode>,
 }
@@ -94,8 +94,8 @@ pub struct JobStats {
     pub counters: Counters,
     /// Memory of the state.
     pub state_bytes: u64,
-    /// Records that can be read and have not been.
-    pub lag_records: i64,
+    /// Records that can be read and have not been; `None` while nobody looks.
+    pub lag_records: Option<i64>,
     /// Failures since the start.
     pub restarts: u64,
     operators: Vec<(OperatorInfo, RateMeter)>,
@@ -111,7 +111,7 @@ impl Default for JobStats {
             watermark_ms: WATERMARK_NONE,
             counters: Counters::default(),
             state_bytes: 0,
-            lag_records: 0,
+            lag_records: None,
             restarts: 0,
             operators: Vec::new(),
             commits_ms: VecDeque::new(),
@@ -211,7 +211,7 @@ pub fn blank(id: &str, statement: &str, epoch: Duration) -> JobInfo {
         late_topic: names.late,
         dead_letter_topic: names.dead_letters,
         state_bytes: 0,
-        lag_records: 0,
+        lag_records: None,
         restarts: 0,
         operators: Vec::new(),
     }

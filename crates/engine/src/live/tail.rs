@@ -2,6 +2,7 @@
 
 use super::LiveOptions;
 use crate::operators::Context;
+use crate::operators::sink::newest_input;
 use crate::query::QueryError;
 use crate::source::{Source, SourceError};
 use arrow::array::RecordBatch;
@@ -299,7 +300,7 @@ async fn start(
 }
 
 fn newest(chunk: &FetchedRecords) -> Option<i64> {
-    chunk.records.iter().map(|r| r.timestamp_ms).max()
+    newest_input(&chunk.records)
 }
 
 #[cfg(test)]

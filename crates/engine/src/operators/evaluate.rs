@@ -1,6 +1,6 @@
 //! Expressions over batches, with the rows on which they fail set aside.
 
-use super::{Context, ErrorPolicy, OperatorError, RowFailure};
+use super::{Context, ErrorPolicy, OperatorError};
 use crate::batch::Batch;
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use datafusion::error::DataFusionError;
@@ -11,7 +11,7 @@ type Expressions<'a> = &'a [Arc<dyn PhysicalExpr>];
 
 /// Evaluates all expressions. Rows on which one fails are reported in
 /// `context` and left out of the batch that is given back.
-pub(super) fn evaluate(
+pub(crate) fn evaluate(
     stage: &str,
     expressions: Expressions,
     batch: Batch,
@@ -21,25 +21,18 @@ pub(super) fn evaluate(
         Ok(columns) => return Ok((batch, columns)),
         Err(error) => error,
     };
-    let origins = match (&batch.origins, context.policy) {
-        (Some(origins), ErrorPolicy::DeadLetter) => Arc::clone(origins),
-        _ => {
-            return Err(OperatorError::Row {
-                operator: stage.to_owned(),
-                reason: reason_of(&error),
-            });
-        }
-    };
+    if context.policy == ErrorPolicy::Fail {
+        return Err(OperatorError::Row {
+            operator: stage.to_owned(),
+            reason: reason_of(&error),
+        });
+    }
     let mut bad = Vec::new();
     find_bad_rows(expressions, &batch.rows, 0, &mut bad);
     let mut keep = vec![true; batch.len()];
     for (row, reason) in bad {
         keep[row] = false;
-        context.failures.push(RowFailure {
-            origin: origins[row],
-            stage: stage.to_owned(),
-            reason,
-        });
+        context.set_aside(stage, &batch, row, reason)?;
     }
     let batch = batch.filter(&BooleanArray::from(keep))?;
     let columns = columns(expressions, &batch.rows)?;

@@ -11,7 +11,7 @@ pub mod project;
 pub mod sink;
 pub mod window_aggregate;
 
-mod evaluate;
+pub(crate) mod evaluate;
 mod late;
 mod window_state;
 
@@ -19,6 +19,7 @@ pub use chain::Chain;
 pub use late::LateRows;
 
 use crate::batch::Batch;
+use crate::dead_letters::row_text;
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
@@ -31,8 +32,7 @@ pub const WATERMARK_END: i64 = i64::MAX;
 /// Why an operator cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
-    /// An expression failed on a row that no source record can be blamed
-    /// for, or the job's policy is to stop.
+    /// An expression failed on a row, and the job's policy is to stop.
     #[error("{operator}: {reason}")]
     Row {
         /// Which operator.
@@ -75,6 +75,18 @@ pub struct RowFailure {
     pub reason: String,
 }
 
+/// A row on which an expression failed and which no one record made: one
+/// that an aggregation gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedRow {
+    /// The row, as JSON.
+    pub row: String,
+    /// Which operator.
+    pub stage: String,
+    /// Why.
+    pub reason: String,
+}
+
 /// What operators leave behind besides rows.
 #[derive(Debug, Default)]
 pub struct Context {
@@ -82,8 +94,42 @@ pub struct Context {
     pub policy: ErrorPolicy,
     /// Records to be put into the dead-letter topic.
     pub failures: Vec<RowFailure>,
+    /// Rows to be put there that have no record.
+    pub failed_rows: Vec<FailedRow>,
     /// Rows whose window had fired.
     pub late: Vec<LateRows>,
+}
+
+impl Context {
+    /// Sets a row of `batch` aside with its reason, as the policy says.
+    pub(crate) fn set_aside(
+        &mut self,
+        stage: &str,
+        batch: &Batch,
+        row: usize,
+        reason: String,
+    ) -> Result<(), OperatorError> {
+        if self.policy == ErrorPolicy::Fail {
+            return Err(OperatorError::Row {
+                operator: stage.to_owned(),
+                reason,
+            });
+        }
+        let stage = stage.to_owned();
+        match batch.origins.as_ref().and_then(|origins| origins.get(row)) {
+            Some(origin) => self.failures.push(RowFailure {
+                origin: *origin,
+                stage,
+                reason,
+            }),
+            None => self.failed_rows.push(FailedRow {
+                row: row_text(&batch.rows, row),
+                stage,
+                reason,
+            }),
+        }
+        Ok(())
+    }
 }
 
 /// What an operator is, for the job's page.

@@ -3,7 +3,8 @@
 use super::evaluate::evaluate;
 use super::{Context, Operator, OperatorError, OperatorInfo};
 use crate::batch::Batch;
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::filter;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
@@ -11,6 +12,9 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{Column, Literal};
 use millstream_sql::plan::ProjectNode;
 use std::sync::Arc;
+
+/// The dead letters' stage of rows on which a projection fails.
+const STAGE: &str = "SELECT";
 
 /// One expression an output column.
 pub struct Project {
@@ -77,6 +81,40 @@ impl Project {
         Ok(Some(Self::of(expressions, next.schema.clone())))
     }
 
+    /// Sets rows aside that have a NULL where there must be none.
+    fn refuse_nulls(
+        &self,
+        batch: Batch,
+        columns: Vec<ArrayRef>,
+        context: &mut Context,
+    ) -> Result<(Batch, Vec<ArrayRef>), OperatorError> {
+        let fields = self.schema.fields().iter().zip(&columns);
+        let strict: Vec<_> = fields
+            .filter(|(field, column)| !field.is_nullable() && column.null_count() > 0)
+            .collect();
+        if strict.is_empty() {
+            return Ok((batch, columns));
+        }
+        let mut keep = Vec::with_capacity(batch.len());
+        for row in 0..batch.len() {
+            let null = strict.iter().find(|(_, column)| column.is_null(row));
+            keep.push(null.is_none());
+            if let Some((field, _)) = null {
+                let reason = format!(
+                    "column '{}' is NOT NULL, and the row has NULL there",
+                    field.name()
+                );
+                context.set_aside(STAGE, &batch, row, reason)?;
+            }
+        }
+        let keep = BooleanArray::from(keep);
+        let columns = columns
+            .iter()
+            .map(|column| filter(column, &keep))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok((batch.filter(&keep)?, columns))
+    }
+
     /// Whether it only hands on what it gets from an input of this schema.
     pub fn is_identity(&self, input: &SchemaRef) -> bool {
         *input == self.schema
@@ -109,7 +147,8 @@ impl Operator for Project {
         batch: Batch,
         context: &mut Context,
     ) -> Result<Vec<Batch>, OperatorError> {
-        let (batch, columns) = evaluate("SELECT", &self.expressions, batch, context)?;
+        let (batch, columns) = evaluate(STAGE, &self.expressions, batch, context)?;
+        let (batch, columns) = self.refuse_nulls(batch, columns, context)?;
         // A projection to no columns still has rows.
         let options = RecordBatchOptions::new().with_row_count(Some(batch.len()));
         let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;

@@ -1,15 +1,15 @@
 //! The end of a job: rows become records of the sink's topic.
 
-use super::OperatorError;
+use super::{Context, ErrorPolicy, OperatorError};
 use crate::batch::{Batch, RowKind};
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use millstream_connect::formats::{self, Encoder, FormatError};
 use millstream_core::ids::{PartitionId, TopicPartition};
 use millstream_core::partitioner::partition_for_key;
-use millstream_core::ports::ProduceRecord;
+use millstream_core::ports::{ProduceRecord, Record, RecordHeader};
 use millstream_sql::catalog::{ColumnKind, MetadataKey, TableDef};
 use std::sync::Arc;
 
@@ -24,10 +24,42 @@ pub enum SinkError {
     Operator(#[from] OperatorError),
 }
 
+/// Header with the timestamp of the newest record that made a batch of
+/// results, on the last of them: how old what they show is. Their own time is
+/// that of their writing.
+const INPUT_TIME_HEADER: &str = "millstream.input.timestamp";
+
+/// The header that says how new the input of results was.
+pub(crate) fn input_time(timestamp_ms: i64) -> RecordHeader {
+    RecordHeader {
+        key: INPUT_TIME_HEADER.to_owned(),
+        value: Some(Bytes::from(timestamp_ms.to_string())),
+    }
+}
+
+/// The time of the newest input that records tell of: what their producer
+/// stamped, or what a job says of the input of its results.
+pub(crate) fn newest_input(records: &[Record]) -> Option<i64> {
+    let told = |record: &Record| {
+        let header = record.headers.iter().find(|h| h.key == INPUT_TIME_HEADER)?;
+        std::str::from_utf8(header.value.as_deref()?)
+            .ok()?
+            .parse()
+            .ok()
+    };
+    let told = records.iter().filter_map(told).max();
+    told.or_else(|| records.iter().map(|r| r.timestamp_ms).max())
+}
+
+/// The dead letters' stage of rows that cannot be written.
+const STAGE: &str = "SINK";
+
 /// Encodes rows for a table's topic.
 pub struct Sink {
     topic: String,
     partitions: i32,
+    /// Bytes that the topic takes in a batch.
+    batch_bytes_max: usize,
     value: Encoding,
     key: Option<Encoding>,
     /// The column that is written as the record's timestamp.
@@ -44,8 +76,13 @@ struct Encoding {
 }
 
 impl Sink {
-    /// Prepares to write to a table whose topic has `partitions`.
-    pub fn new(table: &TableDef, partitions: i32) -> Result<Self, SinkError> {
+    /// Prepares to write to a table whose topic has `partitions` and takes
+    /// batches of `batch_bytes_max`.
+    pub fn new(
+        table: &TableDef,
+        partitions: i32,
+        batch_bytes_max: usize,
+    ) -> Result<Self, SinkError> {
         // The plan's columns are the table's persisted ones, in order.
         let persisted: Vec<usize> = (0..table.columns.len())
             .filter(|i| match table.columns.get(*i) {
@@ -100,6 +137,7 @@ impl Sink {
         Ok(Self {
             topic: connector.topic.clone(),
             partitions,
+            batch_bytes_max,
             value: encoding(&connector.format, value)?,
             key,
             timestamp,
@@ -107,13 +145,16 @@ impl Sink {
         })
     }
 
-    /// Encodes rows. `timestamp_ms` is the time of the newest record that
-    /// made them (Kafka Streams: the maximum of the inputs'), unless the
-    /// table has a timestamp column.
+    /// Encodes rows. A record's time is that of its writing, as in Flink, or
+    /// that of the table's timestamp column: were it the input's, results over
+    /// old input would be older than the topic keeps them.
+    ///
+    /// Rows that the format cannot carry, or whose record is larger than the
+    /// topic takes, are set aside in `context`.
     pub fn encode(
         &mut self,
         batch: &Batch,
-        timestamp_ms: Option<i64>,
+        context: &mut Context,
     ) -> Result<Vec<(TopicPartition, ProduceRecord)>, SinkError> {
         if batch
             .kinds
@@ -125,20 +166,22 @@ impl Sink {
             )
             .into());
         }
-        let values = self.value.encode(&batch.rows)?;
-        let keys = self
-            .key
-            .as_mut()
-            .map(|key| key.encode(&batch.rows))
-            .transpose()?;
-        let times = self.times(&batch.rows)?;
-        let mut records = Vec::with_capacity(values.len());
-        for (row, value) in values.into_iter().enumerate() {
-            let key = keys.as_ref().and_then(|keys| keys.get(row).cloned());
-            let time = times
-                .as_ref()
-                .and_then(|times| times.get(row).copied().flatten());
-            let partition = match &key {
+        let (batch, records) = match self.records(&batch.rows) {
+            Ok(records) => (batch.clone(), records),
+            Err(reason) => self.without_bad_rows(batch, reason, context)?,
+        };
+        let mut targets = Vec::with_capacity(records.len());
+        for (row, record) in records.into_iter().enumerate() {
+            let bytes = record.batch_bytes();
+            if bytes > self.batch_bytes_max {
+                let reason = format!(
+                    "the row takes {bytes} bytes, topic {} takes at most {} (max.message.bytes)",
+                    self.topic, self.batch_bytes_max
+                );
+                context.set_aside(STAGE, &batch, row, reason)?;
+                continue;
+            }
+            let partition = match &record.key {
                 Some(key) => partition_for_key(key, self.partitions),
                 None => PartitionId(self.sticky % self.partitions.max(1)),
             };
@@ -146,15 +189,58 @@ impl Sink {
                 topic: self.topic.clone(),
                 partition,
             };
-            let record = ProduceRecord {
-                timestamp_ms: time.or(timestamp_ms),
-                key,
-                value: Some(value),
-                headers: Vec::new(),
-            };
-            records.push((target, record));
+            targets.push((target, record));
         }
-        Ok(records)
+        Ok(targets)
+    }
+
+    /// One record a row, or why not.
+    fn records(&mut self, rows: &RecordBatch) -> Result<Vec<ProduceRecord>, String> {
+        let values = self.value.encode(rows)?;
+        let keys = self.key.as_mut().map(|key| key.encode(rows)).transpose()?;
+        let times = self.times(rows).map_err(|e| e.to_string())?;
+        let record = |(row, value)| ProduceRecord {
+            timestamp_ms: times
+                .as_ref()
+                .and_then(|times| times.get(row).copied().flatten()),
+            key: keys.as_ref().and_then(|keys| keys.get(row).cloned()),
+            value: Some(value),
+            headers: Vec::new(),
+        };
+        Ok(values.into_iter().enumerate().map(record).collect())
+    }
+
+    /// Sets aside the rows that cannot be written; the others, as records.
+    fn without_bad_rows(
+        &mut self,
+        batch: &Batch,
+        reason: String,
+        context: &mut Context,
+    ) -> Result<(Batch, Vec<ProduceRecord>), SinkError> {
+        if context.policy == ErrorPolicy::Fail {
+            return Err(OperatorError::Row {
+                operator: STAGE.to_owned(),
+                reason,
+            }
+            .into());
+        }
+        let mut keep = Vec::with_capacity(batch.len());
+        for row in 0..batch.len() {
+            let alone = self.records(&batch.rows.slice(row, 1));
+            keep.push(alone.is_ok());
+            if let Err(reason) = alone {
+                context.set_aside(STAGE, batch, row, reason)?;
+            }
+        }
+        let batch = batch
+            .filter(&BooleanArray::from(keep))
+            .map_err(OperatorError::from)?;
+        let records = self.records(&batch.rows);
+        let records = records.map_err(|reason| OperatorError::Row {
+            operator: STAGE.to_owned(),
+            reason,
+        })?;
+        Ok((batch, records))
     }
 
     /// Keyless rows of the next epoch go to the next partition: whole batches
@@ -182,16 +268,25 @@ impl Sink {
 }
 
 impl Encoding {
-    fn encode(&mut self, rows: &RecordBatch) -> Result<Vec<Bytes>, SinkError> {
-        let columns = self
+    fn encode(&mut self, rows: &RecordBatch) -> Result<Vec<Bytes>, String> {
+        let columns: Vec<_> = self
             .columns
             .iter()
             .map(|c| Arc::clone(rows.column(*c)))
             .collect();
-        // The sink's own names; a NULL in a NOT NULL column is an error, as
-        // with Flink's `table.exec.sink.not-null-enforcer`.
+        // A NULL in a NOT NULL column is an error, as with Flink's
+        // `table.exec.sink.not-null-enforcer`.
+        for (field, column) in self.schema.fields().iter().zip(&columns) {
+            if !field.is_nullable() && column.null_count() > 0 {
+                return Err(format!(
+                    "column '{}' is NOT NULL, and the row has NULL there",
+                    field.name()
+                ));
+            }
+        }
+        // The sink's own names.
         let rows =
-            RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(OperatorError::from)?;
-        Ok(self.encoder.encode(&rows)?)
+            RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(|e| e.to_string())?;
+        self.encoder.encode(&rows).map_err(|e| e.to_string())
     }
 }

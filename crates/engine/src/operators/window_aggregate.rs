@@ -8,7 +8,7 @@
 use super::evaluate::evaluate;
 use super::late::is_fired;
 use super::window_state::{FiredWindow, Layout, WindowState};
-use super::{Context, LateRows, Operator, OperatorError, OperatorInfo, RowFailure, WATERMARK_NONE};
+use super::{Context, LateRows, Operator, OperatorError, OperatorInfo, WATERMARK_NONE};
 use crate::batch::{Batch, RowKind};
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, TimestampMillisecondArray,
@@ -142,21 +142,12 @@ impl WindowAggregate {
         context: &mut Context,
     ) -> Result<(), OperatorError> {
         // Flink's WatermarkAssignerOperator refuses it in these words.
-        let reason = "the row's event time is NULL".to_owned();
-        match (&batch.origins, context.policy) {
-            (Some(origins), super::ErrorPolicy::DeadLetter) => {
-                context.failures.push(RowFailure {
-                    origin: origins[row],
-                    stage: "TUMBLE".to_owned(),
-                    reason,
-                });
-                Ok(())
-            }
-            _ => Err(OperatorError::Row {
-                operator: "TUMBLE".to_owned(),
-                reason,
-            }),
-        }
+        context.set_aside(
+            "TUMBLE",
+            batch,
+            row,
+            "the row's event time is NULL".to_owned(),
+        )
     }
 
     fn emit(&self, fired: FiredWindow) -> Result<Batch, OperatorError> {

@@ -11,6 +11,7 @@ use crate::source::{Source, SourceError};
 use millstream_cluster::{ClusterError, Command, Job, JobState, Refusal, SqlObject, SqlObjectKind};
 use millstream_core::env::Clock;
 use millstream_core::ids::check_topic_name;
+use millstream_core::limits::MESSAGE_BYTES_MAX_DEFAULT;
 use millstream_sql::catalog::{Catalog, TableDef, TableKind};
 use millstream_sql::error::{Position, SqlError};
 use millstream_sql::plan::JobPlan;
@@ -287,7 +288,7 @@ fn check_plan(plan: &JobPlan, at: Position) -> Result<(), EngineError> {
     let (source, _chain) =
         Chain::new(&plan.root).map_err(|e| EngineError::Sql(SqlError::at(at, e.to_string())))?;
     Source::new(&source).map_err(|e| table_error(at, &source.table.name, &e))?;
-    Sink::new(&plan.sink, 1).map_err(|e: SinkError| {
+    Sink::new(&plan.sink, 1, MESSAGE_BYTES_MAX_DEFAULT).map_err(|e: SinkError| {
         EngineError::Sql(SqlError::at(at, format!("table '{}': {e}", plan.sink.name)))
     })?;
     if source.table.connector.topic == plan.sink.connector.topic {

@@ -8,9 +8,10 @@ mod metadata;
 pub mod watermark;
 
 use crate::batch::Batch;
+use crate::operators::evaluate::evaluate;
 use crate::operators::project::Project;
 use crate::operators::window_aggregate::milliseconds;
-use crate::operators::{Context, ErrorPolicy, Operator, OperatorError, RowFailure};
+use crate::operators::{Context, Operator, OperatorError, RowFailure};
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -177,17 +178,22 @@ impl Source {
             });
         };
         let batch = refuse_null_times(batch, watermark.column, context)?;
-        let marks = watermark
-            .expression
-            .evaluate(&batch.rows)?
-            .into_array(batch.len())?;
-        let watermark_ms = milliseconds(&marks)?.iter().flatten().max();
+        // A time that is out of the range of times fails here, for its row.
+        let expression = [Arc::clone(&watermark.expression)];
+        let (batch, marks) = evaluate(WATERMARK_STAGE, &expression, batch, context)?;
+        let watermark_ms = match marks.first() {
+            Some(marks) => milliseconds(marks)?.iter().flatten().max(),
+            None => None,
+        };
         Ok(DecodedChunk {
             batch,
             watermark_ms,
         })
     }
 }
+
+/// The dead letters' stage of rows whose event time cannot be followed.
+const WATERMARK_STAGE: &str = "WATERMARK";
 
 /// The dead letters' stage of bytes that cannot be decoded, as Kafka Connect
 /// names it.
@@ -206,23 +212,11 @@ fn refuse_null_times(
     }
     let name = batch.rows.schema().field(column).name().clone();
     let reason = format!("the event time column '{name}' is NULL");
-    if context.policy == ErrorPolicy::Fail {
-        return Err(OperatorError::Row {
-            operator: "WATERMARK".into(),
-            reason,
-        });
-    }
     let keep: BooleanArray = (0..times.len())
         .map(|row| Some(times.is_valid(row)))
         .collect();
-    if let Some(origins) = &batch.origins {
-        for row in (0..times.len()).filter(|row| times.is_null(*row)) {
-            context.failures.push(RowFailure {
-                origin: origins[row],
-                stage: "WATERMARK".to_owned(),
-                reason: reason.clone(),
-            });
-        }
+    for row in (0..times.len()).filter(|row| times.is_null(*row)) {
+        context.set_aside(WATERMARK_STAGE, &batch, row, reason.clone())?;
     }
     Ok(batch.filter(&keep)?)
 }

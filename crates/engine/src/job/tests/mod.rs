@@ -1,6 +1,7 @@
 //! Jobs on the in-memory bus: exactly once through any failure.
 
 mod faulty_bus;
+mod hard_input;
 mod plans;
 
 use super::{JobEnv, JobHandle, JobSpec, JobStatus};
@@ -223,7 +224,7 @@ async fn bounded_input_fires_its_last_windows_and_finishes() {
         (info.in_records, info.out_records, info.late_records),
         (4, 3, 0)
     );
-    assert_eq!(info.lag_records, 0);
+    assert_eq!(info.lag_records, Some(0));
     assert_eq!(
         info.operators
             .iter()
@@ -512,6 +513,12 @@ async fn a_second_instance_takes_over_and_nothing_is_doubled() {
         old.info().error.is_some_and(|e| e.starts_with("fenced"))
     })
     .await;
+    let waiting = old.info();
+    assert_eq!(
+        (waiting.state, waiting.lag_records),
+        (JobStatus::Restarting, None),
+        "while nobody looks, the lag is not known"
+    );
     let expected: Revenue = [((sql_time(0), "west".to_owned()), vec![(1, 5)])].into();
     assert_eq!(revenue(bus.as_ref()).await, expected);
 }
