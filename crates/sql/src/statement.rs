@@ -1,9 +1,12 @@
 //! Statements, as parsed: names and types are not looked up yet.
 
-use crate::error::Position;
+use crate::error::{Position, SqlError};
+use crate::parser::dialect::TABLE_PREFIX;
+use crate::stack::on_large_stack;
 use crate::types::SqlType;
-use sqlparser::ast;
-use std::collections::BTreeMap;
+use sqlparser::ast::{self, Visit, Visitor};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 /// One statement of a text.
 #[derive(Debug, Clone)]
@@ -45,6 +48,15 @@ pub enum StatementKind {
     Explain(Box<Statement>),
     /// `STOP JOB 'id'`.
     StopJob(Literal),
+    /// `START JOB 'id'` (ours; Flink starts a job again from a savepoint).
+    StartJob(Literal),
+    /// `DROP JOB [IF EXISTS] 'id'` (ours): stops a job and forgets it with its
+    /// state.
+    DropJob(DropJob),
+    /// `ALTER MATERIALIZED TABLE t SUSPEND`.
+    SuspendMaterializedTable(Name),
+    /// `ALTER MATERIALIZED TABLE t RESUME`.
+    ResumeMaterializedTable(Name),
     /// `SET 'key' = 'value'`; without a key, lists the settings.
     Set(Option<(Literal, String)>),
     /// `RESET 'key'`; without a key, all of them.
@@ -74,6 +86,15 @@ pub struct Literal {
 pub struct Drop {
     /// What.
     pub name: Name,
+    /// `IF EXISTS`.
+    pub if_exists: bool,
+}
+
+/// `DROP JOB ...`.
+#[derive(Debug, Clone)]
+pub struct DropJob {
+    /// Which.
+    pub id: Literal,
     /// `IF EXISTS`.
     pub if_exists: bool,
 }
@@ -196,4 +217,49 @@ pub struct Query {
     pub text: String,
     /// Where it begins.
     pub position: Position,
+}
+
+impl Query {
+    /// Names of the tables that it reads, without looking any of them up. The
+    /// name of a WITH query is among them: a table may have that name too,
+    /// and the WITH query may read it.
+    pub fn tables(&self) -> Result<BTreeSet<String>, SqlError> {
+        on_large_stack(|| {
+            let mut found = TablesRead::default();
+            let _ = self.ast.visit(&mut found);
+            Ok(found.names)
+        })
+    }
+}
+
+#[derive(Default)]
+struct TablesRead {
+    names: BTreeSet<String>,
+}
+
+impl Visitor for TablesRead {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> ControlFlow<()> {
+        if let ast::TableFactor::Table {
+            name, args: None, ..
+        } = factor
+            && let [ast::ObjectNamePart::Identifier(ident)] = name.0.as_slice()
+        {
+            self.names.insert(ident.value.clone());
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// `TABLE t` as the argument of a window table function.
+    fn pre_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<()> {
+        if let ast::Expr::Prefixed { prefix, value } = expr
+            && prefix.value == TABLE_PREFIX
+            && let ast::Expr::CompoundIdentifier(parts) = value.as_ref()
+            && let [ident] = parts.as_slice()
+        {
+            self.names.insert(ident.value.clone());
+        }
+        ControlFlow::Continue(())
+    }
 }

@@ -1,18 +1,19 @@
 //! Statements that define: tables, materialized tables, jobs.
 
 use super::Inner;
-use super::catalog::{ImageCatalog, StoredSession};
+use super::catalog::{ImageCatalog, OwnTopic, Stored};
+use super::dependencies::{circle_of, users_of};
 use super::error::{EngineError, refuse};
 use super::jobs::stored_options;
+use super::topics::{check_name, check_written};
 use crate::operators::Chain;
 use crate::operators::sink::{Sink, SinkError};
 use crate::query::QueryResult;
 use crate::source::{Source, SourceError};
 use millstream_cluster::{ClusterError, Command, Job, JobState, Refusal, SqlObject, SqlObjectKind};
 use millstream_core::env::Clock;
-use millstream_core::ids::check_topic_name;
 use millstream_core::limits::MESSAGE_BYTES_MAX_DEFAULT;
-use millstream_sql::catalog::{Catalog, TableDef, TableKind};
+use millstream_sql::catalog::{Catalog, TableDef};
 use millstream_sql::error::{Position, SqlError};
 use millstream_sql::plan::JobPlan;
 use millstream_sql::planner::{define, plan_job, plan_materialized, source_node};
@@ -37,7 +38,8 @@ impl Inner {
         }
         let table = define(statement, &self.catalog(), session)?;
         check_table(&Arc::new(table), statement.position, session)?;
-        let object = self.object(name, SqlObjectKind::Table, &statement.text, session)?;
+        let stored = Stored::of(session, None::<OwnTopic>);
+        let object = self.object(name, SqlObjectKind::Table, &statement.text, &stored)?;
         self.propose_object(object, statement.position, if_not_exists)
             .await?;
         Ok(QueryResult::ok())
@@ -49,21 +51,40 @@ impl Inner {
         create: &CreateMaterializedTable,
         session: &Session,
     ) -> Result<QueryResult, EngineError> {
-        let name = &create.name.value;
-        if self.exists(statement.position, name, create.if_not_exists)? {
+        let (name, at) = (&create.name.value, statement.position);
+        if self.exists(at, name, create.if_not_exists)? {
             return Ok(QueryResult::ok());
         }
-        let plan = plan_materialized(create, &self.catalog(), session)?;
-        check_plan(&plan, statement.position)?;
-        let object = self.object(
-            name,
-            SqlObjectKind::MaterializedTable,
-            &statement.text,
-            session,
-        )?;
-        self.propose_object(object, statement.position, create.if_not_exists)
-            .await?;
-        self.create_job(name.clone(), &statement.text, statement.position, session)
+        let catalog = self.catalog();
+        if let Some(circle) = circle_of(&catalog.image, name, &create.query.tables()?) {
+            return Err(refuse(
+                create.query.position,
+                format!(
+                    "table '{name}' would read itself: {}",
+                    circle.join(" reads ")
+                ),
+                "give the new table another name, or drop what reads it first",
+            ));
+        }
+        if catalog.image.job(name).is_some() {
+            return Err(refuse(
+                at,
+                format!("there is a job '{name}' already, and the table's job would have its name"),
+                format!("give the table another name, or write DROP JOB '{name}' first"),
+            ));
+        }
+        let plan = plan_materialized(create, &catalog, session)?;
+        self.check_plan(&catalog, name, &plan, at)?;
+        let own_topic = self.make_topic(&plan.sink, at).await?;
+        let kind = SqlObjectKind::MaterializedTable;
+        let stored = Stored::of(session, own_topic.clone());
+        let object = self.object(name, kind, &statement.text, &stored)?;
+        let proposed = self.propose_object(object, at, create.if_not_exists).await;
+        if proposed.is_err() && own_topic.is_some() {
+            self.release_topic(None, own_topic.as_ref()).await?;
+        }
+        proposed?;
+        self.create_job(name.clone(), &statement.text, at, session)
             .await
     }
 
@@ -73,14 +94,19 @@ impl Inner {
         insert: &Insert,
         session: &Session,
     ) -> Result<QueryResult, EngineError> {
-        let plan = plan_job(insert, &self.catalog(), session)?;
-        check_plan(&plan, statement.position)?;
+        let at = statement.position;
+        let catalog = self.catalog();
+        let plan = plan_job(insert, &catalog, session)?;
         let id = match &session.pipeline_name {
             Some(name) => name.clone(),
-            None => self.free_job_id(&insert.table.value, statement.position)?,
+            None => self.free_job_id(&insert.table.value, at)?,
         };
-        self.create_job(id, &statement.text, statement.position, session)
-            .await
+        if catalog.image.job(&id).is_some() {
+            return Err(job_exists(at, &id));
+        }
+        self.check_plan(&catalog, &id, &plan, at)?;
+        self.make_topic(&plan.sink, at).await?;
+        self.create_job(id, &statement.text, at, session).await
     }
 
     async fn create_job(
@@ -101,11 +127,7 @@ impl Inner {
         match self.metadata.propose(Command::CreateJob(job.clone())).await {
             Ok(_) => {}
             Err(ClusterError::Refused(Refusal::JobExists(name))) => {
-                return Err(refuse(
-                    position,
-                    format!("there is a job '{name}' already"),
-                    "SET 'pipeline.name' = '...' to another name, or RESET 'pipeline.name'",
-                ));
+                return Err(job_exists(position, &name));
             }
             Err(error) => return Err(error.into()),
         }
@@ -151,48 +173,72 @@ impl Inner {
                 format!("write DROP {write}"),
             ));
         }
-        let mut users = self.users_of(name);
-        users.retain(|job| kind != SqlObjectKind::MaterializedTable || job != name);
-        if let Some(job) = users.first() {
+        if let Some(user) = users_of(&image, name).first() {
+            let id = &user.id;
+            let (what, hint) = match user.is_materialized {
+                true => (
+                    "materialized table",
+                    format!("write DROP MATERIALIZED TABLE {id} first"),
+                ),
+                false => (
+                    "job",
+                    format!("write DROP JOB '{id}' first: what it wrote stays"),
+                ),
+            };
+            let does = if user.writes { "writes" } else { "reads" };
             return Err(refuse(
                 at,
-                format!("job '{job}' uses table '{name}'"),
-                format!("write STOP JOB '{job}' first"),
+                format!("{what} '{id}' {does} table '{name}'"),
+                hint,
             ));
         }
-        if kind == SqlObjectKind::MaterializedTable {
-            let topic = self
-                .catalog()
-                .table(name)
-                .map(|table| table.connector.topic.clone());
-            self.forget(name).await?;
-            self.metadata
-                .propose(Command::DropSqlObject { name: name.clone() })
-                .await?;
-            // Its rows are the engine's own work; a new table of this name
-            // starts from nothing. A CREATE TABLE's topic is never touched.
-            if let Some(topic) = topic {
-                self.delete_topic(&topic).await?;
-            }
-        } else {
-            self.metadata
-                .propose(Command::DropSqlObject { name: name.clone() })
-                .await?;
+        let dropped = Command::DropSqlObject { name: name.clone() };
+        if kind != SqlObjectKind::MaterializedTable {
+            self.metadata.propose(dropped).await?;
+            return Ok(QueryResult::ok());
         }
-        Ok(QueryResult::ok())
+        // Its rows are the engine's own work; a new table of this name starts
+        // from nothing.
+        let table = self.catalog().table(name);
+        let topic = table.as_ref().map(|table| table.connector.topic.as_str());
+        let stored = Stored::with(object);
+        self.forget(name, vec![dropped]).await?;
+        self.release_topic(topic, stored.own_topic.as_ref()).await
     }
 
     fn exists(&self, at: Position, name: &str, if_not_exists: bool) -> Result<bool, EngineError> {
-        if self.metadata.image().sql_object(name).is_none() {
+        let image = self.metadata.image();
+        let Some(object) = image.sql_object(name) else {
             return Ok(false);
-        }
+        };
         if if_not_exists {
             return Ok(true);
         }
+        if object.kind != SqlObjectKind::MaterializedTable {
+            return Err(refuse(
+                at,
+                format!("there is a table '{name}' already"),
+                format!(
+                    "write CREATE TABLE IF NOT EXISTS, or DROP TABLE {name} first: its topic stays"
+                ),
+            ));
+        }
+        let is_stopped = image
+            .job(name)
+            .is_some_and(|job| job.desired == JobState::Stopped);
+        let (state, go_on) = match is_stopped {
+            true => (
+                ", its job is stopped",
+                format!("ALTER MATERIALIZED TABLE {name} RESUME starts it again; to"),
+            ),
+            false => ("", "to".to_owned()),
+        };
         Err(refuse(
             at,
-            format!("there is a table '{name}' already"),
-            "write CREATE TABLE IF NOT EXISTS, or drop it first",
+            format!("there is a materialized table '{name}' already{state}"),
+            format!(
+                "{go_on} make it anew, DROP MATERIALIZED TABLE {name} first, which deletes what it holds"
+            ),
         ))
     }
 
@@ -201,9 +247,9 @@ impl Inner {
         name: &str,
         kind: SqlObjectKind,
         definition: &str,
-        session: &Session,
+        stored: &Stored,
     ) -> Result<SqlObject, EngineError> {
-        let json = serde_json::to_string(&StoredSession::of(session))
+        let json = serde_json::to_string(stored)
             .map_err(|e| EngineError::Cluster(ClusterError::Stopped(e.to_string())))?;
         Ok(SqlObject {
             name: name.to_owned(),
@@ -233,6 +279,37 @@ impl Inner {
         }
     }
 
+    /// A job that could not start, or must not, is refused here, while someone
+    /// is looking.
+    fn check_plan(
+        &self,
+        catalog: &ImageCatalog<'_>,
+        id: &str,
+        plan: &JobPlan,
+        at: Position,
+    ) -> Result<(), EngineError> {
+        check_written(catalog, id, &plan.sink, at)?;
+        let (source, _chain) = Chain::new(&plan.root)
+            .map_err(|e| EngineError::Sql(SqlError::at(at, e.to_string())))?;
+        Source::new(&source).map_err(|e| table_error(at, &source.table.name, &e))?;
+        Sink::new(&plan.sink, 1, MESSAGE_BYTES_MAX_DEFAULT).map_err(|e: SinkError| {
+            EngineError::Sql(SqlError::at(at, format!("table '{}': {e}", plan.sink.name)))
+        })?;
+        let (reads, writes) = (&source.table.connector.topic, &plan.sink.connector.topic);
+        let says = match self.topic_loop(catalog, plan, std::slice::from_ref(reads)) {
+            None => return Ok(()),
+            Some(jobs) if jobs.is_empty() => {
+                format!("the job would read the topic '{writes}' that it writes")
+            }
+            Some(jobs) => format!(
+                "what the job writes into topic '{writes}' would come back to it in topic \
+                 '{reads}', through {}",
+                jobs.join(", ")
+            ),
+        };
+        Err(refuse(at, says, "write into another table"))
+    }
+
     pub(super) fn catalog(&self) -> ImageCatalog<'_> {
         ImageCatalog {
             image: self.metadata.image(),
@@ -243,10 +320,7 @@ impl Inner {
 
 /// The job of a materialized table that has none.
 pub(super) fn job_of(object: &SqlObject, clock: &Arc<dyn Clock>) -> Command {
-    let stored: Option<StoredSession> = serde_json::from_str(&object.json).ok();
-    let session = stored
-        .map(|s| s.session(Arc::clone(clock)))
-        .unwrap_or_default();
+    let session = Stored::with(object).session(Arc::clone(clock));
     Command::CreateJob(Job {
         id: object.name.clone(),
         name: object.name.clone(),
@@ -260,46 +334,23 @@ pub(super) fn job_of(object: &SqlObject, clock: &Arc<dyn Clock>) -> Command {
 /// Whatever a table's definition can get wrong is found when it is created,
 /// not when it is first used.
 fn check_table(table: &Arc<TableDef>, at: Position, session: &Session) -> Result<(), EngineError> {
-    check_topic(table, at)?;
+    check_name(table, at)?;
     let node = source_node(table, session)?;
     Source::new(&node).map_err(|e| table_error(at, &table.name, &e))?;
     Ok(())
 }
 
-fn check_topic(table: &TableDef, at: Position) -> Result<(), EngineError> {
-    check_topic_name(&table.connector.topic).map_err(|e| {
-        let hint = match table.kind {
-            TableKind::Table => "write another 'topic' in WITH (...)",
-            TableKind::MaterializedTable => {
-                "write WITH ('topic' = '...'), or a name that a topic can have"
-            }
-        };
-        refuse(at, e.to_string(), hint)
-    })
+fn job_exists(at: Position, name: &str) -> EngineError {
+    refuse(
+        at,
+        format!("there is a job '{name}' already"),
+        format!(
+            "SET 'pipeline.name' = '...' to another name, RESET 'pipeline.name', or write \
+             DROP JOB '{name}' first"
+        ),
+    )
 }
 
 fn table_error(at: Position, table: &str, error: &SourceError) -> EngineError {
     EngineError::Sql(SqlError::at(at, format!("table '{table}': {error}")))
-}
-
-/// A job that could not start is refused here, while someone is looking.
-fn check_plan(plan: &JobPlan, at: Position) -> Result<(), EngineError> {
-    check_topic(&plan.sink, at)?;
-    let (source, _chain) =
-        Chain::new(&plan.root).map_err(|e| EngineError::Sql(SqlError::at(at, e.to_string())))?;
-    Source::new(&source).map_err(|e| table_error(at, &source.table.name, &e))?;
-    Sink::new(&plan.sink, 1, MESSAGE_BYTES_MAX_DEFAULT).map_err(|e: SinkError| {
-        EngineError::Sql(SqlError::at(at, format!("table '{}': {e}", plan.sink.name)))
-    })?;
-    if source.table.connector.topic == plan.sink.connector.topic {
-        return Err(refuse(
-            at,
-            format!(
-                "the job would read the topic '{}' that it writes",
-                plan.sink.connector.topic
-            ),
-            "write into another table",
-        ));
-    }
-    Ok(())
 }

@@ -20,6 +20,16 @@ pub enum EngineError {
     /// The metadata.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// A table is queried whose topic is not there.
+    #[error("table '{table}' cannot be read: its topic '{topic}' does not exist")]
+    NoTopic {
+        /// The table.
+        table: String,
+        /// Its topic.
+        topic: String,
+        /// Whether a job fills it.
+        is_materialized: bool,
+    },
     /// No job of this id.
     #[error("there is no job '{0}'")]
     UnknownJob(String),
@@ -63,6 +73,17 @@ impl EngineError {
             Self::Sql(error) => error.hint.clone(),
             Self::Query(error) => error.hint(),
             Self::UnknownJob(_) => Some("SHOW JOBS lists them".to_owned()),
+            Self::NoTopic {
+                table,
+                is_materialized: true,
+                ..
+            } => Some(format!(
+                "it was deleted: DROP MATERIALIZED TABLE {table} and CREATE it again"
+            )),
+            Self::NoTopic { topic, .. } => Some(format!(
+                "write records to it with any Kafka producer, or make it: millstream topic create \
+                 {topic}. If it has another name, name it with 'topic' in WITH (...)"
+            )),
             _ => None,
         }
     }
@@ -71,7 +92,11 @@ impl EngineError {
     pub fn is_callers(&self) -> bool {
         matches!(
             self,
-            Self::Sql(_) | Self::Query(_) | Self::UnknownJob(_) | Self::Empty
+            Self::Sql(_)
+                | Self::Query(_)
+                | Self::NoTopic { .. }
+                | Self::UnknownJob(_)
+                | Self::Empty
         )
     }
 }

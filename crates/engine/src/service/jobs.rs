@@ -1,19 +1,22 @@
 //! The jobs of this engine: which run, and what becomes of them.
 
-use super::catalog::{ImageCatalog, StoredSession};
-use super::error::EngineError;
+use super::catalog::Stored;
+use super::dependencies::{is_materialized, uses_of};
+use super::error::{EngineError, refuse};
 use super::{Inner, definitions};
 use crate::job::stats::blank;
 use crate::job::{
-    JobEnv, JobHandle, JobInfo, JobNames, JobOptions, JobSpec, JobStatus, source_tables,
+    JobEnv, JobHandle, JobInfo, JobNames, JobOptions, JobSpec, JobStatus, panic_text,
 };
+use crate::query::QueryResult;
 use millstream_cluster::{Command, Job, JobState, SqlObjectKind};
-use millstream_core::ports::BusError;
+use millstream_sql::error::{Position, SqlError};
 use millstream_sql::plan::JobPlan;
 use millstream_sql::planner::{plan_job, plan_materialized};
 use millstream_sql::session::Session;
-use millstream_sql::statement::StatementKind;
+use millstream_sql::statement::{DropJob, Name, StatementKind};
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,9 +46,12 @@ pub(super) fn stored_options(session: &Session) -> BTreeMap<String, String> {
 }
 
 impl Inner {
-    /// Starts a job's task from what the metadata says of it.
+    /// Starts a job's task from what the metadata says of it. Whatever keeps
+    /// it from being planned is this job's failure and nobody else's.
     pub(super) fn launch(&self, job: &Job) {
-        let slot = match self.plan_stored(job) {
+        let planned = catch_unwind(AssertUnwindSafe(|| self.plan_stored(job)))
+            .unwrap_or_else(|panic| Err(EngineError::Internal(panic_text(&*panic))));
+        let slot = match planned {
             Ok(plan) => {
                 let spec = JobSpec {
                     id: job.id.clone(),
@@ -87,11 +93,18 @@ impl Inner {
             .get(OPTION_TIME_ZONE)
             .cloned()
             .unwrap_or_else(|| "UTC".into());
-        let session = StoredSession { time_zone }.session(Arc::clone(&self.clock));
-        let catalog = ImageCatalog {
-            image: self.metadata.image(),
-            cache: &self.tables,
+        let stored = Stored {
+            time_zone,
+            ..Stored::default()
         };
+        let session = stored.session(Arc::clone(&self.clock));
+        let catalog = self.catalog();
+        for table in uses_of(&job.statement).iter().flat_map(|uses| &uses.reads) {
+            if let Some(Err(reason)) = catalog.resolve(table) {
+                let message = format!("table '{table}' cannot be read back: {reason}");
+                return Err(SqlError::at(Position::START, message).into());
+            }
+        }
         let statements = millstream_sql::parser::parse(&job.statement)?;
         match statements.first().map(|s| &s.kind) {
             Some(StatementKind::Insert(insert)) => Ok(plan_job(insert, &catalog, &session)?),
@@ -104,14 +117,19 @@ impl Inner {
 
     /// Starts what should be running, and the job of a materialized table
     /// whose creation was cut off between the table and the job.
-    pub(super) async fn resume(&self) -> Result<(), EngineError> {
+    pub(super) async fn resume(&self) {
         let image = self.metadata.image();
         for object in image.sql_objects() {
-            if object.kind == SqlObjectKind::MaterializedTable && image.job(&object.name).is_none()
+            if object.kind != SqlObjectKind::MaterializedTable || image.job(&object.name).is_some()
             {
-                self.metadata
-                    .propose(definitions::job_of(object, &self.clock))
-                    .await?;
+                continue;
+            }
+            let created = self
+                .metadata
+                .propose(definitions::job_of(object, &self.clock))
+                .await;
+            if let Err(error) = created {
+                tracing::error!(table = object.name, %error, "the table's job cannot be made");
             }
         }
         for job in self.metadata.image().jobs() {
@@ -119,7 +137,6 @@ impl Inner {
                 self.launch(job);
             }
         }
-        Ok(())
     }
 
     pub(super) fn infos(&self) -> Vec<JobInfo> {
@@ -144,6 +161,9 @@ impl Inner {
     }
 
     /// Stops a job; its state stays in its changelog.
+    ///
+    /// Like everything that changes definitions, one at a time: the caller
+    /// holds `Inner::changes`.
     pub(super) async fn stop(&self, id: &str) -> Result<(), EngineError> {
         self.set_desired(id, JobState::Stopped).await?;
         let handle = match self.slots.lock().get(id) {
@@ -188,44 +208,67 @@ impl Inner {
         Ok(())
     }
 
-    /// Stops a job, forgets it and its state.
-    pub(super) async fn forget(&self, id: &str) -> Result<(), EngineError> {
+    /// `DROP JOB`: stops a job, forgets it and its state. What it wrote stays.
+    pub(super) async fn drop_job(&self, drop: &DropJob) -> Result<QueryResult, EngineError> {
+        let id = &drop.id.value;
+        let image = self.metadata.image();
+        if image.job(id).is_none() {
+            return match drop.if_exists {
+                true => Ok(QueryResult::ok()),
+                false => Err(EngineError::UnknownJob(id.clone())),
+            };
+        }
+        if is_materialized(&image, id) {
+            return Err(refuse(
+                drop.id.position,
+                format!("job '{id}' fills the materialized table '{id}'"),
+                "write DROP MATERIALIZED TABLE, which drops its job too",
+            ));
+        }
+        self.forget(id, Vec::new()).await?;
+        Ok(QueryResult::ok())
+    }
+
+    /// `ALTER MATERIALIZED TABLE ... SUSPEND` and `RESUME`.
+    pub(super) async fn alter_materialized(
+        &self,
+        name: &Name,
+        desired: JobState,
+    ) -> Result<QueryResult, EngineError> {
+        let image = self.metadata.image();
+        if !is_materialized(&image, &name.value) {
+            let names = image
+                .sql_objects()
+                .filter(|object| object.kind == SqlObjectKind::MaterializedTable)
+                .map(|object| object.name.as_str());
+            let message = format!("there is no materialized table '{}'", name.value);
+            return Err(SqlError::at(name.position, message)
+                .meant(&name.value, names)
+                .into());
+        }
+        match desired {
+            JobState::Running => self.start(&name.value).await?,
+            JobState::Stopped => self.stop(&name.value).await?,
+        }
+        Ok(QueryResult::ok())
+    }
+
+    /// Stops a job, forgets it and its state; `with` is changed in the
+    /// metadata together with it. Where this is cut off before that, the job
+    /// is a stopped one.
+    pub(super) async fn forget(&self, id: &str, mut with: Vec<Command>) -> Result<(), EngineError> {
         match self.stop(id).await {
-            Ok(()) => {}
-            Err(EngineError::UnknownJob(_)) => return Ok(()),
+            Ok(()) => {
+                self.delete_topic(&JobNames::new(id).changelog).await?;
+                with.push(Command::DeleteJob { id: id.to_owned() });
+            }
+            Err(EngineError::UnknownJob(_)) => {}
             Err(error) => return Err(error),
         }
-        self.metadata
-            .propose(Command::DeleteJob { id: id.to_owned() })
-            .await?;
-        self.slots.lock().remove(id);
-        self.delete_topic(&JobNames::new(id).changelog).await
-    }
-
-    pub(super) async fn delete_topic(&self, name: &str) -> Result<(), EngineError> {
-        match self.bus.delete_topic(name).await {
-            Ok(()) | Err(BusError::UnknownTopic(_)) => Ok(()),
-            Err(error) => Err(error.into()),
+        for done in self.metadata.propose_each(with).await {
+            done?;
         }
-    }
-
-    /// Jobs with a task that reads or writes a table.
-    pub(super) fn users_of(&self, table: &str) -> Vec<String> {
-        let slots = self.slots.lock();
-        let uses = |handle: &JobHandle| {
-            let plan = &handle.spec().plan;
-            plan.sink.name == table || source_tables(&plan.root).iter().any(|t| t == table)
-        };
-        let mut users: Vec<String> = slots
-            .iter()
-            .filter_map(|(id, slot)| match slot {
-                Slot::Task(handle) if uses(handle) => Some((id, handle.status())),
-                _ => None,
-            })
-            .filter(|(_, status)| !matches!(status, JobStatus::Stopped | JobStatus::Finished))
-            .map(|(id, _)| id.clone())
-            .collect();
-        users.sort();
-        users
+        self.slots.lock().remove(id);
+        Ok(())
     }
 }

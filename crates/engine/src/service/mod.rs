@@ -4,17 +4,21 @@
 //! |---|---|
 //! | `catalog` | tables, from the statements that the metadata keeps |
 //! | `definitions` | CREATE, DROP, INSERT |
+//! | `dependencies` | who reads and writes what |
+//! | `topics` | which topics a job may write, and whose they are |
 //! | `jobs` | which jobs run |
 //! | `show` | SHOW, DESCRIBE, EXPLAIN |
 //! | `error` | what a call can end with |
 
 mod catalog;
 mod definitions;
+mod dependencies;
 mod error;
 mod jobs;
 mod show;
 #[cfg(test)]
 mod tests;
+mod topics;
 
 pub use error::EngineError;
 pub use show::{TableColumn, TableInfo};
@@ -28,7 +32,7 @@ use catalog::TableCache;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use jobs::Slot;
-use millstream_cluster::{MetadataService, SqlObjectKind};
+use millstream_cluster::{JobState, MetadataService, SqlObjectKind};
 use millstream_core::env::{Clock, Rand, SystemRand};
 use millstream_core::ports::Bus;
 use millstream_sql::catalog::TableDef;
@@ -73,6 +77,7 @@ impl Engine {
         let inner = Inner {
             tables: TableCache::new(Arc::clone(&clock)),
             slots: Mutex::default(),
+            changes: tokio::sync::Mutex::default(),
             rand: SystemRand::shared(),
             runtime: Handle::current(),
             live,
@@ -81,7 +86,7 @@ impl Engine {
             metadata,
             clock,
         };
-        inner.resume().await?;
+        inner.resume().await;
         Ok(EngineHandle {
             inner: Arc::new(inner),
         })
@@ -98,6 +103,9 @@ pub(super) struct Inner {
     runtime: Handle,
     tables: TableCache,
     slots: Mutex<HashMap<String, Slot>>,
+    /// Held while definitions or the set of running jobs change: what was
+    /// checked still holds when it is done.
+    changes: tokio::sync::Mutex<()>,
     live: LiveQueries,
 }
 
@@ -149,12 +157,26 @@ impl EngineHandle {
     /// Stops a job for good, until [`EngineHandle::start_job`]; its state
     /// stays in its changelog topic.
     pub async fn stop_job(&self, id: &str) -> Result<(), EngineError> {
-        self.inner.stop(id).await
+        self.change(id, JobState::Stopped).await
     }
 
     /// Starts a stopped or failed job where it was.
     pub async fn start_job(&self, id: &str) -> Result<(), EngineError> {
-        self.inner.start(id).await
+        self.change(id, JobState::Running).await
+    }
+
+    async fn change(&self, id: &str, desired: JobState) -> Result<(), EngineError> {
+        let (inner, id) = (Arc::clone(&self.inner), id.to_owned());
+        // As with statements: not cut in half by a caller that goes away.
+        let task = self.inner.runtime.spawn(async move {
+            let _one_at_a_time = inner.changes.lock().await;
+            match desired {
+                JobState::Running => inner.start(&id).await,
+                JobState::Stopped => inner.stop(&id).await,
+            }
+        });
+        task.await
+            .map_err(|e| EngineError::Internal(e.to_string()))?
     }
 
     /// All tables, by name.
@@ -203,7 +225,36 @@ fn returns_rows(kind: &StatementKind) -> bool {
         StatementKind::CreateTable(_)
         | StatementKind::DropTable(_)
         | StatementKind::DropMaterializedTable(_)
+        | StatementKind::SuspendMaterializedTable(_)
+        | StatementKind::ResumeMaterializedTable(_)
         | StatementKind::StopJob(_)
+        | StatementKind::StartJob(_)
+        | StatementKind::DropJob(_)
+        | StatementKind::Reset(_) => false,
+    }
+}
+
+/// Whether a statement changes definitions, or which jobs run.
+fn changes_definitions(kind: &StatementKind) -> bool {
+    match kind {
+        StatementKind::CreateTable(_)
+        | StatementKind::CreateMaterializedTable(_)
+        | StatementKind::DropTable(_)
+        | StatementKind::DropMaterializedTable(_)
+        | StatementKind::SuspendMaterializedTable(_)
+        | StatementKind::ResumeMaterializedTable(_)
+        | StatementKind::Insert(_)
+        | StatementKind::StopJob(_)
+        | StatementKind::StartJob(_)
+        | StatementKind::DropJob(_) => true,
+        StatementKind::Query(_)
+        | StatementKind::ShowTables
+        | StatementKind::ShowJobs
+        | StatementKind::ShowFunctions
+        | StatementKind::ShowCreateTable(_)
+        | StatementKind::Describe(_)
+        | StatementKind::Explain(_)
+        | StatementKind::Set(_)
         | StatementKind::Reset(_) => false,
     }
 }
@@ -230,6 +281,10 @@ impl Inner {
         statement: &Statement,
         session: &mut Session,
     ) -> Result<QueryResult, EngineError> {
+        let _one_at_a_time = match changes_definitions(&statement.kind) {
+            true => Some(self.changes.lock().await),
+            false => None,
+        };
         match &statement.kind {
             StatementKind::CreateTable(create) => {
                 let name = &create.name.value;
@@ -255,6 +310,17 @@ impl Inner {
             StatementKind::StopJob(id) => {
                 self.stop(&id.value).await?;
                 Ok(QueryResult::ok())
+            }
+            StatementKind::StartJob(id) => {
+                self.start(&id.value).await?;
+                Ok(QueryResult::ok())
+            }
+            StatementKind::DropJob(drop) => self.drop_job(drop).await,
+            StatementKind::SuspendMaterializedTable(name) => {
+                self.alter_materialized(name, JobState::Stopped).await
+            }
+            StatementKind::ResumeMaterializedTable(name) => {
+                self.alter_materialized(name, JobState::Running).await
             }
             StatementKind::Set(None) => Ok(show::settings(session)),
             StatementKind::Set(Some((key, value))) => {
@@ -282,6 +348,7 @@ impl Inner {
             time_zone: session.time_zone,
             types: columns.iter().map(|c| c.type_name.clone()).collect(),
         };
+        self.check_topics(&plan.tables).await?;
         let limits = &self.options.query;
         let mut scanned = Scanned::default();
         let read = self.read_tables(&plan.tables, session, &mut scanned);

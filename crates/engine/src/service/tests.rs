@@ -1,5 +1,8 @@
 //! The engine end to end, SQL in and rows out, on the in-memory bus.
 
+mod definitions;
+mod hard_rows;
+
 use super::{Engine, EngineHandle, EngineOptions};
 use crate::job::{JobOptions, JobStatus};
 use crate::live::{LiveState, LiveSubscription};
@@ -288,10 +291,6 @@ async fn a_query_beyond_its_limits_is_refused_with_a_way_out() {
     let engine = Engine::start(options, world.bus.clone(), metadata, SystemClock::shared());
     let engine = engine.await.unwrap();
     run(&engine, ORDERS).await;
-    assert!(
-        run(&engine, "SELECT * FROM orders").await.is_empty(),
-        "no topic yet"
-    );
     let spec = millstream_core::ports::TopicSpec {
         name: "orders".into(),
         partitions: 1,

@@ -12,7 +12,9 @@ mod source;
 
 use crate::error::{Position, SqlError};
 use crate::stack::on_large_stack;
-use crate::statement::{Drop, Expression, Insert, Literal, Name, Query, Statement, StatementKind};
+use crate::statement::{
+    Drop, DropJob, Expression, Insert, Literal, Name, Query, Statement, StatementKind,
+};
 use crate::types::SqlType;
 use dialect::FlinkDialect;
 use millstream_core::limits::SQL_BYTES_MAX;
@@ -138,6 +140,8 @@ impl<'a> StatementParser<'a> {
             }
             "EXPLAIN" => self.explain(),
             "STOP" => self.stop_job(),
+            "START" => self.start_job(),
+            "ALTER" => self.alter(),
             "SET" => self.set(),
             "RESET" => self.reset(),
             _ => Err(unknown_statement(&first, &word)),
@@ -148,27 +152,35 @@ impl<'a> StatementParser<'a> {
         self.parser.next_token();
         let what = self.parser.peek_token();
         let materialized = self.word("MATERIALIZED");
-        if !self.word("TABLE") {
-            let hint = if self.word("JOB") {
-                "a job is stopped with STOP JOB 'id'"
-            } else {
-                "DROP TABLE and DROP MATERIALIZED TABLE are supported"
-            };
-            return Err(SqlError::at(what.span, format!("cannot drop {}", what.token)).hint(hint));
+        if !materialized && self.word("JOB") {
+            return Ok(StatementKind::DropJob(DropJob {
+                if_exists: self.if_exists()?,
+                id: self.literal("the job's id in quotes")?,
+            }));
         }
-        let if_exists = self.word("IF");
-        if if_exists {
-            self.expect_word("EXISTS")?;
+        if !self.word("TABLE") {
+            return Err(
+                SqlError::at(what.span, format!("cannot drop {}", what.token))
+                    .hint("DROP TABLE, DROP MATERIALIZED TABLE and DROP JOB are supported"),
+            );
         }
         let drop = Drop {
+            if_exists: self.if_exists()?,
             name: self.name()?,
-            if_exists,
         };
         Ok(if materialized {
             StatementKind::DropMaterializedTable(drop)
         } else {
             StatementKind::DropTable(drop)
         })
+    }
+
+    fn if_exists(&mut self) -> Parsed<bool> {
+        let if_exists = self.word("IF");
+        if if_exists {
+            self.expect_word("EXISTS")?;
+        }
+        Ok(if_exists)
     }
 
     fn insert(&mut self) -> Parsed<Insert> {
@@ -259,6 +271,51 @@ impl<'a> StatementParser<'a> {
                 .hint("write STOP JOB 'id': the job's state stays in its changelog topic"));
         }
         Ok(StatementKind::StopJob(id))
+    }
+
+    fn start_job(&mut self) -> Parsed<StatementKind> {
+        self.parser.next_token();
+        self.expect_word("JOB")?;
+        self.literal("the job's id in quotes")
+            .map(StatementKind::StartJob)
+    }
+
+    /// `ALTER MATERIALIZED TABLE t SUSPEND | RESUME`.
+    fn alter(&mut self) -> Parsed<StatementKind> {
+        self.parser.next_token();
+        let what = self.parser.peek_token();
+        if !self.word("MATERIALIZED") {
+            return Err(
+                SqlError::at(what.span, format!("cannot alter {}", what.token)).hint(
+                    "DROP TABLE and CREATE TABLE again: the topic and its records stay; \
+                 ALTER MATERIALIZED TABLE t SUSPEND and RESUME are supported",
+                ),
+            );
+        }
+        self.expect_word("TABLE")?;
+        let name = self.name()?;
+        let what = self.parser.peek_token();
+        let kind = if self.word("SUSPEND") {
+            StatementKind::SuspendMaterializedTable(name)
+        } else if self.word("RESUME") {
+            StatementKind::ResumeMaterializedTable(name)
+        } else {
+            let at = self.place(what.span.start);
+            return Err(SqlError::at(
+                at,
+                format!("expected SUSPEND or RESUME, found {}", what.token),
+            )
+            .hint(
+                "for another query or other options, DROP MATERIALIZED TABLE and CREATE it again",
+            ));
+        };
+        // Flink: RESUME WITH (...) changes options for the time after it.
+        if self.word("WITH") {
+            let at = self.parser.get_current_token().span;
+            return Err(SqlError::at(at, "WITH (...) is not supported here")
+                .hint("the table goes on with the options that it was created with"));
+        }
+        Ok(kind)
     }
 
     fn set(&mut self) -> Parsed<StatementKind> {
@@ -442,9 +499,9 @@ fn tidy(message: &str) -> String {
 }
 
 fn unknown_statement(token: &TokenWithSpan, word: &str) -> SqlError {
-    const KNOWN: [&str; 11] = [
-        "CREATE", "DROP", "INSERT", "SELECT", "SHOW", "DESCRIBE", "EXPLAIN", "STOP", "SET",
-        "RESET", "WITH",
+    const KNOWN: [&str; 13] = [
+        "CREATE", "DROP", "ALTER", "INSERT", "SELECT", "SHOW", "DESCRIBE", "EXPLAIN", "START",
+        "STOP", "SET", "RESET", "WITH",
     ];
     let (message, hint) = match word {
         "EXECUTE" | "BEGIN" | "END" => (
@@ -455,21 +512,17 @@ fn unknown_statement(token: &TokenWithSpan, word: &str) -> SqlError {
             format!("{word} is not supported"),
             "a topic is appended to: INSERT INTO it, or DROP TABLE",
         ),
-        "ALTER" => (
-            "ALTER is not supported".to_owned(),
-            "DROP TABLE and CREATE TABLE again: the topic and its records stay",
-        ),
         "USE" | "LOAD" | "UNLOAD" | "ADD" | "REMOVE" => (
             format!("{word} is not supported"),
             "there is one catalog and one database, and no modules or jars",
         ),
         "" => (
             format!("expected a statement, found {}", token.token),
-            "a statement begins with CREATE, DROP, INSERT, SELECT, SHOW, DESCRIBE, EXPLAIN, STOP JOB, SET or RESET",
+            "a statement begins with CREATE, DROP, ALTER, INSERT, SELECT, SHOW, DESCRIBE, EXPLAIN, START JOB, STOP JOB, SET or RESET",
         ),
         _ => {
             return SqlError::at(token.span, format!("there is no statement '{}'", token.token))
-                .hint("a statement begins with CREATE, DROP, INSERT, SELECT, SHOW, DESCRIBE, EXPLAIN, STOP JOB, SET or RESET")
+                .hint("a statement begins with CREATE, DROP, ALTER, INSERT, SELECT, SHOW, DESCRIBE, EXPLAIN, START JOB, STOP JOB, SET or RESET")
                 .meant(word, KNOWN);
         }
     };

@@ -117,6 +117,20 @@ fn syntax() {
             "STOP JOB 5",
             "1:10 expected the job's id in quotes, found 5",
         ),
+        ("ALTER TABLE orders ADD x INT", "1:7 cannot alter TABLE"),
+        (
+            "ALTER MATERIALIZED TABLE orders",
+            "1:32 expected SUSPEND or RESUME, found EOF",
+        ),
+        (
+            "ALTER MATERIALIZED TABLE orders RESUME WITH ('a' = 'b')",
+            "1:40 WITH (...) is not supported here",
+        ),
+        (
+            "START JOB 5",
+            "1:11 expected the job's id in quotes, found 5",
+        ),
+        ("DROP MATERIALIZED JOB 'a'", "1:6 cannot drop MATERIALIZED"),
         (
             "INSERT OVERWRITE copies SELECT 1, 'a'",
             "1:8 INSERT OVERWRITE is not supported",

@@ -6,6 +6,7 @@ use millstream_sql::catalog::{
 };
 use millstream_sql::parser::parse;
 use millstream_sql::planner::{define, source_node};
+use millstream_sql::statement::StatementKind;
 use millstream_sql::types::field_type_name;
 use std::sync::Arc;
 use std::time::Duration;
@@ -196,6 +197,61 @@ fn statements_are_split_with_places_in_the_whole_text() {
         (3, 3)
     );
     assert!(parse("  -- nothing\n ; ").unwrap().is_empty());
+}
+
+#[test]
+fn jobs_are_started_dropped_suspended_and_resumed() {
+    let text = "START JOB 'a'; DROP JOB 'b'; DROP JOB IF EXISTS 'c';
+        ALTER MATERIALIZED TABLE d SUSPEND; alter materialized table `e` resume";
+    let read: Vec<String> = parse(text)
+        .unwrap()
+        .into_iter()
+        .map(|statement| match statement.kind {
+            StatementKind::StartJob(id) => format!("start {}", id.value),
+            StatementKind::DropJob(drop) => format!("drop {} {}", drop.id.value, drop.if_exists),
+            StatementKind::SuspendMaterializedTable(name) => format!("suspend {}", name.value),
+            StatementKind::ResumeMaterializedTable(name) => format!("resume {}", name.value),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(
+        read,
+        [
+            "start a",
+            "drop b false",
+            "drop c true",
+            "suspend d",
+            "resume e"
+        ]
+    );
+}
+
+#[test]
+fn a_query_names_every_table_that_it_reads() {
+    for (query, tables) in [
+        ("SELECT orders FROM a", vec!["a"]),
+        (
+            "SELECT COUNT(*) AS b FROM TABLE(TUMBLE(TABLE a, DESCRIPTOR(ts), INTERVAL '5' SECOND)) \
+             GROUP BY window_start, window_end",
+            vec!["a"],
+        ),
+        (
+            "SELECT * FROM a JOIN (SELECT x FROM b WHERE x IN (SELECT y FROM c)) AS d ON d.x = a.x",
+            vec!["a", "b", "c"],
+        ),
+        (
+            "WITH w AS (SELECT 1 AS x FROM a) SELECT x FROM w UNION ALL SELECT x FROM b",
+            vec!["a", "b", "w"],
+        ),
+        ("SELECT 1", vec![]),
+    ] {
+        let statements = parse(query).unwrap();
+        let StatementKind::Query(parsed) = &statements[0].kind else {
+            panic!("{query}")
+        };
+        let found = parsed.tables().unwrap();
+        assert_eq!(found.iter().collect::<Vec<_>>(), tables, "{query}");
+    }
 }
 
 #[test]
