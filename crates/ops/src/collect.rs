@@ -1,7 +1,8 @@
 //! Takes the broker's readings.
 //!
 //! Cost: a few atomic loads a partition, one batch read for each partition in
-//! which a group lags, at most [`TIMESTAMP_READS_MAX`] a reading.
+//! which a group lags and a few where it is behind by transaction markers
+//! only, at most [`TIMESTAMP_READS_MAX`] a reading.
 
 use crate::inputs::{
     AssignmentView, ClientInput, CommittedInput, GroupInput, Inputs, LogsInput, MemberView,
@@ -22,6 +23,10 @@ use millstream_wire::records::consumer_protocol::ConsumerProtocolAssignment;
 /// Batches read for their timestamps in one reading; groups beyond it show
 /// the time of their newest commit instead.
 const TIMESTAMP_READS_MAX: usize = 256;
+
+/// Batches looked at past one committed offset; where all of them are markers
+/// and aborted records, there may be records after them.
+const BATCHES_PAST_MAX: usize = 16;
 
 /// All readings of the broker. Blocks for small reads of the page cache: call
 /// it where blocking is allowed.
@@ -119,23 +124,21 @@ pub async fn groups(state: &BrokerState) -> Vec<GroupInput> {
                 continue;
             };
             let hosted = state.partition(&offset.topic, offset.partition).ok();
-            let oldest_unread_ms = hosted.and_then(|p| {
-                let waiting = p.log.last_stable_offset().0 > known.offset;
-                if !waiting {
-                    return None;
-                }
-                if reads_left == 0 {
-                    return Some(known.commit_timestamp_ms);
-                }
-                reads_left -= 1;
-                timestamp_at(&p.log, known.offset)
-            });
+            let unread = match &hosted {
+                Some(hosted) => unread(&hosted.log, known.offset, &mut reads_left),
+                None => Unread::Unknown,
+            };
             committed.push(CommittedInput {
                 topic: offset.topic,
                 partition: offset.partition,
                 committed: known.offset,
                 commit_timestamp_ms: known.commit_timestamp_ms,
-                oldest_unread_ms,
+                oldest_unread_ms: match unread {
+                    Unread::Since(timestamp_ms) => Some(timestamp_ms),
+                    Unread::NotLookedAt => Some(known.commit_timestamp_ms),
+                    Unread::Nothing | Unread::Unknown => None,
+                },
+                is_caught_up: unread == Unread::Nothing,
             });
         }
         let described = state.groups().describe(&listing.id).await.ok();
@@ -184,19 +187,61 @@ fn assignments(bytes: &Bytes) -> Vec<AssignmentView> {
         .collect()
 }
 
-/// Timestamp of the batch that holds the record at `offset`, or the next one.
-fn timestamp_at(log: &PartitionLog, offset: i64) -> Option<i64> {
-    let offset = Offset(offset.max(log.log_start_offset().0));
-    let request = FetchRequest {
-        offset,
-        bytes_max: 1,
-        min_one_batch: true,
-        up_to: UpTo::HighWatermark,
-    };
-    let fetched = log.read(request).ok()?;
-    BatchHeader::parse(&fetched.batches)
-        .ok()
-        .map(|header| header.base_timestamp)
+/// What a reader at an offset would still get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unread {
+    /// Nothing up to the high watermark.
+    Nothing,
+    /// Records, the first of a batch with this timestamp.
+    Since(i64),
+    /// Something that is not decided yet, or cannot be read.
+    Unknown,
+    /// There was no read left for it.
+    NotLookedAt,
+}
+
+/// What is past a committed offset. Transaction markers and aborted records
+/// are passed over, as every reader does: a consumer that has read all and
+/// commits its last record's offset and one is not behind.
+fn unread(log: &PartitionLog, committed: i64, reads_left: &mut usize) -> Unread {
+    let mut offset = Offset(committed.max(log.log_start_offset().0));
+    for _ in 0..BATCHES_PAST_MAX {
+        let progress = log.progress();
+        if offset >= progress.high_watermark {
+            return Unread::Nothing;
+        }
+        if offset >= progress.last_stable_offset {
+            return Unread::Unknown;
+        }
+        if *reads_left == 0 {
+            return Unread::NotLookedAt;
+        }
+        *reads_left -= 1;
+        let request = FetchRequest {
+            offset,
+            bytes_max: 1,
+            min_one_batch: true,
+            up_to: UpTo::LastStable,
+        };
+        let Ok(fetched) = log.read(request) else {
+            return Unread::Unknown;
+        };
+        let Ok(header) = BatchHeader::parse(&fetched.batches) else {
+            return Unread::Unknown;
+        };
+        let first = Offset(header.base_offset);
+        let is_aborted = header.is_transactional()
+            && fetched.aborted.iter().any(|aborted| {
+                aborted.producer_id.0 == header.producer_id
+                    && aborted.first_offset <= first
+                    && first <= aborted.last_offset
+            });
+        if !header.is_control() && !is_aborted {
+            return Unread::Since(header.base_timestamp);
+        }
+        offset = Offset(header.next_offset());
+    }
+    Unread::NotLookedAt
 }
 
 /// All readings together.

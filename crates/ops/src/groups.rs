@@ -194,7 +194,10 @@ fn partitions(
         .filter_map(|o| {
             let (start, end) = *ends.get(&(o.topic.as_str(), o.partition))?;
             // What retention has removed can no longer be consumed.
-            let lag_records = (end - o.committed.max(start)).max(0);
+            let lag_records = match o.is_caught_up {
+                true => 0,
+                false => (end - o.committed.max(start)).max(0),
+            };
             let lag_ms = match o.oldest_unread_ms {
                 Some(at) if lag_records > 0 => (now_ms - at).max(0),
                 _ => 0,
@@ -314,6 +317,20 @@ mod tests {
         let view = &monitor.observe(&inputs(2_000, 1_000, 500, Some(1_500)))[0];
         assert_eq!(view.clears_in_ms, Some(1_000));
         assert_eq!(view.state, GroupState::KeepingUp);
+    }
+
+    #[test]
+    fn markers_and_aborted_records_are_no_lag() {
+        let hour_ms = 3_600_000;
+        let mut inputs = inputs(hour_ms, 100, 99, None);
+        inputs.groups[0].offsets[0].is_caught_up = true;
+        inputs.groups[0].offsets[0].commit_timestamp_ms = 0;
+        inputs.groups[0].members.clear();
+        let view = &GroupMonitor::default().observe(&inputs)[0];
+        assert_eq!(
+            (view.lag_records, view.lag_ms, view.state),
+            (0, 0, GroupState::Idle)
+        );
     }
 
     #[test]

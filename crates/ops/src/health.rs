@@ -110,9 +110,10 @@ fn group(group: &GroupView) -> Option<Deduction> {
 fn job(job: &JobView) -> Option<Deduction> {
     let (points, severity, kind, value) = match job.state.as_str() {
         "failed" => (15, Severity::Critical, "job_failed", 0.0),
-        "restarting" => (8, Severity::Critical, "job_restarting", job.restarts as f64),
+        "restarting" => (8, Severity::Warn, "job_restarting", job.restarts as f64),
         "running" => match job.watermark_lag_ms {
-            Some(lag_ms) if lag_ms > WATERMARK_LAG_WARN_MS => (
+            // Old input that has been read is no delay of the job's.
+            Some(lag_ms) if lag_ms > WATERMARK_LAG_WARN_MS && job.lag_records > Some(0) => (
                 3,
                 Severity::Warn,
                 "watermark_behind",
@@ -174,6 +175,22 @@ mod tests {
         assert_eq!(health.score, 81);
         let kinds: Vec<_> = health.deductions.iter().map(|d| d.kind).collect();
         assert_eq!(kinds, ["job_failed", "disk"]);
+    }
+
+    #[test]
+    fn a_job_that_has_read_all_of_its_old_input_is_not_behind() {
+        let job = |lag_records| JobView {
+            id: "j".into(),
+            state: "running".into(),
+            watermark_lag_ms: Some(15_000_000_000),
+            lag_records,
+            ..Default::default()
+        };
+        let process = ProcessInput::default();
+        for (lag_records, score) in [(Some(0), 100), (None, 100), (Some(1), 97)] {
+            let health = health(&[], &[], &[job(lag_records)], &process);
+            assert_eq!(health.score, score, "{lag_records:?}");
+        }
     }
 
     #[test]

@@ -114,6 +114,9 @@ pub struct CommittedInput {
     /// Timestamp of the record at `committed`; `None` when there is none
     /// yet.
     pub oldest_unread_ms: Option<i64>,
+    /// Nothing past `committed` is for a reader: transaction markers and
+    /// aborted records at most.
+    pub is_caught_up: bool,
 }
 
 /// A group member as pages show it.

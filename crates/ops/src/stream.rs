@@ -222,7 +222,8 @@ impl Builder {
             let state = match job.state.as_str() {
                 "running" => "ok",
                 "failed" => "critical",
-                "starting" | "restarting" => "transition",
+                "starting" => "transition",
+                "restarting" => "warn",
                 _ => "idle",
             };
             let link = format!("/jobs/{}", job.id);
@@ -365,6 +366,33 @@ mod tests {
                 "t:orders j:by_region 10"
             ]
         );
+    }
+
+    #[test]
+    fn a_state_has_the_severity_that_the_ledger_gives_it() {
+        use crate::health::{Severity, health};
+        use crate::inputs::ProcessInput;
+        for state in ["restarting", "failed", "starting", "running", "stopped"] {
+            let jobs = [JobView {
+                state: state.into(),
+                ..job("j", "t")
+            }];
+            let ledger = health(&[], &[], &jobs, &ProcessInput::default());
+            let drawn = stream(&StreamInputs {
+                producers: &[],
+                topics_in: &BTreeMap::new(),
+                jobs: &jobs,
+                groups: &[],
+                live_reads: &[],
+            });
+            let drawn = drawn.nodes.iter().find(|n| n.id == "j:j").map(|n| n.state);
+            let expected = match ledger.deductions.first().map(|d| d.severity) {
+                Some(Severity::Critical) => Some("critical"),
+                Some(Severity::Warn) => Some("warn"),
+                None => drawn.filter(|drawn| !matches!(*drawn, "warn" | "critical")),
+            };
+            assert_eq!(drawn, expected, "{state}");
+        }
     }
 
     #[test]

@@ -21,7 +21,8 @@ pub struct Topic {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// All topics with their partitions and records.
+    /// All topics with their partitions and how many offsets they have:
+    /// records, and the markers of transactions.
     List {
         /// Internal topics (`__*`) too.
         #[arg(long)]
@@ -70,7 +71,7 @@ impl Topic {
         let metadata = consumer
             .fetch_metadata(None, TIMEOUT)
             .map_err(|e| self.connection.unreachable(e))?;
-        let mut table = Table::new(&["topic", "partitions", "records"]).right(&[1, 2]);
+        let mut table = Table::new(&["topic", "partitions", "offsets"]).right(&[1, 2]);
         let mut topics: Vec<_> = metadata.topics().iter().collect();
         topics.sort_by_key(|t| t.name());
         for topic in topics
