@@ -69,6 +69,7 @@ export const api = {
   group: (group: string) => call<Group>(`/api/v1/groups/${name(group)}`),
   job: (job: string) => call<Job>(`/api/v1/jobs/${name(job)}`),
   stopJob: (job: string) => post<unknown>(`/api/v1/jobs/${name(job)}/stop`, {}),
+  startJob: (job: string) => post<unknown>(`/api/v1/jobs/${name(job)}/start`, {}),
   tables: () => call<{ tables: TableInfo[] }>("/api/v1/tables"),
   dashboards: () => call<{ dashboards: DashboardEntry[] }>("/api/v1/dashboards"),
   dashboard: (id: string) => call<Dashboard>(`/api/v1/dashboards/${name(id)}`),

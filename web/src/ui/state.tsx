@@ -25,13 +25,13 @@ export function State({ state, children }: { state: Health; children: ReactNode 
   );
 }
 
-/** Behind and not catching up is critical, behind and catching up is a warning. */
-export function groupHealth(group: { state: GroupState; clears_in_ms: number | null; members_count: number }): Health {
+/** As the health ledger has it: behind is a warning, stopped is critical. */
+export function groupHealth(group: { state: GroupState }): Health {
   switch (group.state) {
     case "keeping_up":
       return "ok";
     case "behind":
-      return group.clears_in_ms === null ? "critical" : "warn";
+      return "warn";
     case "stopped":
       return "critical";
     case "rebalancing":

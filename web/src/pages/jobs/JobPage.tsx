@@ -76,6 +76,8 @@ function JobHead({ job, onStop }: { job: Job; onStop: () => void }) {
   const health = jobHealth(job.state);
   useNow(1_000);
   const active = job.state === "running" || job.state === "restarting" || job.state === "starting";
+  const canStart = job.state === "stopped" || job.state === "failed";
+  const start = useMutation({ mutationFn: () => api.startJob(job.id) });
   return (
     <div className="head-row">
       <h1 className="mono ell" title={job.id}>{job.id}</h1>
@@ -90,6 +92,8 @@ function JobHead({ job, onStop }: { job: Job; onStop: () => void }) {
       <span className="grow" />
       {job.sink && <Link className="btn" to={`/sql?q=${encodeURIComponent(`SELECT * FROM ${job.sink} LIMIT 50`)}`}>{t("job.query")}</Link>}
       {active && <Button kind="danger" icon="stop" onClick={onStop}>{t("job.stop")}</Button>}
+      {canStart && <Button icon="play" disabled={start.isPending} onClick={() => start.mutate()} data-testid="job-start">{t("job.start")}</Button>}
+      {canStart && start.isError && <ProblemBlock problem={problemOf(start.error)} />}
     </div>
   );
 }
@@ -109,7 +113,7 @@ function Figures({ job }: { job: Job }) {
     <div className="strip seven">
       <Kpi label={t("job.in")} value={short(job.in_records_per_s)} unit="/s" detail={t("job.inAll", { n: count(job.in_records) })} />
       <Kpi label={t("job.out")} value={short(job.out_records_per_s)} unit="/s" detail={t("job.outAll", { n: count(job.out_records) })} />
-      <Kpi label={t("job.lag")} value={count(job.lag_records)} detail={t("job.lagNote")} />
+      <Kpi label={t("job.lag")} value={count(job.lag_records)} detail={job.lag_records === null ? t("job.lagUnknown") : t("job.lagNote")} />
       <Kpi label={t("job.watermarkBehind")} {...watermarkParts(watermark)} detail={job.watermark_ms === null ? t("job.noWatermark") : timeOfDay(job.watermark_ms, true)} />
       <Kpi label={t("job.epochP99")} value={commit.value} unit={commit.unit} detail={t("job.epochNumber", { n: count(job.epoch) })} />
       <Kpi label={t("job.stateSize")} value={state.value} unit={state.unit} detail={t("job.stateNote")} />

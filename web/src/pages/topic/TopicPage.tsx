@@ -44,7 +44,7 @@ export default function TopicPage() {
               <Tag>{t("topic.partitions", { count: topic.partitions })}</Tag>
               <Tag>{topic.cleanup_policy.includes("compact") ? t("topics.compact") : topic.retention_ms === null || topic.retention_ms < 0 ? t("topics.forEver") : t("topic.keeps", { time: duration(topic.retention_ms, language) })}</Tag>
               <Tag>{bytes(newest.bytes)}</Tag>
-              <Tag>{t("topic.records", { n: count(newest.records) })}</Tag>
+              <Tag title={t("topics.recordsNote")}>{t("topic.records", { n: count(newest.records) })}</Tag>
               {topic.table && <Tag tone="brand">{t("topic.table", { name: topic.table })}</Tag>}
             </span>
             <span className="grow" />
