@@ -3,8 +3,9 @@
 use super::errors::{bus_error, code_error};
 use super::{KafkaOptions, REQUEST_WAIT_MAX, blocking};
 use millstream_core::ids::{Offset, TopicId, TopicPartition};
+use millstream_core::limits::MESSAGE_BYTES_MAX_DEFAULT;
 use millstream_core::ports::{BusError, Isolation, OffsetAt, TopicInfo, TopicSpec};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
@@ -72,6 +73,24 @@ impl Admin {
             }
             None => Err(BusError::UnknownTopic(name.to_owned())),
         }
+    }
+
+    /// `max.message.bytes` of a topic, at most what the producers here send.
+    /// The default where the cluster does not tell us: a job must not need
+    /// the right to read settings.
+    pub(super) async fn batch_bytes_max(&self, name: &str) -> usize {
+        let topic = ResourceSpecifier::Topic(name);
+        let described = self
+            .client
+            .describe_configs([&topic], &admin_options())
+            .await;
+        let told = described.ok().and_then(|resources| {
+            let resource = resources.into_iter().next()?.ok()?;
+            let setting = resource.get("max.message.bytes")?.value.clone()?;
+            setting.parse::<usize>().ok()
+        });
+        told.unwrap_or(MESSAGE_BYTES_MAX_DEFAULT)
+            .min(MESSAGE_BYTES_MAX_DEFAULT)
     }
 
     pub(super) async fn create_topic(

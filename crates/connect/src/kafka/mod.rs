@@ -99,6 +99,10 @@ impl Bus for KafkaBus {
         blocking(move || admin.topic(&name)).await
     }
 
+    async fn batch_bytes_max(&self, topic: &str) -> Result<usize, BusError> {
+        Ok(self.admin.batch_bytes_max(topic).await)
+    }
+
     async fn create_topic(&self, spec: TopicSpec) -> Result<TopicInfo, BusError> {
         self.admin.create_topic(spec).await
     }
