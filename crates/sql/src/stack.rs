@@ -3,6 +3,7 @@
 //! stack. The depth itself is bounded by the parser.
 
 use crate::error::{Position, SqlError};
+use crate::functions::guard::Guard;
 
 /// Enough for the deepest text that the parser lets through, in a build
 /// without optimisation.
@@ -15,6 +16,12 @@ where
     T: Send,
     F: FnOnce() -> Result<T, SqlError> + Send,
 {
+    // What the caller may take holds for the thread that works for it.
+    let guard = Guard::current();
+    let work = || match guard {
+        Some(guard) => guard.scope(work),
+        None => work(),
+    };
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .name("sql-plan".to_owned())

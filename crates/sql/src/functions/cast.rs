@@ -4,7 +4,7 @@
 
 use super::datetime::{self, units_a_second};
 use super::native::{Args, Native, Nulls, Params};
-use super::number;
+use super::{number, shortened};
 use crate::planner::value::{Bound, Family, family};
 use crate::types::{self, SqlType, type_name};
 use arrow::array::{
@@ -207,14 +207,10 @@ fn fit(args: &Args<'_>) -> Result<ArrayRef> {
     let text = args.text(0)?;
     args.texts(|row| {
         let mut out: String = text.value(row).chars().take(length).collect();
-        // A CHAR of a declared length of gigabytes must not be filled up.
-        const PADDING_MAX: usize = 65_536;
         if pad {
-            let have = out.chars().count();
-            out.extend(std::iter::repeat_n(
-                ' ',
-                length.min(PADDING_MAX).saturating_sub(have),
-            ));
+            let missing = length.saturating_sub(out.chars().count());
+            args.fits(out.len().saturating_add(missing))?;
+            out.extend(std::iter::repeat_n(' ', missing));
         }
         Ok(Some(out))
     })
@@ -352,15 +348,6 @@ fn integer<T: std::str::FromStr>(text: &str) -> Option<T> {
         Some(_) => None,
         None => text.parse().ok(),
     }
-}
-
-fn shortened(text: &str) -> String {
-    const CHARS_MAX: usize = 40;
-    if text.chars().count() <= CHARS_MAX {
-        return text.to_owned();
-    }
-    let start: String = text.chars().take(CHARS_MAX).collect();
-    format!("{start}...")
 }
 
 fn to_text(args: &Args<'_>) -> Result<ArrayRef> {

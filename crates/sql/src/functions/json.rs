@@ -3,7 +3,7 @@
 
 use super::call::Call;
 use super::native::{Args, Native, Nulls, Params};
-use super::number;
+use super::{guard, number};
 use crate::error::SqlError;
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
@@ -12,6 +12,9 @@ use datafusion::logical_expr::Expr;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+
+/// Steps of one path; each is a scan of what the one before it found.
+const STEPS_MAX: usize = 100;
 
 /// A step of a path.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,6 +52,9 @@ fn steps(path: &str) -> Option<Vec<Step>> {
     let mut rest = path.strip_prefix('$')?;
     let mut steps = Vec::new();
     while !rest.is_empty() {
+        if steps.len() == STEPS_MAX {
+            return None;
+        }
         if let Some(after) = rest.strip_prefix('.') {
             let end = after.find(['.', '[']).unwrap_or(after.len());
             let (name, tail) = after.split_at(end);
@@ -73,26 +79,33 @@ fn steps(path: &str) -> Option<Vec<Step>> {
 fn value(args: &Args<'_>) -> DfResult<ArrayRef> {
     let text = args.text(0)?;
     let steps = steps(&args.params().text).unwrap_or_default();
-    args.texts(|row| Ok(scalar(text.value(row), &steps)))
+    args.texts(|row| scalar(text.value(row), &steps))
 }
 
 /// The scalar at a path. A document is scanned once a step and never built;
 /// the scan does not recurse.
-fn scalar(document: &str, steps: &[Step]) -> Option<String> {
-    let mut found: &RawValue = serde_json::from_str(document).ok()?;
+fn scalar(document: &str, steps: &[Step]) -> DfResult<Option<String>> {
+    let mut found: Option<&RawValue> = serde_json::from_str(document).ok();
     for step in steps {
-        found = match step {
-            Step::Field(name) => {
-                serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(found.get())
-                    .ok()?
-                    .remove(name.as_str())?
-            }
-            Step::Index(index) => serde_json::from_str::<Vec<&RawValue>>(found.get())
-                .ok()?
-                .get(*index)?,
-        };
+        guard::check()?;
+        found = found.and_then(|found| below(found, step));
     }
-    let raw = found.get();
+    Ok(found.and_then(|found| text_of(found.get())))
+}
+
+fn below<'a>(value: &'a RawValue, step: &Step) -> Option<&'a RawValue> {
+    match step {
+        Step::Field(name) => serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(value.get())
+            .ok()?
+            .remove(name.as_str()),
+        Step::Index(index) => serde_json::from_str::<Vec<&RawValue>>(value.get())
+            .ok()?
+            .get(*index)
+            .copied(),
+    }
+}
+
+fn text_of(raw: &str) -> Option<String> {
     match raw.as_bytes().first()? {
         b'"' => serde_json::from_str(raw).ok(),
         b't' | b'f' => Some(raw.to_owned()),

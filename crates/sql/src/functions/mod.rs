@@ -12,11 +12,13 @@ pub(crate) mod clock;
 pub(crate) mod conditional;
 pub(crate) mod datetime;
 pub(crate) mod decimal;
+pub mod guard;
 pub(crate) mod java_date;
 pub(crate) mod json;
 pub(crate) mod math;
 pub(crate) mod native;
 pub(crate) mod number;
+pub(crate) mod patterns;
 pub(crate) mod regex;
 pub(crate) mod string;
 pub(crate) mod temporal;
@@ -25,6 +27,16 @@ pub(crate) mod window;
 use crate::error::SqlError;
 pub(crate) use call::Call;
 use datafusion::logical_expr::Expr;
+
+/// A value as a message shows it.
+fn shortened(text: &str) -> String {
+    const CHARS_MAX: usize = 40;
+    if text.chars().nth(CHARS_MAX).is_none() {
+        return text.to_owned();
+    }
+    let start: String = text.chars().take(CHARS_MAX).collect();
+    format!("{start}...")
+}
 
 /// One function, for `SHOW FUNCTIONS` and the docs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

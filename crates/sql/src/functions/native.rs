@@ -1,6 +1,7 @@
 //! Functions computed here rather than by DataFusion: one [`Native`] is one
 //! function with its result type and parameters fixed at planning.
 
+use super::guard::{GuardError, Lease, TEXT_BYTES_MAX};
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, Int32Array, Int64Array,
     StringArray, StringBuilder,
@@ -9,7 +10,7 @@ use arrow::datatypes::{
     DataType, Decimal128Type, Field, FieldRef, Float64Type, Int32Type, Int64Type,
 };
 use chrono_tz::Tz;
-use datafusion::common::{DataFusionError, Result, exec_err};
+use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
@@ -30,6 +31,10 @@ pub(crate) enum Nulls {
     Strict,
     /// When an argument is, and in other cases too.
     StrictAndMore,
+    /// Only when an argument is, but not always then.
+    Some,
+    /// Exactly when all arguments are.
+    All,
     /// As the function decides.
     Own,
     /// Never.
@@ -119,7 +124,8 @@ impl ScalarUDFImpl for Native {
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         let nullable = match self.nulls {
-            Nulls::Strict => args.arg_fields.iter().any(|f| f.is_nullable()),
+            Nulls::Strict | Nulls::Some => args.arg_fields.iter().any(|f| f.is_nullable()),
+            Nulls::All => args.arg_fields.iter().all(|f| f.is_nullable()),
             Nulls::Never => false,
             Nulls::StrictAndMore | Nulls::Own => true,
         };
@@ -132,18 +138,67 @@ impl ScalarUDFImpl for Native {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let rows = args.number_rows;
-        let arrays = args
-            .args
+        let constant = self.params.clock.is_none()
+            && !args.args.is_empty()
+            && args
+                .args
+                .iter()
+                .all(|value| matches!(value, ColumnarValue::Scalar(_)));
+        if !constant {
+            return self.evaluate(args.args, rows).map(ColumnarValue::Array);
+        }
+        let once = self.evaluate(args.args, 1)?;
+        let text_bytes = once
+            .as_string_opt::<i32>()
+            .map_or(0, |text| text.values().len());
+        let value = ScalarValue::try_from_array(&once, 0)?;
+        if text_bytes.saturating_mul(rows) <= CONSTANT_BYTES_MAX {
+            return Ok(ColumnarValue::Scalar(value));
+        }
+        // DataFusion would repeat it without looking at any bound.
+        repeated(self.name, &value, rows).map(ColumnarValue::Array)
+    }
+}
+
+/// A constant text whose copies for a batch's rows take more than this is
+/// repeated under the guard.
+const CONSTANT_BYTES_MAX: usize = 64 * 1024;
+
+/// A text for each row.
+fn repeated(function: &'static str, value: &ScalarValue, rows: usize) -> Result<ArrayRef> {
+    let ScalarValue::Utf8(Some(text)) = value else {
+        return value.to_array_of_size(rows);
+    };
+    let mut out = TextResult::new(function, rows);
+    for _ in 0..rows {
+        out.push(Some(text))?;
+    }
+    out.finish()
+}
+
+impl Native {
+    fn evaluate(&self, args: Vec<ColumnarValue>, rows: usize) -> Result<ArrayRef> {
+        let columns = args
             .into_iter()
-            .map(|value| value.into_array(rows))
+            .map(|value| match value {
+                // A text is not copied for each row.
+                ColumnarValue::Scalar(value @ ScalarValue::Utf8(_)) => Ok(ArgColumn {
+                    array: value.to_array()?,
+                    step: 0,
+                }),
+                other => Ok(ArgColumn {
+                    array: other.into_array(rows)?,
+                    step: 1,
+                }),
+            })
             .collect::<Result<Vec<_>>>()?;
         let result = (self.body)(&Args {
             native: self,
-            arrays: &arrays,
+            columns: &columns,
             rows,
         })?;
         debug_assert_eq!(result.data_type(), &self.returns, "{}", self.name);
-        Ok(ColumnarValue::Array(result))
+        Ok(result)
     }
 }
 
@@ -178,10 +233,65 @@ impl Hash for Native {
     }
 }
 
-/// One evaluation: the arguments' columns, all of `rows` rows.
+/// An argument: a column, or a text that is the same for all rows.
+struct ArgColumn {
+    array: ArrayRef,
+    /// From a row's value to the next row's: 1, or 0 where there is only one.
+    step: usize,
+}
+
+/// An argument that is a text for each row.
+#[derive(Clone, Copy)]
+pub(crate) struct Texts<'a> {
+    array: &'a StringArray,
+    step: usize,
+}
+
+impl<'a> Texts<'a> {
+    pub(crate) fn value(&self, row: usize) -> &'a str {
+        self.array.value(row * self.step)
+    }
+
+    pub(crate) fn is_null(&self, row: usize) -> bool {
+        self.array.is_null(row * self.step)
+    }
+}
+
+/// A column of texts in the making, within the guard's bytes.
+struct TextResult {
+    out: StringBuilder,
+    bytes: usize,
+    lease: Lease,
+}
+
+impl TextResult {
+    fn new(function: &'static str, rows: usize) -> Self {
+        Self {
+            out: StringBuilder::with_capacity(rows, rows * 8),
+            bytes: 0,
+            lease: Lease::new(function),
+        }
+    }
+
+    fn push<S: AsRef<str>>(&mut self, text: Option<S>) -> Result<()> {
+        self.lease.check()?;
+        if let Some(text) = &text {
+            self.bytes = self.bytes.saturating_add(text.as_ref().len());
+            self.lease.grow_to(self.bytes)?;
+        }
+        self.out.append_option(text);
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<ArrayRef> {
+        self.lease.hold(self.out.finish())
+    }
+}
+
+/// One evaluation: the arguments' columns, all for `rows` rows.
 pub(crate) struct Args<'a> {
     native: &'a Native,
-    arrays: &'a [ArrayRef],
+    columns: &'a [ArgColumn],
     rows: usize,
 }
 
@@ -199,19 +309,41 @@ impl<'a> Args<'a> {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.arrays.len()
+        self.columns.len()
     }
 
-    pub(crate) fn array(&self, at: usize) -> Result<&'a ArrayRef> {
-        match self.arrays.get(at) {
-            Some(array) => Ok(array),
+    fn column(&self, at: usize) -> Result<&'a ArgColumn> {
+        match self.columns.get(at) {
+            Some(column) => Ok(column),
             None => exec_err!("{}: argument {at} is missing", self.native.name),
         }
     }
 
-    pub(crate) fn text(&self, at: usize) -> Result<&'a StringArray> {
-        let array = self.array(at)?;
-        array.as_string_opt::<i32>().ok_or_else(|| self.wrong(at))
+    /// An argument that is no text, as a column.
+    pub(crate) fn array(&self, at: usize) -> Result<&'a ArrayRef> {
+        Ok(&self.column(at)?.array)
+    }
+
+    pub(crate) fn text(&self, at: usize) -> Result<Texts<'a>> {
+        let column = self.column(at)?;
+        match column.array.as_string_opt::<i32>() {
+            Some(array) => Ok(Texts {
+                array,
+                step: column.step,
+            }),
+            None => Err(self.wrong(at)),
+        }
+    }
+
+    /// Refuses a text of this many bytes for one row, before it is made.
+    pub(crate) fn fits(&self, bytes: usize) -> Result<()> {
+        if bytes > TEXT_BYTES_MAX {
+            return Err(GuardError::TextTooLong {
+                function: self.native.name,
+            }
+            .into());
+        }
+        Ok(())
     }
 
     pub(crate) fn int(&self, at: usize) -> Result<&'a Int32Array> {
@@ -252,15 +384,17 @@ impl<'a> Args<'a> {
     /// Whether the row needs no evaluation, because an argument is NULL.
     fn skipped(&self, row: usize) -> bool {
         matches!(self.native.nulls, Nulls::Strict | Nulls::StrictAndMore)
-            && self.arrays.iter().any(|a| a.is_null(row))
+            && self.columns.iter().any(|c| c.array.is_null(row * c.step))
     }
 
     pub(crate) fn build<T, F>(&self, mut each: F) -> Result<Vec<Option<T>>>
     where
         F: FnMut(usize) -> Result<Option<T>>,
     {
+        let mut lease = Lease::new(self.native.name);
         let mut out = Vec::with_capacity(self.rows);
         for row in 0..self.rows {
+            lease.check()?;
             out.push(if self.skipped(row) { None } else { each(row)? });
         }
         Ok(out)
@@ -271,15 +405,11 @@ impl<'a> Args<'a> {
         S: AsRef<str>,
         F: FnMut(usize) -> Result<Option<S>>,
     {
-        let mut out = StringBuilder::with_capacity(self.rows, self.rows * 8);
+        let mut out = TextResult::new(self.native.name, self.rows);
         for row in 0..self.rows {
-            if self.skipped(row) {
-                out.append_null();
-            } else {
-                out.append_option(each(row)?);
-            }
+            out.push(if self.skipped(row) { None } else { each(row)? })?;
         }
-        Ok(Arc::new(out.finish()))
+        out.finish()
     }
 
     pub(crate) fn bools<F>(&self, each: F) -> Result<ArrayRef>

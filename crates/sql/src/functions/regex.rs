@@ -3,45 +3,39 @@
 
 use super::call::Call;
 use super::native::{Args, Native, Nulls};
+use super::{guard, patterns};
 use crate::error::SqlError;
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
-use datafusion::common::{Result as DfResult, exec_err};
+use datafusion::common::{DataFusionError, Result as DfResult, exec_err};
 use datafusion::logical_expr::Expr;
-use regex::{Regex, RegexBuilder};
-use std::sync::OnceLock;
+use regex::Regex;
 
 type Result<T> = std::result::Result<T, SqlError>;
 
-/// Compiled size of a pattern, in bytes.
-const PATTERN_BYTES_MAX: usize = 1024 * 1024;
-
-fn compile(pattern: &str) -> Option<Regex> {
-    RegexBuilder::new(pattern)
-        .size_limit(PATTERN_BYTES_MAX)
-        .dfa_size_limit(PATTERN_BYTES_MAX)
-        .build()
-        .ok()
-}
-
-/// The pattern of the last row, compiled; patterns rarely change.
+/// The pattern of the last row, compiled; patterns rarely change from row to
+/// row.
 #[derive(Default)]
 struct Compiled {
     pattern: String,
-    regex: OnceLock<Option<Regex>>,
+    regex: Option<Regex>,
 }
 
 impl Compiled {
     fn get(&mut self, pattern: &str) -> DfResult<&Regex> {
-        if self.pattern != pattern {
+        if self.pattern != pattern || self.regex.is_none() {
+            self.regex = Some(patterns::compiled(pattern).map_err(exec_datafusion_err)?);
             pattern.clone_into(&mut self.pattern);
-            self.regex = OnceLock::new();
         }
-        match self.regex.get_or_init(|| compile(pattern)) {
+        match &self.regex {
             Some(regex) => Ok(regex),
-            None => exec_err!("'{pattern}' is no regular expression that is supported"),
+            None => exec_err!("no regular expression"),
         }
     }
+}
+
+fn exec_datafusion_err(message: String) -> DataFusionError {
+    DataFusionError::Execution(message)
 }
 
 /// A literal pattern is checked now, not at the first row.
@@ -49,15 +43,11 @@ fn check(call: &Call<'_>, at: usize) -> Result<()> {
     let Some(pattern) = call.arg(at)?.literal_text() else {
         return Ok(());
     };
-    if compile(pattern).is_some() {
+    let Err(message) = patterns::compiled(pattern) else {
         return Ok(());
-    }
+    };
     let place = call.places.get(at).copied().unwrap_or(call.position);
-    Err(SqlError::at(
-        place,
-        format!("'{pattern}' is no regular expression that is supported"),
-    )
-    .detail("Back-references and look-around are not supported"))
+    Err(SqlError::at(place, message).detail("Back-references and look-around are not supported"))
 }
 
 pub(crate) fn regexp(call: &mut Call<'_>) -> Result<Expr> {
@@ -124,11 +114,7 @@ pub(crate) fn regexp_replace(call: &mut Call<'_>) -> Result<Expr> {
         args.texts(|row| {
             let regex = compiled.get(pattern.value(row))?;
             let (text, by) = (s.value(row), by.value(row));
-            super::string::check_size(text, regex.find_iter(text).count(), by)?;
-            // Flink quotes the replacement: $1 is not a group.
-            Ok(Some(
-                regex.replace_all(text, regex::NoExpand(by)).into_owned(),
-            ))
+            replaced(args, regex, text, by).map(Some)
         })
     };
     let args = vec![call.text(0)?, call.text(1)?, call.text(2)?];
@@ -140,4 +126,22 @@ pub(crate) fn regexp_replace(call: &mut Call<'_>) -> Result<Expr> {
         call.params(),
         args,
     ))
+}
+
+/// Flink quotes the replacement: $1 is not a group. Some patterns look at the
+/// whole rest of the text for each match, so the guard is looked at as often.
+fn replaced(args: &Args<'_>, regex: &Regex, text: &str, by: &str) -> DfResult<String> {
+    let mut out = String::new();
+    let mut kept = 0;
+    for found in regex.find_iter(text) {
+        guard::check()?;
+        out.push_str(text.get(kept..found.start()).unwrap_or_default());
+        out.push_str(by);
+        args.fits(out.len())?;
+        kept = found.end();
+    }
+    let rest = text.get(kept..).unwrap_or_default();
+    args.fits(out.len().saturating_add(rest.len()))?;
+    out.push_str(rest);
+    Ok(out)
 }

@@ -4,15 +4,13 @@
 use super::call::{Call, native};
 use super::native::{Args, Nulls};
 use crate::error::SqlError;
-use arrow::array::{Array, ArrayRef};
+use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
-use datafusion::common::{Result as DfResult, ScalarValue, exec_err};
+use datafusion::common::{Result as DfResult, ScalarValue};
 use datafusion::logical_expr::Expr;
+use std::collections::HashSet;
 
 type Result<T> = std::result::Result<T, SqlError>;
-
-/// Longest text that one call may make.
-const TEXT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 fn text_call(name: &'static str, body: super::native::Body, args: Vec<Expr>) -> Result<Expr> {
     Ok(native(name, body, DataType::Utf8, Nulls::Strict, args))
@@ -84,15 +82,40 @@ fn trim_args(call: &Call<'_>) -> Result<Vec<Expr>> {
     Ok(vec![call.text(0)?, set])
 }
 
+/// The characters to trim. A long set is looked up rather than searched, or
+/// two long texts would cost the product of their lengths.
+enum CharSet<'a> {
+    Short(&'a str),
+    Long(HashSet<char>),
+}
+
+impl<'a> CharSet<'a> {
+    const SEARCHED_BYTES_MAX: usize = 32;
+
+    fn new(set: &'a str) -> Self {
+        if set.len() <= Self::SEARCHED_BYTES_MAX {
+            Self::Short(set)
+        } else {
+            Self::Long(set.chars().collect())
+        }
+    }
+
+    fn contains(&self, c: char) -> bool {
+        match self {
+            Self::Short(set) => set.contains(c),
+            Self::Long(set) => set.contains(&c),
+        }
+    }
+}
+
 pub(crate) fn trim(call: &mut Call<'_>) -> Result<Expr> {
     text_call(
         "TRIM",
         |args| {
             let (s, set) = (args.text(0)?, args.text(1)?);
             args.texts(|row| {
-                Ok(Some(
-                    s.value(row).trim_matches(|c| set.value(row).contains(c)),
-                ))
+                let set = CharSet::new(set.value(row));
+                Ok(Some(s.value(row).trim_matches(|c| set.contains(c))))
             })
         },
         trim_args(call)?,
@@ -105,10 +128,8 @@ pub(crate) fn ltrim(call: &mut Call<'_>) -> Result<Expr> {
         |args| {
             let (s, set) = (args.text(0)?, args.text(1)?);
             args.texts(|row| {
-                Ok(Some(
-                    s.value(row)
-                        .trim_start_matches(|c| set.value(row).contains(c)),
-                ))
+                let set = CharSet::new(set.value(row));
+                Ok(Some(s.value(row).trim_start_matches(|c| set.contains(c))))
             })
         },
         trim_args(call)?,
@@ -121,10 +142,8 @@ pub(crate) fn rtrim(call: &mut Call<'_>) -> Result<Expr> {
         |args| {
             let (s, set) = (args.text(0)?, args.text(1)?);
             args.texts(|row| {
-                Ok(Some(
-                    s.value(row)
-                        .trim_end_matches(|c| set.value(row).contains(c)),
-                ))
+                let set = CharSet::new(set.value(row));
+                Ok(Some(s.value(row).trim_end_matches(|c| set.contains(c))))
             })
         },
         trim_args(call)?,
@@ -279,7 +298,7 @@ pub(crate) fn replace(call: &mut Call<'_>) -> Result<Expr> {
             let (s, part, by) = (args.text(0)?, args.text(1)?, args.text(2)?);
             args.texts(|row| {
                 let (s, part, by) = (s.value(row), part.value(row), by.value(row));
-                check_size(s, s.matches(part).count(), by)?;
+                args.fits(replaced_bytes(s, s.matches(part).count(), by))?;
                 Ok(Some(s.replace(part, by)))
             })
         },
@@ -287,12 +306,9 @@ pub(crate) fn replace(call: &mut Call<'_>) -> Result<Expr> {
     )
 }
 
-/// Refuses a replacement that would make a text too long, before it is made.
-pub(super) fn check_size(text: &str, matches: usize, by: &str) -> DfResult<()> {
-    if text.len().saturating_add(matches.saturating_mul(by.len())) > TEXT_BYTES_MAX {
-        return exec_err!("a text of more than {TEXT_BYTES_MAX} bytes");
-    }
-    Ok(())
+/// At most how long a text gets when this many parts of it are replaced.
+pub(super) fn replaced_bytes(text: &str, matches: usize, by: &str) -> usize {
+    text.len().saturating_add(matches.saturating_mul(by.len()))
 }
 
 fn texts(call: &Call<'_>) -> Result<Vec<Expr>> {
@@ -300,15 +316,27 @@ fn texts(call: &Call<'_>) -> Result<Vec<Expr>> {
 }
 
 pub(crate) fn concat(call: &mut Call<'_>) -> Result<Expr> {
-    text_call(
-        "CONCAT",
-        |args| {
-            let parts = (0..args.len())
-                .map(|at| args.text(at))
-                .collect::<DfResult<Vec<_>>>()?;
-            args.texts(|row| Ok(Some(parts.iter().map(|p| p.value(row)).collect::<String>())))
-        },
-        texts(call)?,
+    text_call("CONCAT", concat_of, texts(call)?)
+}
+
+fn concat_of(args: &Args<'_>) -> DfResult<ArrayRef> {
+    let parts = (0..args.len())
+        .map(|at| args.text(at))
+        .collect::<DfResult<Vec<_>>>()?;
+    args.texts(|row| {
+        args.fits(parts.iter().map(|p| p.value(row).len()).sum())?;
+        Ok(Some(parts.iter().map(|p| p.value(row)).collect::<String>()))
+    })
+}
+
+/// `left || right`.
+pub(crate) fn joined(left: Expr, right: Expr) -> Expr {
+    native(
+        "||",
+        concat_of,
+        DataType::Utf8,
+        Nulls::Strict,
+        vec![left, right],
     )
 }
 
@@ -337,7 +365,11 @@ fn concat_with(args: &Args<'_>) -> DfResult<ArrayRef> {
             .filter(|p| !p.is_null(row))
             .map(|p| p.value(row))
             .collect();
-        Ok(Some(present.join(separator.value(row))))
+        let separator = separator.value(row);
+        let separators = separator.len().saturating_mul(present.len());
+        let bytes: usize = present.iter().map(|part| part.len()).sum();
+        args.fits(bytes.saturating_add(separators))?;
+        Ok(Some(present.join(separator)))
     })
 }
 
@@ -408,18 +440,25 @@ fn pad(args: &Args<'_>, left: bool) -> DfResult<ArrayRef> {
         if fill.is_empty() {
             return Ok(None);
         }
-        if length > TEXT_BYTES_MAX {
-            return exec_err!("a text of more than {TEXT_BYTES_MAX} bytes");
-        }
         let missing = length.saturating_sub(s.chars().count());
-        let padding: String = fill.chars().cycle().take(missing).collect();
         let kept = characters(s, 0, length);
+        let padding = padding(args, fill, missing, kept.len())?;
         Ok(Some(if left {
             padding + kept
         } else {
             kept.to_owned() + &padding
         }))
     })
+}
+
+/// `missing` characters of a repeated text, to stand beside `kept` bytes.
+fn padding(args: &Args<'_>, fill: &str, missing: usize, kept: usize) -> DfResult<String> {
+    let characters_in_fill = fill.chars().count().max(1);
+    let (whole, part) = (missing / characters_in_fill, missing % characters_in_fill);
+    let part = characters(fill, 0, part);
+    let bytes = whole.saturating_mul(fill.len()).saturating_add(part.len());
+    args.fits(bytes.saturating_add(kept))?;
+    Ok(fill.repeat(whole) + part)
 }
 
 pub(crate) fn repeat(call: &mut Call<'_>) -> Result<Expr> {
@@ -429,9 +468,7 @@ pub(crate) fn repeat(call: &mut Call<'_>) -> Result<Expr> {
             let (s, n) = (args.text(0)?, args.int(1)?);
             args.texts(|row| {
                 let n = usize::try_from(n.value(row)).unwrap_or(0);
-                if s.value(row).len().saturating_mul(n) > TEXT_BYTES_MAX {
-                    return exec_err!("a text of more than {TEXT_BYTES_MAX} bytes");
-                }
+                args.fits(s.value(row).len().saturating_mul(n))?;
                 Ok(Some(s.value(row).repeat(n)))
             })
         },

@@ -5,7 +5,7 @@ use super::expr::convert;
 use super::value::{Bound, Family, family};
 use crate::error::{Position, SqlError};
 use crate::functions::cast::{self, OnError};
-use crate::functions::decimal;
+use crate::functions::{decimal, string};
 use crate::session::Session;
 use crate::types::SqlType;
 use arrow::datatypes::DataType;
@@ -151,7 +151,12 @@ fn numbers(left: Bound, op: Operator, right: Bound, at: Position) -> Result<Expr
 }
 
 /// Brings two values to one type to compare them.
-fn comparable(left: Bound, right: Bound, at: Position, zone: Tz) -> Result<(Expr, Expr)> {
+pub(crate) fn comparable(
+    left: Bound,
+    right: Bound,
+    at: Position,
+    zone: Tz,
+) -> Result<(Expr, Expr)> {
     let (fl, fr) = (family(left.data_type()), family(right.data_type()));
     let session = Session {
         time_zone: zone,
@@ -223,11 +228,7 @@ fn concat(left: Bound, right: Bound, at: Position) -> Result<Expr> {
         cast::cast(value, &text, OnError::Fail, Tz::UTC)
             .ok_or_else(|| SqlError::at(at, "|| joins STRINGs"))
     };
-    Ok(both(
-        as_text(left)?,
-        Operator::StringConcat,
-        as_text(right)?,
-    ))
+    Ok(string::joined(as_text(left)?, as_text(right)?))
 }
 
 /// `LIKE` with a literal pattern. Both escape with a backslash, but Flink
