@@ -1,5 +1,7 @@
 //! Refusals: where, what, why, and what to write instead.
 
+use arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
 use sqlparser::tokenizer::{Location, Span};
 use std::fmt;
 
@@ -99,6 +101,30 @@ impl SqlError {
             Some(near) => self.hint(format!("did you mean '{near}'?")),
             None => self,
         }
+    }
+}
+
+/// What a failed evaluation says to people: the words of the function or
+/// operator that failed, without DataFusion's own before and after them.
+pub fn runtime_message(error: &DataFusionError) -> String {
+    let root = error.find_root();
+    let message = match root {
+        DataFusionError::ArrowError(error, _) => match error.as_ref() {
+            ArrowError::DivideByZero => "division by zero".to_owned(),
+            ArrowError::ArithmeticOverflow(message) => format!("out of range: {message}"),
+            ArrowError::CastError(message)
+            | ArrowError::ComputeError(message)
+            | ArrowError::InvalidArgumentError(message) => message.clone(),
+            other => other.to_string(),
+        },
+        DataFusionError::ResourcesExhausted(message) => {
+            format!("the query needs more memory than it may take: {message}")
+        }
+        other => other.message().into_owned(),
+    };
+    match message.split_once(DataFusionError::BACK_TRACE_SEP) {
+        Some((message, _)) => message.to_owned(),
+        None => message,
     }
 }
 

@@ -339,12 +339,13 @@ fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// Flink cuts a fraction off: CAST('1.9' AS INT) is 1.
+/// Flink cuts a fraction off: CAST('1.9' AS INT) is 1, and of '.5' is 0.
 fn integer<T: std::str::FromStr>(text: &str) -> Option<T> {
     match text.split_once('.') {
-        Some((whole, fraction)) if fraction.bytes().all(|b| b.is_ascii_digit()) => {
-            whole.parse().ok()
-        }
+        Some((whole, fraction)) if fraction.bytes().all(|b| b.is_ascii_digit()) => match whole {
+            "" | "-" | "+" => "0".parse().ok(),
+            _ => whole.parse().ok(),
+        },
         Some(_) => None,
         None => text.parse().ok(),
     }

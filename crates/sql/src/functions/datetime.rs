@@ -74,13 +74,19 @@ pub(crate) fn days(date: NaiveDate) -> i32 {
 /// 1970-01-01 counted from 0000-12-31.
 const EPOCH_DAYS_FROM_CE: i32 = 719_163;
 
-/// `yyyy-MM-dd`, with what follows it ignored as Flink does for timestamps.
+/// `yyyy[-MM[-dd]]`, with what follows it ignored as Flink does for
+/// timestamps (Flink: `DateTimeUtils.parseDate`).
 pub(crate) fn parse_date(text: &str) -> Option<i32> {
     let text = match text.find([' ', 'T']) {
         Some(at) => text.get(..at)?,
         None => text,
     };
-    parse_naive_date(text).map(days)
+    let whole = match text.matches('-').count() {
+        0 => format!("{text}-1-1"),
+        1 => format!("{text}-1"),
+        _ => return parse_naive_date(text).map(days),
+    };
+    parse_naive_date(&whole).map(days)
 }
 
 fn parse_naive_date(text: &str) -> Option<NaiveDate> {

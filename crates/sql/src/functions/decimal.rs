@@ -3,6 +3,7 @@
 //! half up; a result that does not fit is NULL.
 
 use super::call::native;
+use super::integer;
 use super::native::{Args, Native, Nulls, Params};
 use crate::planner::coerce;
 use arrow::array::ArrayRef;
@@ -97,7 +98,7 @@ fn multiply(args: &Args<'_>) -> Result<ArrayRef> {
 fn divide(args: &Args<'_>) -> Result<ArrayRef> {
     each(args, |(a, s1), (b, s2), scale| {
         if b == i256::ZERO {
-            return exec_err!("division by zero");
+            return Err(integer::by_zero());
         }
         // One digit more than wanted decides the rounding; what is cut off
         // below it cannot turn a 4 into a 5.
@@ -114,7 +115,7 @@ fn divide(args: &Args<'_>) -> Result<ArrayRef> {
 fn modulo(args: &Args<'_>) -> Result<ArrayRef> {
     each(args, |(a, s1), (b, s2), scale| {
         if b == i256::ZERO {
-            return exec_err!("division by zero");
+            return Err(integer::by_zero());
         }
         let common = s1.max(s2);
         let rest = scaled(a, s1, common).wrapping_rem(scaled(b, s2, common));

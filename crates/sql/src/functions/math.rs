@@ -8,10 +8,11 @@ use crate::planner::coerce;
 use crate::planner::operators;
 use crate::planner::value::Family;
 use arrow::array::{ArrayRef, AsArray};
-use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use arrow::datatypes::{DataType, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
 use datafusion::common::{Result as DfResult, ScalarValue};
 use datafusion::logical_expr::Expr;
 use sqlparser::ast::BinaryOperator;
+use std::sync::Arc;
 
 type Result<T> = std::result::Result<T, SqlError>;
 
@@ -318,7 +319,13 @@ fn each_number(
             let mapped = wide
                 .as_primitive::<Int64Type>()
                 .unary::<_, Int64Type>(integer);
-            Ok(arrow::compute::cast(&mapped, args.returns())?)
+            // The absolute value of the smallest number is itself, as in Java.
+            Ok(match args.returns() {
+                DataType::Int8 => Arc::new(mapped.unary::<_, Int8Type>(|v| v as i8)),
+                DataType::Int16 => Arc::new(mapped.unary::<_, Int16Type>(|v| v as i16)),
+                DataType::Int32 => Arc::new(mapped.unary::<_, Int32Type>(|v| v as i32)),
+                other => arrow::compute::cast(&mapped, other)?,
+            })
         }
     }
 }

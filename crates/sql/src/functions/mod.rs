@@ -13,6 +13,7 @@ pub(crate) mod conditional;
 pub(crate) mod datetime;
 pub(crate) mod decimal;
 pub mod guard;
+pub(crate) mod integer;
 pub(crate) mod java_date;
 pub(crate) mod json;
 pub(crate) mod math;

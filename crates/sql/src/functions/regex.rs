@@ -2,12 +2,13 @@
 //! look-around, which are refused: matching time stays linear in the text.
 
 use super::call::Call;
+use super::guard;
 use super::native::{Args, Native, Nulls};
-use super::{guard, patterns};
+use super::patterns::{self, Pattern};
 use crate::error::SqlError;
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
-use datafusion::common::{DataFusionError, Result as DfResult, exec_err};
+use datafusion::common::{DataFusionError, Result as DfResult};
 use datafusion::logical_expr::Expr;
 use regex::Regex;
 
@@ -16,26 +17,20 @@ type Result<T> = std::result::Result<T, SqlError>;
 /// The pattern of the last row, compiled; patterns rarely change from row to
 /// row.
 #[derive(Default)]
-struct Compiled {
-    pattern: String,
-    regex: Option<Regex>,
-}
+struct Compiled(Option<(String, Pattern)>);
 
 impl Compiled {
-    fn get(&mut self, pattern: &str) -> DfResult<&Regex> {
-        if self.pattern != pattern || self.regex.is_none() {
-            self.regex = Some(patterns::compiled(pattern).map_err(exec_datafusion_err)?);
-            pattern.clone_into(&mut self.pattern);
-        }
-        match &self.regex {
-            Some(regex) => Ok(regex),
-            None => exec_err!("no regular expression"),
-        }
+    fn get(&mut self, pattern: &str, text: &str) -> DfResult<&Regex> {
+        let known = self.0.take().filter(|(last, _)| last == pattern);
+        let (_, compiled) = self.0.insert(match known {
+            Some(known) => known,
+            None => {
+                let compiled = patterns::compiled(pattern).map_err(DataFusionError::Execution)?;
+                (pattern.to_owned(), compiled)
+            }
+        });
+        compiled.for_text(text).map_err(DataFusionError::Execution)
     }
-}
-
-fn exec_datafusion_err(message: String) -> DataFusionError {
-    DataFusionError::Execution(message)
 }
 
 /// A literal pattern is checked now, not at the first row.
@@ -56,8 +51,13 @@ pub(crate) fn regexp(call: &mut Call<'_>) -> Result<Expr> {
         let (s, pattern) = (args.text(0)?, args.text(1)?);
         let mut compiled = Compiled::default();
         args.bools(|row| {
+            let pattern = pattern.value(row);
+            // Flink: SqlFunctionUtils.regExp.
+            if pattern.is_empty() {
+                return Ok(Some(false));
+            }
             Ok(Some(
-                compiled.get(pattern.value(row))?.is_match(s.value(row)),
+                compiled.get(pattern, s.value(row))?.is_match(s.value(row)),
             ))
         })
     };
@@ -100,7 +100,7 @@ fn extract(args: &Args<'_>) -> DfResult<ArrayRef> {
         let Ok(group) = usize::try_from(group.map_or(0, |g| g.value(row))) else {
             return Ok(None);
         };
-        let regex = compiled.get(pattern.value(row))?;
+        let regex = compiled.get(pattern.value(row), s.value(row))?;
         let found = regex.captures(s.value(row)).and_then(|c| c.get(group));
         Ok(found.map(|m| m.as_str()))
     })
@@ -112,8 +112,8 @@ pub(crate) fn regexp_replace(call: &mut Call<'_>) -> Result<Expr> {
         let (s, pattern, by) = (args.text(0)?, args.text(1)?, args.text(2)?);
         let mut compiled = Compiled::default();
         args.texts(|row| {
-            let regex = compiled.get(pattern.value(row))?;
             let (text, by) = (s.value(row), by.value(row));
+            let regex = compiled.get(pattern.value(row), text)?;
             replaced(args, regex, text, by).map(Some)
         })
     };

@@ -277,9 +277,8 @@ fn position_of(args: &Args<'_>) -> DfResult<ArrayRef> {
     };
     args.ints(|row| {
         let from = start.map_or(1, |start| start.value(row));
-        let Some(skip) = usize::try_from(from).ok().and_then(|f| f.checked_sub(1)) else {
-            return Ok(Some(0));
-        };
+        // As Java's indexOf, which begins at 0 where it is told to before.
+        let skip = usize::try_from(from).unwrap_or(0).saturating_sub(1);
         let text = s.value(row);
         let rest = characters(text, skip, usize::MAX);
         let found = rest

@@ -5,7 +5,7 @@ use super::expr::convert;
 use super::value::{Bound, Family, family};
 use crate::error::{Position, SqlError};
 use crate::functions::cast::{self, OnError};
-use crate::functions::{decimal, string};
+use crate::functions::{decimal, integer, string};
 use crate::session::Session;
 use crate::types::SqlType;
 use arrow::datatypes::DataType;
@@ -147,6 +147,9 @@ fn numbers(left: Bound, op: Operator, right: Bound, at: Position) -> Result<Expr
     let session = Session::default();
     let left = convert(left, &common, &session, at)?;
     let right = convert(right, &common, &session, at)?;
+    if family(&common) == Family::Integer && matches!(op, Operator::Divide | Operator::Modulo) {
+        return Ok(integer::quotient(op, left, right, &common));
+    }
     Ok(both(left, op, right))
 }
 
@@ -231,8 +234,8 @@ fn concat(left: Bound, right: Bound, at: Position) -> Result<Expr> {
     Ok(string::joined(as_text(left)?, as_text(right)?))
 }
 
-/// `LIKE` with a literal pattern. Both escape with a backslash, but Flink
-/// refuses one before any other character, and ESCAPE names another.
+/// `LIKE` with a literal pattern. DataFusion escapes with a backslash always;
+/// in Flink it is a character like others, and only ESCAPE names one.
 pub(crate) fn like(
     value: Bound,
     pattern: &Bound,
@@ -251,7 +254,6 @@ pub(crate) fn like(
         return Err(SqlError::at(at, "the pattern of LIKE must be a literal")
             .hint("use REGEXP(text, pattern) or POSITION(part IN text) > 0"));
     };
-    let escape = escape.or(Some('\\'));
     let mut escaped = String::new();
     let mut chars = given.chars();
     while let Some(c) = chars.next() {

@@ -95,7 +95,11 @@ fn arithmetic_keeps_flinks_types() {
         ("LN(1)", "DOUBLE", "0.0"),
         ("SIGN(-1.5)", "DECIMAL(2, 1)", "-1.0"),
     ]);
-    assert!(run("SELECT 1 / 0").unwrap_err().contains("ivide by zero"));
+    assert!(
+        run("SELECT 1 / 0")
+            .unwrap_err()
+            .contains("division by zero")
+    );
 }
 
 /// Flink: System Functions, Comparison and Logical Functions.
@@ -133,9 +137,9 @@ fn comparisons_and_three_valued_logic() {
         ("'abc' LIKE 'a%'", "BOOLEAN", "true"),
         ("'a%c' LIKE 'a!%c' ESCAPE '!'", "BOOLEAN", "true"),
         ("'abc' LIKE 'a!%c' ESCAPE '!'", "BOOLEAN", "false"),
-        ("'a_c' LIKE 'a\\_c'", "BOOLEAN", "true"),
+        ("'a_c' LIKE 'a\\_c'", "BOOLEAN", "false"),
         ("'abc' LIKE 'a\\_c'", "BOOLEAN", "false"),
-        ("'a\\c' LIKE 'a\\\\c'", "BOOLEAN", "true"),
+        ("'a\\c' LIKE 'a\\\\c'", "BOOLEAN", "false"),
         ("'a\\c' LIKE 'a\\c' ESCAPE '!'", "BOOLEAN", "true"),
         ("'abc' NOT LIKE '_b%'", "BOOLEAN", "false"),
     ]);

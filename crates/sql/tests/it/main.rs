@@ -12,3 +12,4 @@ mod properties;
 mod queries;
 mod refusals;
 mod tables;
+mod values;
