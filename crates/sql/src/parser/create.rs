@@ -3,7 +3,7 @@
 use super::{Parsed, StatementParser};
 use crate::error::SqlError;
 use crate::statement::{
-    ColumnDef, ColumnSource, CreateMaterializedTable, CreateTable, Options, StatementKind,
+    ColumnDef, ColumnSource, CreateMaterializedTable, CreateTable, Name, Options, StatementKind,
     WatermarkClause,
 };
 use sqlparser::tokenizer::Token;
@@ -164,8 +164,24 @@ impl StatementParser<'_> {
             .hint("write PRIMARY KEY (...) NOT ENFORCED"))
     }
 
+    /// A column's name; one with a dot in it has backticks.
+    fn column_name(&mut self) -> Parsed<Name> {
+        let first = self.parser.peek_token();
+        if let Token::Period = self.parser.peek_nth_token(1).token
+            && let Token::Word(second) = self.parser.peek_nth_token(2).token
+        {
+            let name = first.token.to_string();
+            let name = format!("{}.{}", name.trim_matches('`'), second.value);
+            return Err(
+                SqlError::at(first.span, format!("'{name}' is no name of a column"))
+                    .hint(format!("write a name with a dot in backticks: `{name}`")),
+            );
+        }
+        self.name()
+    }
+
     fn column(&mut self, table: &mut CreateTable) -> Parsed<ColumnDef> {
-        let name = self.name()?;
+        let name = self.column_name()?;
         if self.word("AS") {
             let at = self.parser.peek_token().span;
             let expression = self.expression()?;

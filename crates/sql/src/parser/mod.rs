@@ -23,16 +23,27 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
+/// Statements in one text.
+const STATEMENTS_MAX: usize = 1_000;
+
 /// Parses all statements of a text, each ended by `;` or the end.
 pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
     if text.len() > SQL_BYTES_MAX {
         return Err(SqlError::at(Position::START, "the text is too long")
             .detail(format!("At most {SQL_BYTES_MAX} bytes are allowed")));
     }
-    let tokens = tokenize(text)?;
+    let statements = split(tokenize(text)?);
+    if let Some(first_over) = statements.get(STATEMENTS_MAX) {
+        let at = first_over
+            .first()
+            .map_or(Position::START, |t| t.span.into());
+        return Err(SqlError::at(at, "the text has too many statements")
+            .detail(format!("At most {STATEMENTS_MAX} are allowed"))
+            .hint("run them in several texts"));
+    }
     let source = Source::new(text);
     on_large_stack(|| {
-        split(tokens)
+        statements
             .into_iter()
             .map(|tokens| StatementParser::new(tokens, &source).whole())
             .collect()

@@ -15,15 +15,30 @@ const RELATIONS_MAX: usize = 64;
 /// The text, addressed as the tokenizer does: lines and characters from 1.
 pub(super) struct Source<'a> {
     text: &'a str,
-    line_starts: Vec<usize>,
+    lines: Vec<Line>,
 }
+
+/// Where a line's every [`MARK_CHARS`]-th character begins, the first one
+/// included: a text of one long line has many statements to find in it.
+struct Line {
+    marks: Vec<usize>,
+}
+
+/// Characters from one mark to the next.
+const MARK_CHARS: usize = 256;
 
 impl<'a> Source<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        let after_newlines = text.match_indices('\n').map(|(at, _)| at + 1);
+        let mut start = 0;
+        let lines = text.split_inclusive('\n').map(|line| {
+            let marks = line.char_indices().step_by(MARK_CHARS);
+            let marks = marks.map(|(at, _)| start + at).collect();
+            start += line.len();
+            Line { marks }
+        });
         Self {
             text,
-            line_starts: std::iter::once(0).chain(after_newlines).collect(),
+            lines: lines.collect(),
         }
     }
 
@@ -36,22 +51,26 @@ impl<'a> Source<'a> {
     fn byte(&self, location: Location) -> usize {
         let line = usize::try_from(location.line.saturating_sub(1)).unwrap_or(usize::MAX);
         let column = usize::try_from(location.column.saturating_sub(1)).unwrap_or(usize::MAX);
-        let Some(start) = self.line_starts.get(line) else {
+        let mark = self
+            .lines
+            .get(line)
+            .and_then(|line| line.marks.get(column / MARK_CHARS));
+        let Some(mark) = mark else {
             return self.text.len();
         };
-        let rest = self.text.get(*start..).unwrap_or_default();
+        let rest = self.text.get(*mark..).unwrap_or_default();
         let within = rest
             .char_indices()
-            .nth(column)
+            .nth(column % MARK_CHARS)
             .map_or(rest.len(), |(at, _)| at);
-        start + within
+        mark + within
     }
 }
 
 /// Refuses what the parser would drop or misread, and what is too deep.
 pub(super) fn check_tokens(tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
     let mut depth = Depth::default();
-    for token in tokens {
+    for (index, token) in tokens.iter().enumerate() {
         match &token.token {
             // Upstream takes a hint for a comment.
             Token::Whitespace(Whitespace::MultiLineComment(text)) if text.starts_with('+') => {
@@ -63,6 +82,17 @@ pub(super) fn check_tokens(tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
                     SqlError::at(token.span, "double quotes are not used in Flink SQL")
                         .hint("write 'text' for a string, `name` for a name"),
                 );
+            }
+            Token::AtSign => {
+                let name = match tokens.get(index + 1).map(|next| &next.token) {
+                    Some(Token::Word(word)) => format!("@{}", word.value),
+                    _ => "@name".to_owned(),
+                };
+                return Err(SqlError::at(
+                    token.span,
+                    "'@' is not part of a name without backticks",
+                )
+                .hint(format!("write `{name}`")));
             }
             _ => depth.add(token)?,
         }

@@ -24,6 +24,16 @@ pub(crate) fn column(parts: &[Ident], schema: &DFSchema) -> Result<Bound, SqlErr
         if let Some(column) = find(Some(first), second, schema)? {
             return row_fields(column, fields, schema);
         }
+        if let Some(whole) = names(schema).find(|name| is_joined(name, parts)) {
+            return Err(SqlError::at(
+                first.span,
+                format!("there is no table or column '{}' here", first.value),
+            )
+            .detail(format!(
+                "There is a column '{whole}', with a dot in its name"
+            ))
+            .hint(format!("write its name in backticks: `{whole}`")));
+        }
         let known_table = schema
             .iter()
             .any(|(q, _)| q.is_some_and(|q| q.table() == first.value));
@@ -58,6 +68,12 @@ pub(crate) fn column(parts: &[Ident], schema: &DFSchema) -> Result<Bound, SqlErr
 
 fn names(schema: &DFSchema) -> impl Iterator<Item = &str> {
     schema.fields().iter().map(|f| f.name().as_str())
+}
+
+/// Whether a name is these parts with dots between them.
+fn is_joined(name: &str, parts: &[Ident]) -> bool {
+    name.split('.')
+        .eq(parts.iter().flat_map(|p| p.value.split('.')))
 }
 
 fn listed(schema: &DFSchema) -> String {

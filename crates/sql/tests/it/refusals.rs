@@ -98,6 +98,22 @@ fn syntax() {
             "1:13 expected the end of the statement, found nonsense",
         ),
         ("UPDATE orders SET id = 1", "1:1 UPDATE is not supported"),
+        (
+            "SELECT @timestamp FROM orders",
+            "1:8 '@' is not part of a name without backticks -> write `@timestamp`",
+        ),
+        (
+            "CREATE TABLE t (@timestamp STRING) WITH ('connector'='kafka','format'='json')",
+            "1:17 '@' is not part of a name without backticks -> write `@timestamp`",
+        ),
+        (
+            "CREATE TABLE t (foo.bar INT) WITH ('connector'='kafka','format'='json')",
+            "1:17 'foo.bar' is no name of a column -> write a name with a dot in backticks: `foo.bar`",
+        ),
+        (
+            "CREATE TABLE t (`foo.bar` INT, b AS foo.bar + 1) WITH ('connector'='kafka','format'='json')",
+            "1:37 there is no table or column 'foo' here -> write its name in backticks: `foo.bar`",
+        ),
         ("DROP VIEW v", "1:6 cannot drop VIEW"),
         ("CREATE VIEW v AS SELECT 1", "1:8 cannot create VIEW"),
         (
