@@ -3,6 +3,7 @@
 //! INT are INT. AVG is a sum over a count, so that windows keep plain sums.
 
 use super::call::native;
+use super::held::held;
 use super::native::{Args, Nulls};
 use super::{FUNCTIONS, decimal, find};
 use crate::error::{Position, SqlError};
@@ -74,10 +75,10 @@ pub(crate) fn bind(
         ));
     }
     match name {
-        "COUNT" => Ok(call(count_udaf(), arg.expr, distinct)),
+        "COUNT" => Ok(call(count_udaf(), counted(arg), distinct)),
         // DISTINCT changes neither.
-        "MIN" => Ok(call(min_udaf(), arg.expr, false)),
-        "MAX" => Ok(call(max_udaf(), arg.expr, false)),
+        "MIN" => Ok(call(min_udaf(), counted(arg), false)),
+        "MAX" => Ok(call(max_udaf(), counted(arg), false)),
         _ if !family(arg.data_type()).is_numeric() => Err(SqlError::at(
             at,
             format!("{name} needs a number, this is {}", arg.type_name()),
@@ -95,6 +96,10 @@ pub(crate) fn bind(
             narrowed(sum, &wide, &result, session, schema, at)
         }
     }
+}
+
+fn counted(arg: Bound) -> Expr {
+    held(arg.expr, arg.field.data_type())
 }
 
 /// What a sum is kept in.

@@ -8,11 +8,13 @@
 pub(crate) mod aggregate;
 pub(crate) mod call;
 pub(crate) mod cast;
+pub(crate) mod choice;
 pub(crate) mod clock;
 pub(crate) mod conditional;
 pub(crate) mod datetime;
 pub(crate) mod decimal;
 pub mod guard;
+pub(crate) mod held;
 pub(crate) mod integer;
 pub(crate) mod java_date;
 pub(crate) mod json;

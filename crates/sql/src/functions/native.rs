@@ -335,6 +335,12 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// An argument that is a column of texts, not one text for all rows.
+    pub(crate) fn text_column(&self, at: usize) -> Option<&'a StringArray> {
+        let column = self.columns.get(at).filter(|column| column.step == 1)?;
+        column.array.as_string_opt::<i32>()
+    }
+
     /// Refuses a text of this many bytes for one row, before it is made.
     pub(crate) fn fits(&self, bytes: usize) -> Result<()> {
         if bytes > TEXT_BYTES_MAX {

@@ -8,9 +8,12 @@ use super::coerce::common_type;
 use super::literal::{literal, number};
 use super::operators;
 use super::scope::{column, internal};
+use super::steps;
 use super::value::{Bound, Family, family};
 use crate::error::{Position, SqlError};
 use crate::functions::cast::{self, OnError};
+use crate::functions::conditional::{self, branch, is_cheap, screened};
+use crate::functions::held::held;
 use crate::parser::parse_type_name;
 use crate::session::Session;
 use crate::types::{SqlType, TYPE_METADATA};
@@ -60,6 +63,7 @@ impl<'a> Binder<'a> {
     pub(crate) fn bind(&mut self, expr: &ast::Expr) -> Result<Bound> {
         use ast::Expr as E;
         let at = position(expr);
+        steps::nodes(1, at)?;
         match expr {
             E::Nested(inner) => self.bind(inner),
             E::Identifier(ident) => match bare_function(ident) {
@@ -292,9 +296,14 @@ impl<'a> Binder<'a> {
         let zone = self.session.time_zone;
         let value = self.bind(expr)?;
         let (low, high) = (self.bind(low)?, self.bind(high)?);
-        let from = operators::binary(value.clone(), &ast::BinaryOperator::GtEq, low, at, zone)?;
-        let to = operators::binary(value, &ast::BinaryOperator::LtEq, high, at, zone)?;
-        let both = from.and(to);
+        let both = if is_cheap(&value.expr) {
+            let from = operators::binary(value.clone(), &BinaryOperator::GtEq, low, at, zone)?;
+            let to = operators::binary(value, &BinaryOperator::LtEq, high, at, zone)?;
+            from.and(to)
+        } else {
+            let args = self.unify(vec![value, low, high], "BETWEEN", at)?;
+            conditional::between(args)
+        };
         self.bound(
             if negated {
                 Expr::Not(Box::new(both))
@@ -362,24 +371,52 @@ impl<'a> Binder<'a> {
         let mut results = Vec::new();
         for when in conditions {
             whens.push(match &operand {
-                None => self.condition(&when.condition, "WHEN")?,
-                Some(operand) => {
-                    let value = self.bind(&when.condition)?;
-                    let at = position(&when.condition);
-                    operators::binary(operand.clone(), &ast::BinaryOperator::Eq, value, at, zone)?
+                None => {
+                    let condition = self.condition(&when.condition, "WHEN")?;
+                    self.bound(screened(condition, &DataType::Boolean), at)?
                 }
+                Some(_) => self.bind(&when.condition)?,
             });
             results.push(self.bind(&when.result)?);
         }
+        let (base, whens) = match operand {
+            None => (None, whens.into_iter().map(|when| when.expr).collect()),
+            // Comparing in one type evaluates the operand once.
+            Some(operand) if !is_cheap(&operand.expr) => {
+                let values = std::iter::once(operand).chain(whens).collect();
+                let mut values = self.unify(values, "WHEN", at)?;
+                let base = values.remove(0);
+                (Some(Box::new(base)), values)
+            }
+            Some(operand) => {
+                let equals = whens.into_iter().zip(conditions).map(|(value, when)| {
+                    let at = position(&when.condition);
+                    operators::binary(operand.clone(), &BinaryOperator::Eq, value, at, zone)
+                });
+                (None, equals.collect::<Result<Vec<_>>>()?)
+            }
+        };
         results.push(match else_result {
             Some(result) => self.bind(result)?,
             None => literal(ScalarValue::Null, None),
         });
-        let mut results = self.unify(results, "CASE", at)?;
+        let results = self.unify(results, "CASE", at)?;
+        let data_type = match results.first() {
+            Some(first) => self.bound(first.clone(), at)?.data_type().clone(),
+            None => DataType::Null,
+        };
+        let mut results: Vec<_> = results
+            .into_iter()
+            .map(|result| branch(result, &data_type))
+            .collect();
         let otherwise = results.pop().map(Box::new);
-        let pairs = whens.into_iter().zip(results);
-        let pairs = pairs.map(|(w, r)| (Box::new(w), Box::new(r))).collect();
-        self.bound(Expr::Case(Case::new(None, pairs, otherwise)), at)
+        let pairs: Vec<_> = whens
+            .into_iter()
+            .zip(results)
+            .map(|(w, r)| (Box::new(w), Box::new(r)))
+            .collect();
+        let case = Expr::Case(Case::new(base, pairs, otherwise));
+        self.bound(held(case, &data_type), at)
     }
 
     /// Casts values to their common type.
@@ -437,12 +474,16 @@ pub(crate) fn unify(
     session: &Session,
 ) -> Result<Vec<Expr>> {
     let mut common = DataType::Null;
+    let compares = matches!(what, "IN" | "BETWEEN" | "WHEN");
     for value in &values {
         let next = common_type(&common, value.data_type()).or_else(|| {
             // Flink compares a time with its text.
             let (a, b) = (family(&common), family(value.data_type()));
             match (a, b) {
-                (a, Family::Text) if a.is_temporal() && what == "IN" => Some(common.clone()),
+                (a, Family::Text) if a.is_temporal() && compares => Some(common.clone()),
+                (Family::Text, b) if b.is_temporal() && what == "BETWEEN" => {
+                    Some(value.data_type().clone())
+                }
                 _ => None,
             }
         });

@@ -30,6 +30,7 @@ mod relation;
 pub(crate) mod scope;
 mod select;
 mod source;
+pub(crate) mod steps;
 mod stream;
 mod subquery;
 mod table;
@@ -38,6 +39,7 @@ mod window;
 
 use crate::catalog::{Catalog, TableDef};
 use crate::error::SqlError;
+use crate::functions::guard::{Guard, HELD_BYTES_MAX};
 use crate::plan::{JobPlan, SourceNode};
 use crate::session::Session;
 use crate::stack::on_large_stack;
@@ -45,6 +47,19 @@ use crate::statement::{CreateMaterializedTable, Insert, Query, Statement, Statem
 pub use bounded::{BoundedPlan, ResultColumn, session_context};
 use query::{Mode, QueryPlanner};
 use std::sync::Arc;
+
+/// Plans on a thread of its own, until the caller's deadline or
+/// [`steps::PLANNING_TIME_MAX`].
+fn planned<T: Send>(
+    session: &Session,
+    work: impl FnOnce() -> Result<T, SqlError> + Send,
+) -> Result<T, SqlError> {
+    let guard = Guard::current().unwrap_or_else(|| {
+        let clock = Arc::clone(&session.clock);
+        Guard::with_deadline(HELD_BYTES_MAX, clock, steps::PLANNING_TIME_MAX)
+    });
+    guard.scope(|| on_large_stack(work))
+}
 
 /// The table that a `CREATE TABLE` or `CREATE MATERIALIZED TABLE` makes;
 /// other statements are refused. A stored table is read back by
@@ -54,7 +69,7 @@ pub fn define(
     catalog: &dyn Catalog,
     session: &Session,
 ) -> Result<TableDef, SqlError> {
-    on_large_stack(|| match &statement.kind {
+    planned(session, || match &statement.kind {
         StatementKind::CreateTable(create) => table::table(create, session),
         StatementKind::CreateMaterializedTable(create) => {
             let job = insert::plan_materialized(create, catalog, session)?;
@@ -73,7 +88,7 @@ pub fn plan_bounded(
     catalog: &dyn Catalog,
     session: &Session,
 ) -> Result<BoundedPlan, SqlError> {
-    on_large_stack(|| {
+    planned(session, || {
         let mut planner = QueryPlanner::new(catalog, session, Mode::Bounded);
         let plan = planner.query(&query.ast)?;
         Ok(BoundedPlan::new(planner.tables, plan))
@@ -86,7 +101,7 @@ pub fn plan_job(
     catalog: &dyn Catalog,
     session: &Session,
 ) -> Result<JobPlan, SqlError> {
-    on_large_stack(|| insert::plan_job(insert, catalog, session))
+    planned(session, || insert::plan_job(insert, catalog, session))
 }
 
 /// The job of a `CREATE MATERIALIZED TABLE`; its sink is the table itself.
@@ -99,10 +114,12 @@ pub fn plan_materialized(
     catalog: &dyn Catalog,
     session: &Session,
 ) -> Result<JobPlan, SqlError> {
-    on_large_stack(|| insert::plan_materialized(create, catalog, session))
+    planned(session, || {
+        insert::plan_materialized(create, catalog, session)
+    })
 }
 
 /// How a table is read, for jobs and for bounded reads.
 pub fn source_node(table: &Arc<TableDef>, session: &Session) -> Result<SourceNode, SqlError> {
-    on_large_stack(|| source::source_node(table, session))
+    planned(session, || source::source_node(table, session))
 }

@@ -5,6 +5,7 @@
 use super::coerce::common_type;
 use super::expr::{Binder, Subqueries, convert, position};
 use super::scope::internal;
+use super::steps::{self, Spent};
 use super::value::Bound;
 use crate::catalog::{Catalog, TableDef};
 use crate::error::{Position, SqlError};
@@ -37,7 +38,16 @@ pub(crate) struct QueryPlanner<'a> {
     /// The tables read, each once.
     pub(super) tables: Vec<Arc<TableDef>>,
     /// `WITH` queries in scope.
-    pub(super) ctes: HashMap<String, LogicalPlan>,
+    pub(super) ctes: HashMap<String, Cte>,
+}
+
+/// A `WITH` query.
+#[derive(Clone)]
+pub(super) struct Cte {
+    /// Its plan, which stands in the whole plan for each reference.
+    pub(super) plan: LogicalPlan,
+    /// What each reference adds.
+    pub(super) size: Spent,
 }
 
 impl Subqueries for QueryPlanner<'_> {
@@ -115,6 +125,7 @@ impl<'a> QueryPlanner<'a> {
             }
         };
         let plan = self.limit(plan, query, at)?;
+        steps::check_depth(&plan, at)?;
         self.ctes = outer;
         Ok(plan)
     }
@@ -131,7 +142,9 @@ impl<'a> QueryPlanner<'a> {
             }
             let plan = self.query(&cte.query)?;
             let plan = alias(plan, &cte.alias)?;
-            self.ctes.insert(cte.alias.name.value.clone(), plan);
+            let size = steps::size_of(&plan);
+            let name = cte.alias.name.value.clone();
+            self.ctes.insert(name, Cte { plan, size });
         }
         Ok(())
     }
@@ -243,6 +256,7 @@ impl<'a> QueryPlanner<'a> {
             rows.push(bound);
         }
         let width = rows.first().map_or(0, Vec::len);
+        steps::relation(width, at)?;
         let mut columns = Vec::new();
         for column in 0..width {
             let cells: Vec<_> = rows.iter().filter_map(|r| r.get(column).cloned()).collect();
@@ -341,6 +355,7 @@ impl<'a> QueryPlanner<'a> {
         let mut from = from.iter();
         let Some(first) = from.next() else {
             self.bounded_only(at, "a SELECT without FROM", "read a table")?;
+            steps::relation(0, at)?;
             return LogicalPlanBuilder::empty(true)
                 .build()
                 .map_err(internal(at));

@@ -3,6 +3,7 @@
 use super::expr::{Binder, position};
 use super::query::{Mode, QueryPlanner, Result, alias, columns_of, filter, project};
 use super::scope::internal;
+use super::steps;
 use super::value::{Family, family};
 use crate::catalog::{TableDef, TableKind};
 use crate::error::{Position, SqlError};
@@ -97,8 +98,9 @@ impl QueryPlanner<'_> {
     }
 
     fn table(&mut self, name: &ast::Ident) -> Result<LogicalPlan> {
-        if let Some(plan) = self.ctes.get(&name.value) {
-            return Ok(plan.clone());
+        if let Some(cte) = self.ctes.get(&name.value) {
+            steps::spend(cte.size, name.span.into())?;
+            return Ok(cte.plan.clone());
         }
         let table = self.lookup(name)?;
         scan(&table, name.span.into())
@@ -308,6 +310,7 @@ pub(super) fn no_table(name: &str, at: Position, known: &[String]) -> SqlError {
 
 /// Reads a table's full schema.
 fn scan(table: &Arc<TableDef>, at: Position) -> Result<LogicalPlan> {
+    steps::relation(table.schema.fields().len(), at)?;
     let source = Arc::new(LogicalTableSource::new(table.schema.clone()));
     let name = TableReference::bare(table.name.as_str());
     TableScan::try_new(name, source, None, Vec::new(), None)

@@ -9,6 +9,7 @@ use super::scope::internal;
 use super::value::Bound;
 use super::window::window_of;
 use crate::error::{Position, SqlError};
+use crate::functions::held::held;
 use crate::types::{TYPE_METADATA, type_name};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema};
@@ -450,7 +451,8 @@ fn output(
 
 /// The alias carries the declared type, which the expression may not, or not
 /// any more: a cast keeps the metadata of what it casts.
-fn named(value: Bound, name: &str) -> Expr {
+fn named(mut value: Bound, name: &str) -> Expr {
+    value.expr = held(value.expr, value.field.data_type());
     let mut metadata = value.field.metadata().clone();
     if matches!(value.expr, Expr::Cast(_) | Expr::TryCast(_)) {
         metadata

@@ -6,7 +6,8 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use millstream_core::env::clock::ManualClock;
 use millstream_sql::catalog::{Catalog, TableDef};
-use millstream_sql::error::SqlError;
+use millstream_sql::error::{SqlError, runtime_message};
+use millstream_sql::functions::guard::Guard;
 use millstream_sql::parser::parse;
 use millstream_sql::plan::{JobPlan, PlanNode};
 use millstream_sql::planner::{
@@ -162,20 +163,31 @@ pub fn run_in(sql: &str, session: &Session) -> Result<Answer, String> {
 
 pub fn run_with(sql: &str, session: &Session, memory_bytes_max: usize) -> Result<Answer, String> {
     let plan = select(sql, session).map_err(|e| e.to_string())?;
+    let guard = Guard::nested(usize::MAX);
+    run_planned(&plan, memory_bytes_max, &guard)
+}
+
+/// Runs a planned SELECT under a guard.
+pub fn run_planned(
+    plan: &BoundedPlan,
+    memory_bytes_max: usize,
+    guard: &Guard,
+) -> Result<Answer, String> {
     let bound = plan.bind(&data()).map_err(|e| e.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
-    let batches = runtime
-        .block_on(async {
-            let context = session_context(memory_bytes_max)?;
-            context.execute_logical_plan(bound).await?.collect().await
-        })
-        .map_err(|e| e.strip_backtrace())?;
+    let work = async {
+        let context = session_context(memory_bytes_max)?;
+        context.execute_logical_plan(bound).await?.collect().await
+    };
+    let batches = guard
+        .scope(|| runtime.block_on(work))
+        .map_err(|e| runtime_message(&e))?;
     for batch in &batches {
         let planned = plan.plan.schema().fields();
         for (field, planned) in batch.schema().fields().iter().zip(planned) {
-            assert_eq!(field.data_type(), planned.data_type(), "{sql}");
+            assert_eq!(field.data_type(), planned.data_type(), "{field}");
         }
     }
     Ok(Answer {

@@ -4,6 +4,7 @@
 // The harness is a test too: what it unwraps is a failure of the test.
 #![allow(clippy::unwrap_used)]
 
+mod bounds;
 mod expressions;
 mod flink;
 mod harness;
