@@ -5,7 +5,8 @@
 
 use crate::api::AnyMessage;
 use crate::batch::{
-    BatchBuilder, BatchError, BatchOptions, BatchView, EndTxnMarker, Record, split_batches,
+    BatchBuilder, BatchError, BatchOptions, BatchView, EndTxnMarker, FramedRecord, Record,
+    split_batches,
 };
 use crate::codec::Reader;
 use crate::compression::Compression;
@@ -17,6 +18,7 @@ use crate::records::consumer_offsets::{
 use crate::records::consumer_protocol::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
 use crate::records::transaction_state::{TransactionLogKey, TransactionLogValue};
 use bytes::{Bytes, BytesMut};
+use std::ops::ControlFlow;
 
 /// Uncompressed bytes that a fuzzed batch may have.
 const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -59,6 +61,7 @@ pub fn batches(data: &[u8]) {
     for batch in split_batches(Bytes::copy_from_slice(data)) {
         let Ok(batch) = batch else { return };
         let _ = batch.verify_crc();
+        check_framing(&batch);
         let Ok(records) = batch.records_capped(BATCH_BYTES_MAX) else {
             continue;
         };
@@ -70,6 +73,40 @@ pub fn batches(data: &[u8]) {
             }
         }
     }
+}
+
+/// What the walk over the framing accepts can be read, and tells the same; and
+/// it accepts what can be read, if its offsets are those of a producer.
+fn check_framing(batch: &BatchView) {
+    let mut framed = Vec::new();
+    let mut walked = Vec::new();
+    let checked = batch.check_framing(BATCH_BYTES_MAX, |record| framed.push(record));
+    let lenient = batch.walk_framing(BATCH_BYTES_MAX, |record| {
+        walked.push(record);
+        ControlFlow::Continue(())
+    });
+    let read = read_batch(batch).map(|records| {
+        let told = |record: &Record| FramedRecord {
+            offset_delta: record.offset.wrapping_sub(batch.base_offset()) as i32,
+            timestamp: record.timestamp,
+            has_key: record.key.is_some(),
+        };
+        records.iter().map(told).collect::<Vec<_>>()
+    });
+    match (lenient, &read) {
+        (Ok(()), Ok(read)) => assert_eq!(&walked, read, "the walk tells other records"),
+        (Err(_), Err(_)) => {}
+        (lenient, read) => panic!("the walk says {lenient:?}, the reader {read:?}"),
+    }
+    let in_order =
+        |records: &Vec<FramedRecord>| (0..).zip(records).all(|(i, r)| r.offset_delta == i);
+    let may_be_sent = read.as_ref().is_ok_and(in_order);
+    assert_eq!(
+        checked.is_ok(),
+        may_be_sent,
+        "{checked:?}, records {read:?}"
+    );
+    assert!(checked.is_err() || framed == walked);
 }
 
 /// The messages inside records of the internal topics and of group members.

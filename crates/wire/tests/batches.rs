@@ -326,6 +326,7 @@ fn batches_written_by_kafkas_java_client_are_read() {
         );
         assert!(view.header().is_transactional());
         assert_eq!(view.header().partition_leader_epoch, 5);
+        view.check_framing(usize::MAX, |_| {}).unwrap();
         let records: Vec<_> = view.records().unwrap().collect::<Result<_, _>>().unwrap();
         assert_eq!(
             records.len(),

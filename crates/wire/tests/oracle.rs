@@ -265,6 +265,8 @@ proptest! {
             let mut bytes = our_batch(&records, compression);
             let read = their_records::RecordBatchDecoder::decode(&mut bytes).unwrap().records;
             prop_assert_eq!(read.len(), records.len());
+            let ours = split_batches(our_batch(&records, compression)).next().unwrap().unwrap();
+            ours.check_framing(usize::MAX, |_| {}).unwrap();
             for (index, (made, record)) in records.iter().zip(&read).enumerate() {
                 prop_assert_eq!(record.offset, 1_000 + index as i64);
                 prop_assert_eq!(record.sequence, 40 + index as i32);
@@ -287,6 +289,9 @@ proptest! {
                 let view = view.unwrap();
                 view.verify_crc().unwrap();
                 prop_assert_eq!(view.header().compression(), Ok(ours));
+                let mut framed = 0;
+                view.check_framing(usize::MAX, |_| framed += 1).unwrap();
+                prop_assert_eq!(framed, view.header().records_count);
                 for record in view.records().unwrap() {
                     assert_same(&records[index], index, &record.unwrap());
                     index += 1;

@@ -89,8 +89,10 @@ pub fn recompress(
     compression: Compression,
     level: Option<i32>,
 ) -> Result<Bytes, BatchError> {
-    batch.records()?.try_for_each(|record| record.map(drop))?;
-    let body = batch.uncompressed()?;
+    let body = batch.expand(usize::MAX)?;
+    batch
+        .records_in(body.clone())
+        .try_for_each(|record| record.map(drop))?;
     let payload: Bytes = match compression {
         Compression::None => body,
         codec => codec.compress_at(&body, level)?.into(),

@@ -13,6 +13,7 @@
 //! - [`BatchHeader::parse`] needs only the first 61 bytes: enough to scan a
 //!   file without reading its records.
 //! - [`BatchView`] is a whole batch, opaque until [`BatchView::records`].
+//! - [`BatchView::check_framing`] walks the records without making any.
 //! - [`split_batches`] walks a concatenation of batches.
 //! - [`set_base_offset`], [`set_leader_epoch`], [`set_log_append_time`] and
 //!   [`set_max_timestamp`] are what a broker may change.
@@ -26,6 +27,7 @@ mod builder;
 mod compact;
 mod control;
 mod error;
+mod framing;
 mod header;
 mod patch;
 mod record;
@@ -35,6 +37,7 @@ pub use builder::{BatchBuilder, BatchOptions};
 pub use compact::{recompress, retain_records, without_records};
 pub use control::{ControlKind, EndTxnMarker};
 pub use error::BatchError;
+pub use framing::FramedRecord;
 pub use header::{Attributes, BatchHeader, HEADER_BYTES, LOG_OVERHEAD_BYTES, TimestampType};
 pub use patch::{
     set_base_offset, set_create_time, set_leader_epoch, set_log_append_time, set_max_timestamp,

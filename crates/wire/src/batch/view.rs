@@ -93,19 +93,21 @@ impl BatchView {
 
     /// The records, decompressed to at most `bytes_max` bytes.
     pub fn records_capped(&self, bytes_max: usize) -> Result<Records, BatchError> {
+        Ok(self.records_in(self.expand(bytes_max)?))
+    }
+
+    /// The records' bytes, decompressed to at most `bytes_max` bytes.
+    pub fn expand(&self, bytes_max: usize) -> Result<Bytes, BatchError> {
         let bytes_max = bytes_max.min(BATCH_UNCOMPRESSED_BYTES_MAX);
         let payload = self.bytes.slice(HEADER_BYTES..);
-        let records = self.header.compression()?.decompress(&payload, bytes_max)?;
-        Ok(Records::new(&self.header, records))
+        Ok(self.header.compression()?.decompress(&payload, bytes_max)?)
     }
-}
 
-impl BatchView {
-    /// The records' bytes as they are once decompressed.
-    pub(super) fn uncompressed(&self) -> Result<Bytes, BatchError> {
-        let payload = self.bytes.slice(HEADER_BYTES..);
-        let compression = self.header.compression()?;
-        Ok(compression.decompress(&payload, BATCH_UNCOMPRESSED_BYTES_MAX)?)
+    /// The records in bytes that [`expand`](Self::expand) gave, for whoever
+    /// keeps those bytes in a place of its own.
+    #[must_use]
+    pub fn records_in(&self, expanded: Bytes) -> Records {
+        Records::new(&self.header, expanded)
     }
 }
 

@@ -1,9 +1,9 @@
 //! gzip, as `java.util.zip` writes and reads it.
 
-use super::{CompressionError, failed, read_capped};
-use std::io::Write;
+use super::{CompressionError, failed};
+use std::io::{Read, Write};
 
-const CODEC: &str = "gzip";
+pub(super) const CODEC: &str = "gzip";
 
 pub(super) fn compress(records: &[u8], level: Option<i32>) -> Result<Vec<u8>, CompressionError> {
     let level = level
@@ -16,8 +16,7 @@ pub(super) fn compress(records: &[u8], level: Option<i32>) -> Result<Vec<u8>, Co
     encoder.finish().map_err(failed(CODEC))
 }
 
-pub(super) fn decompress(payload: &[u8], bytes_max: usize) -> Result<Vec<u8>, CompressionError> {
+pub(super) fn decoder(payload: &[u8]) -> impl Read + '_ {
     // Java's GZIPInputStream reads concatenated members; so does this one.
-    let decoder = flate2::bufread::MultiGzDecoder::new(payload);
-    read_capped(CODEC, decoder, payload.len(), bytes_max)
+    flate2::bufread::MultiGzDecoder::new(payload)
 }

@@ -1,11 +1,11 @@
 //! The LZ4 frame format, as Kafka's `Lz4BlockOutputStream` writes it:
 //! independent blocks of 64 KiB, which is all that its reader accepts.
 
-use super::{CompressionError, failed, read_capped};
+use super::{CompressionError, failed};
 use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
-use std::io::Write;
+use std::io::{Read, Write};
 
-const CODEC: &str = "lz4";
+pub(super) const CODEC: &str = "lz4";
 
 pub(super) fn compress(records: &[u8]) -> Result<Vec<u8>, CompressionError> {
     let info = FrameInfo::new()
@@ -19,6 +19,6 @@ pub(super) fn compress(records: &[u8]) -> Result<Vec<u8>, CompressionError> {
     })
 }
 
-pub(super) fn decompress(payload: &[u8], bytes_max: usize) -> Result<Vec<u8>, CompressionError> {
-    read_capped(CODEC, FrameDecoder::new(payload), payload.len(), bytes_max)
+pub(super) fn decoder(payload: &[u8]) -> impl Read + '_ {
+    FrameDecoder::new(payload)
 }

@@ -123,17 +123,78 @@ impl Compression {
     /// Decompresses `payload` to at most `bytes_max` bytes; [`Self::None`]
     /// gives the payload itself, not a copy.
     pub fn decompress(self, payload: &Bytes, bytes_max: usize) -> Result<Bytes, CompressionError> {
-        match self {
-            Self::None if payload.len() > bytes_max => {
-                Err(CompressionError::TooLarge { bytes_max })
-            }
-            Self::None => Ok(payload.clone()),
-            Self::Gzip => gzip::decompress(payload, bytes_max).map(Bytes::from),
-            Self::Snappy => snappy::decompress(payload, bytes_max).map(Bytes::from),
-            Self::Lz4 => lz4::decompress(payload, bytes_max).map(Bytes::from),
-            Self::Zstd => zstd::decompress(payload, bytes_max).map(Bytes::from),
+        if self == Self::None {
+            return match payload.len() <= bytes_max {
+                true => Ok(payload.clone()),
+                false => Err(CompressionError::TooLarge { bytes_max }),
+            };
+        }
+        let decoder = self.decoder(payload, bytes_max)?;
+        self.read_capped(decoder, payload.len(), bytes_max)
+            .map(Bytes::from)
+    }
+
+    /// Decompresses `payload` as it is read. It holds no more than the codec's
+    /// own window or block at a time, which for a bare snappy block is all,
+    /// at most `bytes_max`.
+    pub(crate) fn decoder(
+        self,
+        payload: &[u8],
+        bytes_max: usize,
+    ) -> Result<Box<dyn Read + '_>, CompressionError> {
+        Ok(match self {
+            Self::None => Box::new(payload),
+            Self::Gzip => Box::new(gzip::decoder(payload)),
+            Self::Snappy => Box::new(snappy::Decoder::new(payload, bytes_max)?),
+            Self::Lz4 => Box::new(lz4::decoder(payload)),
+            Self::Zstd => Box::new(zstd::Decoder::new(payload)?),
+        })
+    }
+
+    /// What an error of [`decoder`](Self::decoder) means.
+    pub(crate) fn refused(self, error: &std::io::Error, bytes_max: usize) -> CompressionError {
+        if error.kind() == std::io::ErrorKind::FileTooLarge {
+            return CompressionError::TooLarge { bytes_max };
+        }
+        CompressionError::Malformed {
+            codec: self.name(),
+            detail: error.to_string(),
         }
     }
+
+    /// Reads a decoder to its end, into at most `bytes_max` bytes.
+    fn read_capped(
+        self,
+        mut decoder: impl Read,
+        payload_bytes: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<u8>, CompressionError> {
+        // One byte above the cap tells "exactly the cap" from "more than it".
+        let bytes_limit = bytes_max.saturating_add(1);
+        let mut out = Vec::new();
+        let mut step = payload_bytes
+            .saturating_mul(EXPANSION_GUESS)
+            .max(STEP_BYTES_MIN);
+        while out.len() < bytes_limit {
+            // Doubling, but never beyond the cap, as the vector's own growth would.
+            step = step.max(out.len()).min(bytes_limit - out.len());
+            out.reserve_exact(step);
+            let read = decoder
+                .by_ref()
+                .take(step as u64)
+                .read_to_end(&mut out)
+                .map_err(|error| self.refused(&error, bytes_max))?;
+            if read < step {
+                return Ok(out);
+            }
+        }
+        Err(CompressionError::TooLarge { bytes_max })
+    }
+}
+
+/// What a decoder says that would have to expand beyond its cap at once.
+fn too_large() -> std::io::Error {
+    std::io::ErrorKind::FileTooLarge.into()
 }
 
 /// Output that is reserved before the decoder has shown that there is any, as
@@ -141,38 +202,6 @@ impl Compression {
 const EXPANSION_GUESS: usize = 4;
 /// The least that is reserved at a time.
 const STEP_BYTES_MIN: usize = 1024;
-
-/// Reads a decoder to its end, into at most `bytes_max` bytes.
-fn read_capped(
-    codec: &'static str,
-    mut decoder: impl Read,
-    payload_bytes: usize,
-    bytes_max: usize,
-) -> Result<Vec<u8>, CompressionError> {
-    // One byte above the cap tells "exactly the cap" from "more than it".
-    let bytes_limit = bytes_max.saturating_add(1);
-    let mut out = Vec::new();
-    let mut step = payload_bytes
-        .saturating_mul(EXPANSION_GUESS)
-        .max(STEP_BYTES_MIN);
-    while out.len() < bytes_limit {
-        // Doubling, but never beyond the cap, as the vector's own growth would.
-        step = step.max(out.len()).min(bytes_limit - out.len());
-        out.reserve_exact(step);
-        let read = decoder
-            .by_ref()
-            .take(step as u64)
-            .read_to_end(&mut out)
-            .map_err(|error| CompressionError::Malformed {
-                codec,
-                detail: error.to_string(),
-            })?;
-        if read < step {
-            return Ok(out);
-        }
-    }
-    Err(CompressionError::TooLarge { bytes_max })
-}
 
 fn failed(codec: &'static str) -> impl Fn(std::io::Error) -> CompressionError {
     move |error| CompressionError::Failed {

@@ -2,8 +2,9 @@
 //! write; the bare block that some other clients write is read too.
 
 use super::CompressionError;
+use std::io::Read;
 
-const CODEC: &str = "snappy";
+pub(super) const CODEC: &str = "snappy";
 
 /// First bytes of a xerial stream.
 const MAGIC: [u8; 8] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0];
@@ -34,17 +35,46 @@ pub(super) fn compress(records: &[u8]) -> Result<Vec<u8>, CompressionError> {
     Ok(out)
 }
 
-pub(super) fn decompress(payload: &[u8], bytes_max: usize) -> Result<Vec<u8>, CompressionError> {
-    let mut out = Vec::new();
-    if !payload.starts_with(&MAGIC) {
-        append_block(payload, &mut out, bytes_max)?;
-        return Ok(out);
+/// Decodes a payload, a chunk at a time.
+pub(super) struct Decoder<'a> {
+    rest: &'a [u8],
+    is_bare: bool,
+    /// Uncompressed bytes that a chunk may have.
+    chunk_bytes_max: usize,
+    chunk: Vec<u8>,
+    /// What of the chunk was read.
+    read: usize,
+}
+
+impl<'a> Decoder<'a> {
+    pub(super) fn new(payload: &'a [u8], chunk_bytes_max: usize) -> Result<Self, CompressionError> {
+        let is_bare = !payload.starts_with(&MAGIC);
+        let rest = if is_bare {
+            payload
+        } else {
+            payload
+                .get(HEADER_BYTES..)
+                .ok_or_else(|| CompressionError::Malformed {
+                    codec: CODEC,
+                    detail: "header cut short".to_owned(),
+                })?
+        };
+        Ok(Self {
+            rest,
+            is_bare,
+            chunk_bytes_max,
+            chunk: Vec::new(),
+            read: 0,
+        })
     }
-    let mut rest = payload
-        .get(HEADER_BYTES..)
-        .ok_or_else(|| malformed("header cut short"))?;
-    while !rest.is_empty() {
-        let (length, after) = rest
+
+    /// The next block: all of a bare payload, a chunk of a xerial stream.
+    fn next_block(&mut self) -> std::io::Result<&'a [u8]> {
+        if self.is_bare {
+            return Ok(std::mem::take(&mut self.rest));
+        }
+        let (length, after) = self
+            .rest
             .split_first_chunk::<4>()
             .ok_or_else(|| malformed("chunk length cut short"))?;
         let length = usize::try_from(i32::from_be_bytes(*length))
@@ -52,35 +82,50 @@ pub(super) fn decompress(payload: &[u8], bytes_max: usize) -> Result<Vec<u8>, Co
         let (block, after) = after
             .split_at_checked(length)
             .ok_or_else(|| malformed("chunk cut short"))?;
-        append_block(block, &mut out, bytes_max)?;
-        rest = after;
+        self.rest = after;
+        Ok(block)
     }
-    Ok(out)
+
+    fn expand(&mut self, block: &[u8]) -> std::io::Result<()> {
+        let length =
+            snap::raw::decompress_len(block).map_err(|error| malformed(&error.to_string()))?;
+        if length > block.len().saturating_mul(EXPANSION_MAX) {
+            return Err(malformed("claims to expand beyond what snappy can"));
+        }
+        if length > self.chunk_bytes_max {
+            return Err(super::too_large());
+        }
+        self.read = 0;
+        self.chunk.resize(length, 0);
+        let written = snap::raw::Decoder::new()
+            .decompress(block, &mut self.chunk)
+            .map_err(|error| malformed(&error.to_string()))?;
+        self.chunk.truncate(written);
+        Ok(())
+    }
 }
 
-fn append_block(block: &[u8], out: &mut Vec<u8>, bytes_max: usize) -> Result<(), CompressionError> {
-    let length = snap::raw::decompress_len(block).map_err(|error| malformed(&error.to_string()))?;
-    if length > block.len().saturating_mul(EXPANSION_MAX) {
-        return Err(malformed("claims to expand beyond what snappy can"));
+impl Read for Decoder<'_> {
+    fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
+        while self.read == self.chunk.len() {
+            if self.rest.is_empty() {
+                return Ok(0);
+            }
+            let block = self.next_block()?;
+            self.expand(block)?;
+        }
+        let left = self.chunk.get(self.read..).unwrap_or_default();
+        let count = left.len().min(room.len());
+        if let (Some(to), Some(from)) = (room.get_mut(..count), left.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        self.read += count;
+        Ok(count)
     }
-    let start = out.len();
-    if length > bytes_max.saturating_sub(start) {
-        return Err(CompressionError::TooLarge { bytes_max });
-    }
-    out.resize(start + length, 0);
-    let room = out.get_mut(start..).unwrap_or_default();
-    let written = snap::raw::Decoder::new()
-        .decompress(block, room)
-        .map_err(|error| malformed(&error.to_string()))?;
-    out.truncate(start + written);
-    Ok(())
 }
 
-fn malformed(detail: &str) -> CompressionError {
-    CompressionError::Malformed {
-        codec: CODEC,
-        detail: detail.to_owned(),
-    }
+fn malformed(detail: &str) -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::InvalidData, detail.to_owned())
 }
 
 #[cfg(test)]
@@ -92,15 +137,18 @@ mod tests {
         let block = snap::raw::Encoder::new()
             .compress_vec(b"twice twice twice")
             .unwrap();
-        assert_eq!(decompress(&block, 100).unwrap(), b"twice twice twice");
+        let mut read = Vec::new();
+        let mut decoder = Decoder::new(&block, 100).unwrap();
+        decoder.read_to_end(&mut read).unwrap();
+        assert_eq!(read, b"twice twice twice");
     }
 
     #[test]
     fn a_claim_beyond_what_snappy_can_expand_is_refused_before_allocating() {
         // A length of 4 GiB less one in five bytes, and no data.
-        assert!(matches!(
-            decompress(&[0xff, 0xff, 0xff, 0xff, 0x0f], usize::MAX),
-            Err(CompressionError::Malformed { .. })
-        ));
+        let claim = [0xff, 0xff, 0xff, 0xff, 0x0f];
+        let mut decoder = Decoder::new(&claim, usize::MAX).unwrap();
+        let refused = decoder.read(&mut [0; 8]).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::InvalidData);
     }
 }
