@@ -3,7 +3,7 @@
 use crate::inputs::{GroupInput, Inputs, MemberView};
 use crate::rates::{History, Rate};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Lag in time above which a group is behind, in milliseconds.
 const BEHIND_MS: i64 = 5_000;
@@ -117,8 +117,8 @@ impl GroupMonitor {
                 })
             })
             .collect();
-        self.memory
-            .retain(|name, _| inputs.groups.iter().any(|g| g.group == *name));
+        let there: HashSet<&str> = inputs.groups.iter().map(|g| g.group.as_str()).collect();
+        self.memory.retain(|name, _| there.contains(name.as_str()));
         let mut views: Vec<GroupView> = inputs
             .groups
             .iter()

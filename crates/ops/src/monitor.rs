@@ -6,7 +6,7 @@ use crate::inputs::{Inputs, JobView, LogsInput, PartitionInput, ProcessInput, To
 use crate::rates::{History, Rate};
 use crate::stream::{Flow, Stream, StreamInputs, stream};
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Readings kept of the cluster's rates: 15 minutes of one a second.
 const HISTORY_MAX: usize = 900;
@@ -159,12 +159,20 @@ impl Monitor {
             .observe(&inputs)
             .into_iter()
             .partition(|g| g.group.starts_with(JOB_GROUP_PREFIX));
-        self.topics
-            .retain(|name, _| inputs.topics.iter().any(|t| t.name == *name));
+        // Looked up, not searched for: with thousands of groups the square of
+        // them is most of what a reading costs.
+        let there: HashSet<&str> = inputs.topics.iter().map(|t| t.name.as_str()).collect();
+        self.topics.retain(|name, _| there.contains(name.as_str()));
+        let mut readers: HashMap<&str, Vec<String>> = HashMap::new();
+        for group in &groups {
+            for topic in &group.topics {
+                readers.entry(topic).or_default().push(group.group.clone());
+            }
+        }
         let topics: Vec<TopicView> = inputs
             .topics
             .iter()
-            .map(|t| self.topic(&inputs, t, &groups))
+            .map(|t| self.topic(&inputs, t, readers.remove(t.name.as_str())))
             .collect();
         let rates = total(topics.iter().filter(|t| !t.internal).map(|t| t.rates));
         self.history_in.push(rates.in_records_per_s);
@@ -204,7 +212,12 @@ impl Monitor {
         }
     }
 
-    fn topic(&mut self, inputs: &Inputs, topic: &TopicInput, groups: &[GroupView]) -> TopicView {
+    fn topic(
+        &mut self,
+        inputs: &Inputs,
+        topic: &TopicInput,
+        groups: Option<Vec<String>>,
+    ) -> TopicView {
         let now_ms = inputs.now_ms;
         let memory = self.topics.entry(topic.name.clone()).or_default();
         let rates = Rates {
@@ -240,22 +253,19 @@ impl Monitor {
             cleanup_policy: topic.cleanup_policy.clone(),
             written_by: jobs(&|j| j.sink_topic == topic.name),
             read_by: jobs(&|j| j.source_topics.contains(&topic.name)),
-            groups: groups
-                .iter()
-                .filter(|g| g.topics.contains(&topic.name))
-                .map(|g| g.group.clone())
-                .collect(),
+            groups: groups.unwrap_or_default(),
             partitions_detail: topic.partitions.clone(),
         }
     }
 
     fn producer_flows(&mut self, inputs: &Inputs) -> Vec<Flow> {
-        self.producers.retain(|(client, topic), _| {
-            inputs
-                .producers
-                .iter()
-                .any(|p| p.client_id == *client && p.topic == *topic)
-        });
+        let there: HashSet<(&str, &str)> = inputs
+            .producers
+            .iter()
+            .map(|p| (p.client_id.as_str(), p.topic.as_str()))
+            .collect();
+        self.producers
+            .retain(|(client, topic), _| there.contains(&(client.as_str(), topic.as_str())));
         inputs
             .producers
             .iter()
