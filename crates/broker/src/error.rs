@@ -67,6 +67,7 @@ impl From<ClusterError> for ApiError {
             ClusterError::Stopped(_) | ClusterError::Io(_) => ErrorCode::KafkaStorageError,
             ClusterError::NoLeader(_) => ErrorCode::RequestTimedOut,
             ClusterError::OtherNode { .. }
+            | ClusterError::Emptied(_)
             | ClusterError::Locked(_)
             | ClusterError::InvalidNodeId(_) => ErrorCode::UnknownServerError,
         };

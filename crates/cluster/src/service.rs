@@ -84,6 +84,13 @@ pub enum ClusterError {
         /// Those in the folder.
         found: Vec<NodeId>,
     },
+    /// The folder is this node's, and the log in it has lost its entries.
+    #[error(
+        "the metadata log in {0} is empty, but this node has used the folder before: its files \
+         were emptied or replaced. Restore the whole folder from a copy; the topics' records are \
+         still there, and a new folder would not know of them"
+    )]
+    Emptied(PathBuf),
     /// Another process works on the folder.
     #[error("{0} is in use by another process: stop it, or choose another data folder")]
     Locked(PathBuf),
@@ -278,6 +285,10 @@ impl MetadataService {
             .with_raft_state(|state| state.membership_state.effective().voter_ids().collect())
             .await
             .map_err(|error| stopped(&error))?;
+        // Whoever uses a folder is the first to be written into it.
+        if voters.is_empty() {
+            return Err(ClusterError::Emptied(options.dir.clone()));
+        }
         if !voters.contains(&node) {
             return Err(ClusterError::OtherNode {
                 node_id: options.node_id,

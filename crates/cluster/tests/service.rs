@@ -140,6 +140,17 @@ async fn the_folder_of_another_node_is_refused() {
 }
 
 #[tokio::test]
+async fn an_emptied_log_is_told_from_the_folder_of_another_node() {
+    let dir = tempfile::tempdir().unwrap();
+    start(dir.path(), 1, 1_000).await.unwrap().shutdown().await;
+    let folder = dir.path().join("__cluster_metadata");
+    std::fs::remove_file(folder.join("log")).unwrap();
+    let error = start(dir.path(), 1, 1_000).await.err().unwrap();
+    assert!(matches!(error, ClusterError::Emptied(_)), "{error}");
+    assert!(error.to_string().contains("Restore"), "{error}");
+}
+
+#[tokio::test]
 async fn a_folder_in_use_is_refused_until_it_is_given_back() {
     let dir = tempfile::tempdir().unwrap();
     let service = start(dir.path(), 1, 1_000).await.unwrap();
