@@ -10,7 +10,7 @@ use crate::fetch::sessions::FetchSessions;
 use crate::group::{
     Assignor, ConsumerGroupConfig, GroupConfig, GroupCoordinator, GroupServices, MigrationPolicy,
 };
-use crate::state::{BrokerState, EXPANSIONS_MAX};
+use crate::state::{BrokerState, EXPANSIONS_MAX, LONG_REQUESTS_MAX};
 use crate::topics::{self, Hosting};
 use crate::txn::{TxnConfig, TxnCoordinator, TxnServices};
 use millstream_cluster::configs::{BrokerSettings, ConfigError, ConfigView, check_broker_configs};
@@ -241,6 +241,7 @@ fn new_state(
             settings: parking_lot::Mutex::new(None),
             hosting: Hosting::new(options.node_id, logs, options.durability),
             fetch_sessions: FetchSessions::new(Arc::clone(&deps.clock), Arc::clone(&deps.rand)),
+            long_requests: Semaphore::new(LONG_REQUESTS_MAX),
             expansions: Semaphore::new(EXPANSIONS_MAX),
             groups,
             transactions,

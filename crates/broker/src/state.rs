@@ -27,6 +27,10 @@ use tokio_util::sync::CancellationToken;
 /// [`BATCH_UNCOMPRESSED_BYTES_MAX`]: millstream_core::limits::BATCH_UNCOMPRESSED_BYTES_MAX
 pub(crate) const EXPANSIONS_MAX: usize = 2;
 
+/// Requests with long lists that are handled at the same time: what is made of
+/// each takes many times its size.
+pub(crate) const LONG_REQUESTS_MAX: usize = 2;
+
 /// What a handler knows of the request it handles. Cheap to clone.
 #[derive(Clone)]
 pub struct RequestContext {
@@ -75,6 +79,7 @@ pub struct BrokerState {
     pub(crate) hosting: Hosting,
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) fetched_budget: FetchBudget,
+    pub(crate) long_requests: Semaphore,
     pub(crate) expansions: Semaphore,
     pub(crate) groups: GroupCoordinator,
     pub(crate) transactions: TxnCoordinator,

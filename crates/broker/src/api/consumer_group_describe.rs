@@ -1,5 +1,6 @@
 //! ConsumerGroupDescribe (69): consumer groups with their members (KIP-848).
 
+use super::items::{Pace, once};
 use super::{Answer, Handler};
 use crate::api::describe_groups::ALL_GROUP_OPERATIONS;
 use crate::group::{
@@ -23,8 +24,11 @@ impl Handler for ConsumerGroupDescribe {
         context: RequestContext,
         request: ConsumerGroupDescribeRequest,
     ) -> Answer<ConsumerGroupDescribeResponse> {
-        let mut groups = Vec::with_capacity(request.group_ids.len());
-        for id in request.group_ids {
+        let asked = once(request.group_ids, |id| id);
+        let mut groups = Vec::with_capacity(asked.len());
+        let mut pace = Pace::default();
+        for id in asked {
+            pace.next().await;
             let mut described = match context.state.groups().describe_consumer(&id).await {
                 Ok(description) => group(id, description),
                 Err(error) => missing(id, error),

@@ -1,6 +1,8 @@
 //! CreatePartitions (37).
 
+use super::incremental_alter_configs::repeated;
 use super::{Answer, Handler};
+use crate::error::ApiError;
 use crate::state::RequestContext;
 use crate::topics::MorePartitions;
 use millstream_core::ids::BrokerId;
@@ -8,6 +10,7 @@ use millstream_wire::messages::create_partitions::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic,
     CreatePartitionsTopicResult,
 };
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 /// CreatePartitions.
@@ -21,28 +24,48 @@ impl Handler for CreatePartitions {
         context: RequestContext,
         request: CreatePartitionsRequest,
     ) -> Answer<CreatePartitionsResponse> {
-        let names: Vec<String> = request.topics.iter().map(|t| t.name.clone()).collect();
-        let more = request.topics.into_iter().map(more).collect();
+        let mut results = Vec::new();
+        let mut names = Vec::new();
+        let mut asked = Vec::new();
+        let twice = repeated(request.topics.iter().map(|t| (0, t.name.as_str())));
+        // Kafka too refuses what is named twice, once.
+        let mut refused = HashSet::new();
+        for (topic, twice) in request.topics.into_iter().zip(twice) {
+            match twice {
+                None => {
+                    names.push(topic.name.clone());
+                    asked.push(more(topic));
+                }
+                Some(error) if !refused.contains(&topic.name) => {
+                    refused.insert(topic.name.clone());
+                    results.push(result(topic.name, Err(error)));
+                }
+                Some(_) => {}
+            }
+        }
         let done = context
             .state
-            .add_partitions(more, request.validate_only)
+            .add_partitions(asked, request.validate_only)
             .await;
-        let results = names.into_iter().zip(done).map(|(name, done)| {
-            let (error_code, error_message) = match done {
-                Ok(()) => (0, None),
-                Err(error) => (error.code.into(), Some(error.message)),
-            };
-            CreatePartitionsTopicResult {
-                name,
-                error_code,
-                error_message,
-            }
-        });
+        let done = names.into_iter().zip(done);
+        results.extend(done.map(|(name, done)| result(name, done)));
         CreatePartitionsResponse {
-            results: results.collect(),
+            results,
             ..Default::default()
         }
         .into()
+    }
+}
+
+fn result(name: String, done: Result<(), ApiError>) -> CreatePartitionsTopicResult {
+    let (error_code, error_message) = match done {
+        Ok(()) => (0, None),
+        Err(error) => (error.code.into(), Some(error.message)),
+    };
+    CreatePartitionsTopicResult {
+        name,
+        error_code,
+        error_message,
     }
 }
 

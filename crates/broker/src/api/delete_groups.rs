@@ -1,5 +1,6 @@
 //! DeleteGroups (42): deletes groups without members, and their offsets.
 
+use super::items::{Pace, once};
 use super::{Answer, Handler};
 use crate::group::code_of;
 use crate::state::RequestContext;
@@ -19,8 +20,11 @@ impl Handler for DeleteGroups {
         context: RequestContext,
         request: DeleteGroupsRequest,
     ) -> Answer<DeleteGroupsResponse> {
-        let mut results = Vec::with_capacity(request.groups_names.len());
-        for group_id in request.groups_names {
+        let asked = once(request.groups_names, |id| id);
+        let mut results = Vec::with_capacity(asked.len());
+        let mut pace = Pace::default();
+        for group_id in asked {
+            pace.next().await;
             let error_code = code_of(&context.state.groups().delete(&group_id).await);
             results.push(DeletableGroupResult {
                 group_id,

@@ -1,5 +1,6 @@
 //! DeleteRecords (21): removes records below an offset.
 
+use super::items::{Pace, partitions_once};
 use super::{Answer, Handler};
 use crate::error::ApiError;
 use crate::state::{BrokerState, RequestContext};
@@ -26,10 +27,19 @@ impl Handler for DeleteRecords {
         context: RequestContext,
         request: DeleteRecordsRequest,
     ) -> Answer<DeleteRecordsResponse> {
-        let mut topics = Vec::with_capacity(request.topics.len());
-        for topic in request.topics {
+        let mut asked = request.topics;
+        partitions_once(
+            &mut asked,
+            |topic| topic.name.clone(),
+            |topic| &mut topic.partitions,
+            |partition| partition.partition_index,
+        );
+        let mut topics = Vec::with_capacity(asked.len());
+        let mut pace = Pace::default();
+        for topic in asked {
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for partition in topic.partitions {
+                pace.next().await;
                 let index = partition.partition_index;
                 let deleted = match refuse_job_state(&topic.name, "cut") {
                     Ok(()) => delete(&context.state, &topic.name, index, partition.offset).await,

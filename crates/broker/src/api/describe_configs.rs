@@ -1,6 +1,7 @@
 //! DescribeConfigs (32): settings of topics, brokers and groups, with their
 //! sources.
 
+use super::items::Pace;
 use super::{Answer, Handler};
 use crate::error::ApiError;
 use crate::group::GROUP_ID_BYTES_MAX;
@@ -15,6 +16,7 @@ use millstream_wire::messages::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
     DescribeConfigsResponse, DescribeConfigsResult, DescribeConfigsSynonym,
 };
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 /// Resource types of the protocol (`ConfigResource.Type`).
@@ -37,34 +39,47 @@ impl Handler for DescribeConfigs {
             synonyms: request.include_synonyms,
             documentation: request.include_documentation,
         };
-        let results = request
-            .resources
-            .into_iter()
-            .map(
-                |resource| match describe(&context.state, &resource, wanted) {
-                    Ok(configs) => DescribeConfigsResult {
-                        error_code: 0,
-                        error_message: None,
-                        resource_type: resource.resource_type,
-                        resource_name: resource.resource_name,
-                        configs,
-                    },
-                    Err(error) => DescribeConfigsResult {
-                        error_code: error.code.into(),
-                        error_message: Some(error.message),
-                        resource_type: resource.resource_type,
-                        resource_name: resource.resource_name,
-                        configs: Vec::new(),
-                    },
-                },
-            )
-            .collect();
+        let mut pace = Pace::default();
+        let mut named = HashSet::new();
+        let mut results = Vec::new();
+        let mut described = 0;
+        for resource in request.resources {
+            pace.next().await;
+            if !named.insert((resource.resource_type, resource.resource_name.clone())) {
+                continue;
+            }
+            let outcome = match described < DESCRIBED_MAX {
+                true => describe(&context.state, &resource, wanted),
+                false => Err(too_many()),
+            };
+            let (error_code, error_message, configs) = match outcome {
+                Ok(configs) => (0, None, configs),
+                Err(error) => (error.code.into(), Some(error.message), Vec::new()),
+            };
+            described += configs.len();
+            results.push(DescribeConfigsResult {
+                error_code,
+                error_message,
+                resource_type: resource.resource_type,
+                resource_name: resource.resource_name,
+                configs,
+            });
+        }
         DescribeConfigsResponse {
             results,
             ..Default::default()
         }
         .into()
     }
+}
+
+/// Settings that one answer tells, about 100 MiB: those of 10,000 topics.
+const DESCRIBED_MAX: usize = 400_000;
+
+fn too_many() -> ApiError {
+    let message =
+        format!("an answer tells about {DESCRIBED_MAX} settings at most: ask in several requests");
+    ApiError::new(ErrorCode::InvalidRequest, message)
 }
 
 #[derive(Clone, Copy)]

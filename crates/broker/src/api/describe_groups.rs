@@ -1,5 +1,6 @@
 //! DescribeGroups (15): classic groups with their members.
 
+use super::items::{Pace, once};
 use super::{Answer, Handler};
 use crate::group::{GroupDescription, GroupError, GroupKind, GroupState, MemberDescription};
 use crate::state::RequestContext;
@@ -24,8 +25,11 @@ impl Handler for DescribeGroups {
         context: RequestContext,
         request: DescribeGroupsRequest,
     ) -> Answer<DescribeGroupsResponse> {
-        let mut groups = Vec::with_capacity(request.groups.len());
-        for id in request.groups {
+        let asked = once(request.groups, |id| id);
+        let mut groups = Vec::with_capacity(asked.len());
+        let mut pace = Pace::default();
+        for id in asked {
+            pace.next().await;
             let mut described = match context.state.groups().describe(&id).await {
                 // KIP-1043: newer clients ask ConsumerGroupDescribe first and
                 // are to be told the difference.

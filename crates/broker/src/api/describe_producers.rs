@@ -1,6 +1,7 @@
 //! DescribeProducers (61): who writes to a partition, and whose transaction
 //! is open in it (KIP-664).
 
+use super::items::{Pace, partitions_once};
 use super::{Answer, Handler};
 use crate::state::{BrokerState, RequestContext};
 use crate::topics::unknown;
@@ -23,18 +24,26 @@ impl Handler for DescribeProducers {
         context: RequestContext,
         request: DescribeProducersRequest,
     ) -> Answer<DescribeProducersResponse> {
-        let topics = request
-            .topics
-            .into_iter()
-            .map(|topic| {
-                let describe = |index: &i32| partition(&context.state, &topic.name, *index);
-                let partitions = topic.partition_indexes.iter().map(describe).collect();
-                TopicResponse {
-                    name: topic.name,
-                    partitions,
-                }
-            })
-            .collect();
+        let mut asked = request.topics;
+        partitions_once(
+            &mut asked,
+            |topic| topic.name.clone(),
+            |topic| &mut topic.partition_indexes,
+            |index| *index,
+        );
+        let mut topics = Vec::with_capacity(asked.len());
+        let mut pace = Pace::default();
+        for topic in asked {
+            let mut partitions = Vec::with_capacity(topic.partition_indexes.len());
+            for index in topic.partition_indexes {
+                pace.next().await;
+                partitions.push(partition(&context.state, &topic.name, index));
+            }
+            topics.push(TopicResponse {
+                name: topic.name,
+                partitions,
+            });
+        }
         DescribeProducersResponse {
             topics,
             ..Default::default()

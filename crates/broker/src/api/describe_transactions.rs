@@ -1,5 +1,6 @@
 //! DescribeTransactions (65).
 
+use super::items::{Pace, once};
 use super::{Answer, Handler};
 use crate::state::RequestContext;
 use crate::txn::{FencedAs, TxnError, TxnImage};
@@ -20,8 +21,11 @@ impl Handler for DescribeTransactions {
         context: RequestContext,
         request: DescribeTransactionsRequest,
     ) -> Answer<DescribeTransactionsResponse> {
-        let mut transaction_states = Vec::with_capacity(request.transactional_ids.len());
-        for id in request.transactional_ids {
+        let asked = once(request.transactional_ids, |id| id);
+        let mut transaction_states = Vec::with_capacity(asked.len());
+        let mut pace = Pace::default();
+        for id in asked {
+            pace.next().await;
             let described = match context.state.txns().describe(&id).await {
                 Ok(image) => transaction(id, image),
                 Err(error) => TransactionState {

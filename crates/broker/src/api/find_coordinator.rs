@@ -2,6 +2,7 @@
 //!
 //! Creates `__consumer_offsets` or `__transaction_state` at first use.
 
+use super::items::{Pace, once};
 use super::{Answer, Handler};
 use crate::group::GroupError;
 use crate::journal::InternalTopic;
@@ -27,8 +28,11 @@ impl Handler for FindCoordinator {
         request: FindCoordinatorRequest,
     ) -> Answer<FindCoordinatorResponse> {
         if context.api_version >= 4 {
-            let mut coordinators = Vec::with_capacity(request.coordinator_keys.len());
-            for key in request.coordinator_keys {
+            let asked = once(request.coordinator_keys, |key| key);
+            let mut coordinators = Vec::with_capacity(asked.len());
+            let mut pace = Pace::default();
+            for key in asked {
+                pace.next().await;
                 coordinators.push(find(&context.state, key, request.key_type).await);
             }
             return FindCoordinatorResponse {

@@ -1,5 +1,6 @@
 //! ListOffsets (2): offsets by time, or the ends of a log.
 
+use super::items::{Pace, partitions_once};
 use super::{Answer, Handler};
 use crate::error::ApiError;
 use crate::state::{BrokerState, RequestContext};
@@ -41,10 +42,19 @@ impl Handler for ListOffsets {
         } else {
             UpTo::HighWatermark
         };
-        let mut topics = Vec::with_capacity(request.topics.len());
-        for topic in request.topics {
+        let mut asked = request.topics;
+        partitions_once(
+            &mut asked,
+            |topic| topic.name.clone(),
+            |topic| &mut topic.partitions,
+            |partition| partition.partition_index,
+        );
+        let mut topics = Vec::with_capacity(asked.len());
+        let mut pace = Pace::default();
+        for topic in asked {
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for asked in topic.partitions {
+                pace.next().await;
                 let index = asked.partition_index;
                 let version = context.api_version;
                 let found = find(&context.state, &topic.name, asked, up_to, version).await;
@@ -132,8 +142,8 @@ async fn find(
     }
 }
 
-/// Searching by time reads files, and expands the batch that it ends at: not
-/// more of them at once than the node has memory for.
+/// Searching by time reads files, and walks over the batch that it ends at,
+/// however much that expands to: not many of them at once.
 async fn blocking<T: Send + 'static>(
     state: &BrokerState,
     log: &Arc<PartitionLog>,

@@ -1,6 +1,7 @@
 //! Metadata (3): brokers, topics, partitions, leaders; may create topics.
 
 use super::describe_cluster::authorized;
+use super::items::Pace;
 use super::serving::Serving;
 use super::{ALL_CLUSTER_OPERATIONS, ALL_TOPIC_OPERATIONS, Answer, Handler};
 use crate::error::ApiError;
@@ -12,6 +13,7 @@ use millstream_wire::messages::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
     MetadataResponsePartition, MetadataResponseTopic,
 };
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -82,8 +84,15 @@ async fn describe_asked(
 ) -> Vec<MetadataResponseTopic> {
     let image = state.image();
     let mut creations_left = CREATIONS_MAX;
-    let mut described = Vec::with_capacity(asked.len());
+    let mut described = Vec::new();
+    let mut named = HashSet::new();
+    let mut pace = Pace::default();
     for MetadataRequestTopic { topic_id, name } in asked {
+        pace.next().await;
+        if !named.insert((topic_id, name.clone())) {
+            // As Kafka, which makes a set of them.
+            continue;
+        }
         let found = if topic_id.is_nil() {
             image.topic(name.as_deref().unwrap_or_default())
         } else {

@@ -43,6 +43,7 @@ mod find_coordinator;
 mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
+mod items;
 mod join_group;
 mod leader_hints;
 mod leave_group;

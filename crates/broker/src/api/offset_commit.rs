@@ -1,5 +1,6 @@
 //! OffsetCommit (8): stores how far a group has read.
 
+use super::items::partitions_once;
 use super::{Answer, Handler};
 use crate::group::{CommitResults, Committer, GroupCoordinator, GroupError, OffsetToCommit};
 use crate::state::RequestContext;
@@ -36,7 +37,14 @@ impl Handler for OffsetCommit {
         let retention = u64::try_from(request.retention_time_ms)
             .ok()
             .map(Duration::from_millis);
-        let mut plan = Plan::of(request.topics, &context.state.image(), version);
+        let mut topics = request.topics;
+        partitions_once(
+            &mut topics,
+            |topic| (topic.topic_id, topic.name.clone()),
+            |topic| &mut topic.partitions,
+            |partition| partition.partition_index,
+        );
+        let mut plan = Plan::of(topics, &context.state.image(), version);
         let commit = Commit {
             group_id: request.group_id,
             who,

@@ -1,5 +1,6 @@
 //! OffsetFetch (9): how far groups have read.
 
+use super::items::{Pace, once, partitions_once};
 use super::{Answer, Handler};
 use crate::group::{
     CommittedOffset, FetchedOffset, GroupCoordinator, GroupError, OffsetsWanted, PartitionKey,
@@ -35,8 +36,11 @@ impl Handler for OffsetFetch {
             Stability::Any
         };
         if version >= 8 {
-            let mut answers = Vec::with_capacity(request.groups.len());
-            for group in request.groups {
+            let asked = once(request.groups, |group| &group.group_id);
+            let mut answers = Vec::with_capacity(asked.len());
+            let mut pace = Pace::default();
+            for group in asked {
+                pace.next().await;
                 answers.push(fetch_group(groups, &image, group, stability, version).await);
             }
             return OffsetFetchResponse {
@@ -113,11 +117,17 @@ async fn fetch_group(
 /// The partitions asked for by name; ids that nobody knows are answered at
 /// once.
 fn wanted(
-    asked: Vec<OffsetFetchRequestTopics>,
+    mut asked: Vec<OffsetFetchRequestTopics>,
     image: &MetadataImage,
     version: i16,
     unknown: &mut Vec<OffsetFetchResponseTopics>,
 ) -> Vec<PartitionKey> {
+    partitions_once(
+        &mut asked,
+        |topic| (topic.topic_id, topic.name.clone()),
+        |topic| &mut topic.partition_indexes,
+        |index| *index,
+    );
     let mut wanted = Vec::new();
     for topic in asked {
         let name = if version >= 10 {

@@ -1,6 +1,7 @@
 //! OffsetForLeaderEpoch (23): where an epoch ended, so that a consumer can
 //! tell that records it has read were lost (KIP-320).
 
+use super::items::{Pace, partitions_once};
 use super::{Answer, Handler};
 use crate::state::{BrokerState, RequestContext};
 use crate::topics::check_leader_epoch;
@@ -22,27 +23,32 @@ impl Handler for OffsetForLeaderEpoch {
         context: RequestContext,
         request: OffsetForLeaderEpochRequest,
     ) -> Answer<OffsetForLeaderEpochResponse> {
-        let topics = request
-            .topics
-            .into_iter()
-            .map(|topic| OffsetForLeaderTopicResult {
-                partitions: topic
-                    .partitions
-                    .into_iter()
-                    .map(|asked| {
-                        let partition = asked.partition;
-                        find(&context.state, &topic.topic, &asked).unwrap_or_else(|code| {
-                            EpochEndOffset {
-                                error_code: code.into(),
-                                partition,
-                                ..Default::default()
-                            }
-                        })
-                    })
-                    .collect(),
+        let mut asked = request.topics;
+        partitions_once(
+            &mut asked,
+            |topic| topic.topic.clone(),
+            |topic| &mut topic.partitions,
+            |partition| partition.partition,
+        );
+        let mut topics = Vec::with_capacity(asked.len());
+        let mut pace = Pace::default();
+        for topic in asked {
+            let mut partitions = Vec::with_capacity(topic.partitions.len());
+            for asked in topic.partitions {
+                pace.next().await;
+                let partition = asked.partition;
+                let found = find(&context.state, &topic.topic, &asked);
+                partitions.push(found.unwrap_or_else(|code| EpochEndOffset {
+                    error_code: code.into(),
+                    partition,
+                    ..Default::default()
+                }));
+            }
+            topics.push(OffsetForLeaderTopicResult {
                 topic: topic.topic,
-            })
-            .collect();
+                partitions,
+            });
+        }
         OffsetForLeaderEpochResponse {
             topics,
             ..Default::default()

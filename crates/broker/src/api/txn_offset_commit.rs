@@ -3,6 +3,7 @@
 //! From version 5 on (KIP-890) it makes the group part of the transaction by
 //! itself; before, AddOffsetsToTxn must have done so.
 
+use super::items::partitions_once;
 use super::{Answer, Handler};
 use crate::group::{Committer, GroupError, OffsetToCommit};
 use crate::journal::InternalTopic;
@@ -42,9 +43,15 @@ impl Handler for TxnOffsetCommit {
 
 async fn commit(
     state: &BrokerState,
-    request: TxnOffsetCommitRequest,
+    mut request: TxnOffsetCommitRequest,
     version: i16,
 ) -> TxnOffsetCommitResponse {
+    partitions_once(
+        &mut request.topics,
+        |topic| topic.name.clone(),
+        |topic| &mut topic.partitions,
+        |partition| partition.partition_index,
+    );
     let image = state.image();
     let is_known =
         |topic: &str, partition: i32| image.partition(topic, PartitionId(partition)).is_some();

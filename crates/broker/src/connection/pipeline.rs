@@ -29,6 +29,9 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::OwnedWriteHalf;
 
+/// From here on a request counts as one with long lists.
+const LONG_REQUEST_BYTES_MIN: u64 = 256 * 1024;
+
 /// Why a connection ended, other than by the client at a frame's border.
 #[derive(Debug, thiserror::Error)]
 enum PipelineError {
@@ -219,6 +222,13 @@ impl<S: Readable> Reading<'_, S> {
                 api_version: header.api_version,
                 correlation_id: header.correlation_id,
             };
+            // What is made of a long list takes many times its size: one after
+            // the other, and what was made before has to leave first.
+            let _turn = match is_long(key, request_bytes) {
+                // Never closed.
+                true => self.state.long_requests.acquire().await.ok(),
+                false => None,
+            };
             (api.call)(context, request).await
         } else if key == ApiKey::ApiVersions {
             api::unsupported_api_versions(header.correlation_id)
@@ -248,6 +258,11 @@ impl<S: Readable> Reading<'_, S> {
             })),
         }
     }
+}
+
+/// A request with lists of many names. Records are no list.
+fn is_long(api: ApiKey, bytes: u64) -> bool {
+    bytes > LONG_REQUEST_BYTES_MIN && !matches!(api, ApiKey::Produce | ApiKey::Fetch)
 }
 
 /// Counts a response as unsent; fetched records are counted elsewhere.
