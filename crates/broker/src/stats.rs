@@ -43,8 +43,9 @@ pub(crate) struct ConnectionStats {
     pub(crate) open: AtomicU64,
     pub(crate) accepted: AtomicU64,
     pub(crate) refused: AtomicU64,
-    /// When somebody was last told that connections are refused, or cut off
-    /// for what they do.
+    /// When somebody was last told that connections are not accepted,
+    /// refused, or cut off for what they do.
+    pub(crate) not_accepted_told: Seldom,
     pub(crate) refused_told: Seldom,
     pub(crate) cut_off_told: Seldom,
 }

@@ -21,6 +21,9 @@ const BACKLOG: i32 = 1024;
 /// loop does not spin until some are closed.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
+/// File descriptors kept for connections of one listener.
+const RESERVED_FILES_MAX: usize = 32;
+
 /// Binds a listener.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket2::Socket::new(
@@ -51,6 +54,8 @@ impl Acceptor {
         let tasks = TaskTracker::new();
         let slots = Arc::new(Slots::default());
         let next_id = AtomicU64::new(1);
+        let mut reserve = Reserve::default();
+        reserve.fill();
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -59,11 +64,19 @@ impl Acceptor {
             };
             match accepted {
                 Ok((stream, peer)) => {
+                    reserve.fill();
                     let id = next_id.fetch_add(1, Ordering::Relaxed);
                     self.admit(stream, peer, id, &slots, &tasks);
                 }
+                Err(error) if is_out_of_files(&error) && reserve.give_one() => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
+                    let told = &self.state.stats().connections.not_accepted_told;
+                    if let Some(times) = told.due(Instant::now()) {
+                        tracing::warn!(
+                            times, %error,
+                            "cannot accept connections; if this process has too many open files, raise its limit (ulimit -n, or LimitNOFILE= in a systemd unit)"
+                        );
+                    }
                     tokio::time::sleep(ACCEPT_BACKOFF).await;
                 }
             }
@@ -128,6 +141,39 @@ impl Acceptor {
             drop((opened, slot));
         });
     }
+}
+
+/// File descriptors that are kept for connections to come, so that a process
+/// whose files are used up elsewhere (by idle HTTP connections, say) goes on
+/// taking Kafka's clients in.
+#[derive(Default)]
+struct Reserve {
+    held: Vec<socket2::Socket>,
+}
+
+impl Reserve {
+    /// Takes what there is, up to [`RESERVED_FILES_MAX`].
+    fn fill(&mut self) {
+        while self.held.len() < RESERVED_FILES_MAX {
+            let made = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+            let Ok(socket) = made else { return };
+            self.held.push(socket);
+        }
+    }
+
+    /// Gives one up for the next connection; false when there is none left.
+    fn give_one(&mut self) -> bool {
+        self.held.pop().is_some()
+    }
+}
+
+/// Whether this process, or the system, has as many open files as it may.
+fn is_out_of_files(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE)
+    )
 }
 
 /// Counts connections, in all and by address.
