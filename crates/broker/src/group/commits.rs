@@ -340,6 +340,11 @@ impl Inner {
             return Ok(None);
         }
         let mut values = committed_values(offsets, commit.retention, now.wall_ms);
+        let grows = group.offsets.grows_by(&values);
+        if grows > 0 && !self.memory.has_room_for_offsets(grows) {
+            self.tell_full("committed offsets");
+            return Err(GroupError::CommitTooLarge);
+        }
         let records: Vec<GroupRecord> = values
             .iter()
             .map(|((topic, partition), value)| GroupRecord::Offset {

@@ -31,6 +31,12 @@ pub struct GroupConfig {
     /// Bytes of all protocols of one member (its subscription), and of the
     /// assignments of one generation.
     pub member_metadata_bytes_max: usize,
+    /// Bytes that the subscriptions and assignments of all members keep, half
+    /// of it for those of more than 16 KiB. Unbounded in Kafka.
+    pub members_bytes_max: usize,
+    /// Bytes that the committed offsets of all groups keep. Unbounded in
+    /// Kafka.
+    pub offsets_bytes_max: usize,
     /// `offset.metadata.max.bytes`: the string that is committed with an
     /// offset.
     pub offset_metadata_bytes_max: usize,
@@ -137,6 +143,8 @@ impl Default for GroupConfig {
             group_members_max: 10_000,
             groups_max: 100_000,
             member_metadata_bytes_max: 768 * 1024,
+            members_bytes_max: 256 * 1024 * 1024,
+            offsets_bytes_max: 512 * 1024 * 1024,
             offset_metadata_bytes_max: 4096,
             offsets_retention: Duration::from_secs(7 * 24 * 60 * 60),
             offsets_retention_check_interval: Duration::from_secs(10 * 60),

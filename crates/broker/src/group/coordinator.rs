@@ -9,15 +9,19 @@ use super::join::JoinRequest;
 use super::kind::GroupMachine;
 use super::machine::{ClassicGroup, Now};
 use super::member::Ticket;
+use super::memory::GroupMemory;
 use super::shard::{
     Group, JoinReply, Shard, ShardState, ShardStatus, SyncReply, Waiter, storage_error,
 };
 use super::sync::SyncRequest;
 use super::timers::Timers;
 use crate::journal::{InternalTopic, Journal, partition_for};
+use crate::seldom::Seldom;
+use bytes::Bytes;
 use millstream_core::env::{Clock, Rand};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -64,6 +68,8 @@ pub(super) struct Inner {
     shards: OnceCell<Vec<Arc<Shard>>>,
     tickets: AtomicU64,
     groups_count: AtomicUsize,
+    pub(super) memory: Arc<GroupMemory>,
+    memory_told: Seldom,
 }
 
 impl GroupCoordinator {
@@ -71,7 +77,11 @@ impl GroupCoordinator {
     /// broker's runtime, which all its tasks run on. See
     /// [`GroupCoordinator::start`].
     pub fn new(services: GroupServices) -> Self {
+        let config = &services.config;
+        let memory = GroupMemory::new(config.members_bytes_max, config.offsets_bytes_max);
         let inner = Inner {
+            memory,
+            memory_told: Seldom::default(),
             config: Arc::new(services.config),
             journal: services.journal,
             topics: services.topics,
@@ -146,6 +156,9 @@ impl GroupCoordinator {
         };
         let shard = self.inner.shard_of(group_id).await.map_err(refuse)?;
         request.fresh_member_id = self.inner.fresh_member_id(&request);
+        let bytes = request.bytes();
+        let metadata = request.protocols.iter_mut().map(|p| &mut p.metadata);
+        self.inner.keep(bytes, metadata).map_err(refuse)?;
         let (reply, answer) = oneshot::channel();
         let settled = 'parked: {
             let mut state = shard.state.lock();
@@ -185,8 +198,12 @@ impl GroupCoordinator {
     }
 
     /// Hands in (the leader) and waits for the assignment.
-    pub async fn sync(&self, group_id: &str, request: SyncRequest) -> SyncReply {
+    pub async fn sync(&self, group_id: &str, mut request: SyncRequest) -> SyncReply {
         let shard = self.inner.shard_of(group_id).await?;
+        let bytes = request.assignments.iter();
+        let bytes = bytes.map(|(id, a)| id.len() + a.len()).sum();
+        let assignments = request.assignments.iter_mut().map(|(_, a)| a);
+        self.inner.keep(bytes, assignments)?;
         let (reply, answer) = oneshot::channel();
         let settled = 'parked: {
             let mut state = shard.state.lock();
@@ -271,6 +288,37 @@ impl GroupCoordinator {
 }
 
 impl Inner {
+    /// Room for what a member leaves here. The client tries again, and there
+    /// may be room by then.
+    fn keep<'a>(
+        &self,
+        bytes: usize,
+        pieces: impl Iterator<Item = &'a mut Bytes>,
+    ) -> Result<(), GroupError> {
+        if bytes > self.config.member_metadata_bytes_max {
+            // Refused by the machine, which says why.
+            return Ok(());
+        }
+        if self.memory.keep(bytes, pieces) {
+            return Ok(());
+        }
+        self.tell_full("subscriptions and assignments");
+        Err(GroupError::NotAvailable)
+    }
+
+    /// Says that clients have used up what there is for them.
+    pub(super) fn tell_full(&self, what: &str) {
+        if let Some(times) = self.memory_told.due(Instant::now()) {
+            tracing::warn!(
+                times,
+                what,
+                members_bytes_max = self.config.members_bytes_max,
+                offsets_bytes_max = self.config.offsets_bytes_max,
+                "no memory for what clients keep in groups: delete groups that nobody uses"
+            );
+        }
+    }
+
     /// All shards, if the topic exists; it is not created for a question.
     pub(super) async fn existing_shards(self: &Arc<Self>) -> Result<&[Arc<Shard>], GroupError> {
         if self.shards.initialized()
@@ -381,7 +429,7 @@ impl Inner {
         let incarnation = self.next_ticket().0;
         Ok(state.groups.entry(group_id.to_owned()).or_insert_with(|| {
             let machine = ClassicGroup::new(Arc::clone(config), now);
-            Group::new(GroupMachine::Classic(machine), incarnation)
+            Group::new(GroupMachine::Classic(machine), incarnation, &self.memory)
         }))
     }
 

@@ -529,6 +529,66 @@ async fn the_number_of_groups_is_bounded() {
 }
 
 #[tokio::test]
+async fn what_clients_keep_in_groups_is_bounded() {
+    let coordinator = GroupCoordinator::new(GroupServices {
+        topics: Arc::new(super::consumer::testing::FakeSource::default()),
+        config: GroupConfig {
+            initial_rebalance_delay: Duration::ZERO,
+            offsets_topic_partitions: 1,
+            members_bytes_max: 4 * 1024,
+            offsets_bytes_max: 4 * 1024,
+            ..GroupConfig::default()
+        },
+        journal: MemoryJournal::shared(),
+        clock: SystemClock::shared(),
+        rand: SeededRand::shared(1),
+    });
+    coordinator.start().await;
+    wait_until_loaded(&coordinator).await;
+    let mut request = join_request("");
+    request.protocols[0].metadata = vec![7; 1_000].into();
+    let joined = coordinator.join("g0", request.clone()).await.unwrap();
+    let member_id = joined.member_id.clone();
+    drop(joined);
+    let refused = coordinator.join("g1", request.clone()).await.unwrap_err();
+    assert_eq!(refused.error, GroupError::NotAvailable);
+    let listed = coordinator.list().await.unwrap().groups;
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    // Whoever leaves gives the room back.
+    let leaver = Leaver {
+        member_id,
+        instance_id: None,
+    };
+    let left = coordinator.leave("g0", &[leaver]).await.unwrap();
+    assert!(left[0].is_ok());
+    let joins = async {
+        while coordinator.join("g1", request.clone()).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, joins)
+        .await
+        .expect("no room");
+
+    let who = Committer::outside();
+    let commit = async |partition| {
+        let offsets = vec![offset(partition, 1)];
+        coordinator.commit_offsets("o", &who, offsets, None).await
+    };
+    let mut fits = 0;
+    while commit(fits).await.is_ok() {
+        fits += 1;
+        assert!(fits < 100, "offsets without a bound");
+    }
+    assert!(fits > 5, "{fits}");
+    assert_eq!(commit(fits).await, Err(GroupError::CommitTooLarge));
+    // What is there already goes on, and what is deleted makes room.
+    assert_eq!(commit(0).await, Ok(vec![Ok(())]));
+    coordinator.delete("o").await.unwrap();
+    assert_eq!(commit(fits).await, Ok(vec![Ok(())]));
+}
+
+#[tokio::test]
 async fn a_member_of_a_group_that_does_not_exist_cannot_commit() {
     let coordinator = coordinator(&MemoryJournal::shared()).await;
     let who = Committer {

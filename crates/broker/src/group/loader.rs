@@ -134,7 +134,7 @@ impl Inner {
             let recorded = Some(snapshot.clone());
             let machine = ClassicGroup::restore(Arc::clone(&self.config), snapshot, now);
             let machine = GroupMachine::Classic(machine);
-            let mut group = Group::new(machine, self.next_ticket().0);
+            let mut group = Group::new(machine, self.next_ticket().0, &self.memory);
             group.recorded = recorded;
             state.groups.insert(id, group);
         }
@@ -142,7 +142,7 @@ impl Inner {
             machine.set_session_timeout(self.pace_of(&id).session_timeout);
             machine.start_sessions(now);
             let machine = GroupMachine::Consumer(machine);
-            let group = Group::new(machine, self.next_ticket().0);
+            let group = Group::new(machine, self.next_ticket().0, &self.memory);
             state.groups.insert(id, group);
         }
         for (id, offsets) in replay.offsets {
@@ -151,7 +151,11 @@ impl Inner {
             }
             let group = state.groups.entry(id).or_insert_with(|| {
                 let machine = ClassicGroup::new(Arc::clone(&self.config), now);
-                Group::new(GroupMachine::Classic(machine), self.next_ticket().0)
+                Group::new(
+                    GroupMachine::Classic(machine),
+                    self.next_ticket().0,
+                    &self.memory,
+                )
             });
             group.offsets = offsets;
         }

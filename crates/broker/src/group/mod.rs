@@ -39,6 +39,7 @@ mod liveness;
 mod loader;
 mod machine;
 mod member;
+mod memory;
 mod offsets;
 mod records;
 mod rewrite;

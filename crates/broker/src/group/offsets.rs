@@ -10,6 +10,7 @@
 //! - an offset of an open transaction is not visible; it becomes so at the
 //!   commit marker and vanishes at the abort marker.
 
+use super::memory::OffsetsCharge;
 use millstream_core::ids::ProducerId;
 use std::collections::{BTreeMap, HashMap};
 
@@ -44,9 +45,44 @@ pub struct OffsetTable {
     /// Where the tombstones of partitions are, while there are such commits:
     /// the older of two records may be reported the later one.
     removed: BTreeMap<PartitionKey, i64>,
+    /// What it takes of the node's memory; none in tests.
+    charge: Option<OffsetsCharge>,
+}
+
+/// What an offset takes beside its texts.
+const OFFSET_BYTES: usize = 256;
+
+fn cost(key: &PartitionKey, offset: &CommittedOffset) -> usize {
+    OFFSET_BYTES + key.0.len() + offset.metadata.len()
 }
 
 impl OffsetTable {
+    /// An empty table that counts what it takes.
+    pub(super) fn counted(charge: OffsetsCharge) -> Self {
+        Self {
+            charge: Some(charge),
+            ..Self::default()
+        }
+    }
+
+    /// By how many bytes these offsets would make it larger.
+    pub(super) fn grows_by(&self, offsets: &[(PartitionKey, CommittedOffset)]) -> usize {
+        offsets
+            .iter()
+            .map(|(key, offset)| {
+                let before = self.committed.get(key).map_or(0, |old| cost(key, old));
+                cost(key, offset).saturating_sub(before)
+            })
+            .sum()
+    }
+
+    fn count(&mut self, added: usize, removed: usize) {
+        if let Some(charge) = &mut self.charge {
+            charge.add(added);
+            charge.remove(removed);
+        }
+    }
+
     /// What is committed for a partition.
     pub fn get(&self, topic: &str, partition: i32) -> Option<&CommittedOffset> {
         // A key by reference would need an owned topic; the range keeps the
@@ -105,13 +141,16 @@ impl OffsetTable {
 
     /// Makes a durable commit visible, unless a later one already is.
     pub fn apply(&mut self, key: PartitionKey, offset: CommittedOffset) {
-        match self.committed.get_mut(&key) {
-            Some(current) if current.journal_offset >= offset.journal_offset => {}
-            Some(current) => *current = offset,
+        let added = cost(&key, &offset);
+        let removed = match self.committed.get_mut(&key) {
+            Some(current) if current.journal_offset >= offset.journal_offset => return,
+            Some(current) => cost(&key, &std::mem::replace(current, offset)),
             None => {
                 self.committed.insert(key, offset);
+                0
             }
-        }
+        };
+        self.count(added, removed);
     }
 
     /// Notes that a partition's offset has been written anew.
@@ -137,16 +176,20 @@ impl OffsetTable {
             .get(key)
             .is_some_and(|current| current.journal_offset < journal_offset)
         {
-            self.committed.remove(key);
+            let removed = self.committed.remove(key);
+            self.count(0, removed.map_or(0, |removed| cost(key, &removed)));
         }
     }
 
     /// Keeps an offset of an open transaction back.
     pub fn hold(&mut self, producer: ProducerId, key: PartitionKey, offset: CommittedOffset) {
-        self.pending
-            .entry(producer)
-            .or_default()
-            .insert(key, offset);
+        let added = cost(&key, &offset);
+        let pending = self.pending.entry(producer).or_default();
+        let removed = match pending.insert(key.clone(), offset) {
+            Some(replaced) => cost(&key, &replaced),
+            None => 0,
+        };
+        self.count(added, removed);
     }
 
     /// Takes a held offset out again: its record could not be written.
@@ -158,10 +201,11 @@ impl OffsetTable {
             .get(key)
             .is_some_and(|held| held.journal_offset == journal_offset)
         {
-            offsets.remove(key);
-        }
-        if offsets.is_empty() {
-            self.pending.remove(&producer);
+            let removed = offsets.remove(key).map_or(0, |held| cost(key, &held));
+            if offsets.is_empty() {
+                self.pending.remove(&producer);
+            }
+            self.count(0, removed);
         }
     }
 
@@ -170,8 +214,9 @@ impl OffsetTable {
         let Some(offsets) = self.pending.remove(&producer) else {
             return;
         };
-        if committed {
-            for (key, offset) in offsets {
+        for (key, offset) in offsets {
+            self.count(0, cost(&key, &offset));
+            if committed {
                 self.apply(key, offset);
             }
         }

@@ -14,6 +14,7 @@ use super::machine::{
     Effect, GroupSnapshot, JoinOutcome, JoinRefusal, Now, PersistId, SyncOutcome,
 };
 use super::member::Ticket;
+use super::memory::{GroupMemory, OffsetsCharge};
 use super::offsets::OffsetTable;
 use super::records::{GroupRecord, batch_of};
 use crate::journal::rewrite::{InFlight, Rewrite};
@@ -71,10 +72,10 @@ pub(super) struct Group {
 }
 
 impl Group {
-    pub(super) fn new(machine: GroupMachine, incarnation: u64) -> Self {
+    pub(super) fn new(machine: GroupMachine, incarnation: u64, memory: &Arc<GroupMemory>) -> Self {
         Self {
             machine,
-            offsets: OffsetTable::default(),
+            offsets: OffsetTable::counted(OffsetsCharge::new(memory)),
             scheduled: None,
             recorded: None,
             incarnation,
