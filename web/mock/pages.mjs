@@ -121,8 +121,8 @@ export function overview() {
   const nodes = [
     node("c:orders-producer", "collect", "orders-producer", into * 0.8), node("c:http", "collect", "HTTP", into * 0.2),
     node("t:orders", "log", "orders", into, "ok", "/topics/orders"),
-    ...all.map((job) => node(`j:${job.id}`, "process", job.id, job.in_records_per_s, job.state === "running" ? "ok" : "idle", `/jobs/${job.id}`)),
-    ...all.map((job) => node(`t:${job.id}`, "log", job.id, job.out_records_per_s, "ok", `/topics/${job.id}`)),
+    ...all.map((job) => node(`j:${job.id}`, "process", job.id, job.in_records_per_s, job.state === "running" ? "ok" : "idle", `/jobs/${encodeURIComponent(job.id)}`)),
+    ...all.map((job) => node(`t:${job.id}`, "log", job.id, job.out_records_per_s, "ok", `/topics/${encodeURIComponent(job.id)}`)),
     node("s:dashboards", "serve", "Live dashboards", 226, "ok", "/dashboards"),
     node("s:slow-audit", "serve", "slow-audit", 175, "critical", "/groups/slow-audit", "41 s"), node("s:mail-receipts", "serve", "mail-receipts", 220, "ok", "/groups/mail-receipts"),
   ];

@@ -1,3 +1,4 @@
+import { path } from "../links";
 import type { Dashboard, DashboardEntry, Group, Job, MessagePage, ProblemDocument, SqlResult, TableInfo, Topic } from "./types";
 
 /** An answer of the server that is not a success, as the server words it. */
@@ -38,8 +39,6 @@ function post<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> 
   });
 }
 
-const name = encodeURIComponent;
-
 export interface MessageQuery {
   from: "newest" | "oldest" | "offset" | "time";
   partition?: number;
@@ -51,26 +50,26 @@ export interface MessageQuery {
 
 export const api = {
   sql: (sql: string, signal?: AbortSignal) => post<SqlResult>("/api/v1/sql", { sql }, signal),
-  topics: (internal: boolean) => call<{ topics: Topic[] }>(`/api/v1/topics${internal ? "?internal=true" : ""}`),
-  topic: (topic: string) => call<Topic>(`/api/v1/topics/${name(topic)}`),
+  topics: (internal: boolean) => call<{ topics: Topic[] }>(internal ? "/api/v1/topics?internal=true" : "/api/v1/topics"),
+  topic: (topic: string) => call<Topic>(path`/api/v1/topics/${topic}`),
   messages: (topic: string, query: MessageQuery, signal?: AbortSignal) => {
     const parameters = new URLSearchParams();
     for (const [key, value] of Object.entries(query)) {
       if (value !== undefined && value !== "") parameters.set(key, String(value));
     }
-    return call<MessagePage>(`/api/v1/topics/${name(topic)}/messages?${parameters}`, signal ? { signal } : undefined);
+    return call<MessagePage>(`${path`/api/v1/topics/${topic}/messages`}?${parameters}`, signal ? { signal } : undefined);
   },
   createTopic: (body: { name: string; partitions: number; configs: Record<string, string> }) =>
     post<unknown>("/api/v1/topics", body),
   produce: (
     topic: string,
     body: { partition: number | null; key: string | null; value: string | null; headers: { key: string; value: string }[] },
-  ) => post<{ partition: number; offset: number }>(`/api/v1/topics/${name(topic)}/produce`, body),
-  group: (group: string) => call<Group>(`/api/v1/groups/${name(group)}`),
-  job: (job: string) => call<Job>(`/api/v1/jobs/${name(job)}`),
-  stopJob: (job: string) => post<unknown>(`/api/v1/jobs/${name(job)}/stop`, {}),
-  startJob: (job: string) => post<unknown>(`/api/v1/jobs/${name(job)}/start`, {}),
+  ) => post<{ partition: number; offset: number }>(path`/api/v1/topics/${topic}/produce`, body),
+  group: (group: string) => call<Group>(path`/api/v1/groups/${group}`),
+  job: (job: string) => call<Job>(path`/api/v1/jobs/${job}`),
+  stopJob: (job: string) => post<unknown>(path`/api/v1/jobs/${job}/stop`, {}),
+  startJob: (job: string) => post<unknown>(path`/api/v1/jobs/${job}/start`, {}),
   tables: () => call<{ tables: TableInfo[] }>("/api/v1/tables"),
   dashboards: () => call<{ dashboards: DashboardEntry[] }>("/api/v1/dashboards"),
-  dashboard: (id: string) => call<Dashboard>(`/api/v1/dashboards/${name(id)}`),
+  dashboard: (id: string) => call<Dashboard>(path`/api/v1/dashboards/${id}`),
 };

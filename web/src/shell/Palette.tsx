@@ -7,6 +7,7 @@ import { api } from "../api/client";
 import type { Group, Job } from "../api/types";
 import { setLanguage } from "../i18n";
 import { useLanguage, words } from "../i18n/language";
+import { path } from "../links";
 import { useLive } from "../live/hooks";
 import { Icon, type IconName } from "../ui/icons";
 import { useKeys } from "../ui/keys";
@@ -58,12 +59,12 @@ function useCommands(): Command[] {
     return [
       ...PAGES.map((page): Command => ({ id: page.to, icon: page.icon, text: t(`nav.${page.key}`), note: t("palette.page"), run: go(page.to) })),
       ...(dashboards ?? []).flatMap((d): Command[] => [
-        { id: `d${d.id}`, icon: "dashboards", text: words(d.title, language), note: t("palette.dashboard"), run: go(`/dashboards/${d.id}`) },
-        ...(d.screen ? [{ id: `s${d.id}`, icon: "screen" as const, text: words(d.title, language), note: t("dashboard.screen"), run: go(`/screen/${d.id}`) }] : []),
+        { id: `d${d.id}`, icon: "dashboards", text: words(d.title, language), note: t("palette.dashboard"), run: go(path`/dashboards/${d.id}`) },
+        ...(d.screen ? [{ id: `s${d.id}`, icon: "screen" as const, text: words(d.title, language), note: t("dashboard.screen"), run: go(path`/screen/${d.id}`) }] : []),
       ]),
-      ...(topics ?? []).map((topic): Command => ({ id: `t${topic.name}`, icon: "topics", text: topic.name, note: t("palette.topic"), mono: true, run: go(`/topics/${encodeURIComponent(topic.name)}`) })),
-      ...(groups ?? []).map((g): Command => ({ id: `g${g.group}`, icon: "groups", text: g.group, note: t("palette.group"), mono: true, run: go(`/groups/${encodeURIComponent(g.group)}`) })),
-      ...(jobs ?? []).map((job): Command => ({ id: `j${job.id}`, icon: "jobs", text: job.id, note: t("palette.job"), mono: true, run: go(`/jobs/${encodeURIComponent(job.id)}`) })),
+      ...(topics ?? []).map((topic): Command => ({ id: `t${topic.name}`, icon: "topics", text: topic.name, note: t("palette.topic"), mono: true, run: go(path`/topics/${topic.name}`) })),
+      ...(groups ?? []).map((g): Command => ({ id: `g${g.group}`, icon: "groups", text: g.group, note: t("palette.group"), mono: true, run: go(path`/groups/${g.group}`) })),
+      ...(jobs ?? []).map((job): Command => ({ id: `j${job.id}`, icon: "jobs", text: job.id, note: t("palette.job"), mono: true, run: go(path`/jobs/${job.id}`) })),
       { id: "light", icon: "sun", text: t("palette.light"), note: t("palette.action"), run: () => setThemeChoice("light") },
       { id: "dark", icon: "moon", text: t("palette.dark"), note: t("palette.action"), run: () => setThemeChoice("dark") },
       { id: "en", icon: "info", text: "English", note: t("palette.action"), run: () => setLanguage("en") },

@@ -1,10 +1,11 @@
 import { useQuery } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { Link, useParams } from "react-router";
+import { Link } from "react-router";
 import { api, problemOf } from "../../api/client";
 import type { Dashboard, Panel as PanelFile, SqlResult } from "../../api/types";
 import { useLanguage, words } from "../../i18n/language";
+import { path, useNameInPath } from "../../links";
 import type { Push } from "../../live/client";
 import { useNarrow } from "../../live/hooks";
 import { Page } from "../../shell/Page";
@@ -17,7 +18,7 @@ import { TimesContext, timesOf } from "./times";
 export default function DashboardPage() {
   const { t } = useTranslation();
   const language = useLanguage();
-  const { id = "" } = useParams();
+  const id = useNameInPath() ?? "";
   const file = useQuery({ queryKey: ["dashboard", id], queryFn: () => api.dashboard(id), staleTime: 60_000 });
   const dashboard = file.data;
   const [newest, setNewest] = useState<Push<SqlResult> | null>(null);
@@ -37,7 +38,7 @@ export default function DashboardPage() {
           {!narrow && <LatencyMark window={latency} />}
           <LiveMark push={newest} periodMs={null} />
           {dashboard?.screen && (
-            <Link className="btn" to={`/screen/${encodeURIComponent(id)}`}>
+            <Link className="btn" to={path`/screen/${id}`}>
               <Icon name="screen" small />
               <span className="desk">{t("dashboard.screen")}</span>
             </Link>

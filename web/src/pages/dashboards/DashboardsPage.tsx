@@ -3,6 +3,7 @@ import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 import { api, problemOf } from "../../api/client";
 import { useLanguage, words } from "../../i18n/language";
+import { path } from "../../links";
 import { Page } from "../../shell/Page";
 import { Icon } from "../../ui/icons";
 import { Empty, Loading, ProblemBlock } from "../../ui/parts";
@@ -18,11 +19,11 @@ export default function DashboardsPage() {
       <div className="dashboard-list">
         {list.data?.dashboards.map((entry) => (
           <article key={entry.id} className="pn">
-            <h2><Link to={`/dashboards/${encodeURIComponent(entry.id)}`}>{words(entry.title, language)}</Link></h2>
+            <h2><Link to={path`/dashboards/${entry.id}`}>{words(entry.title, language)}</Link></h2>
             <p className="muted"><span className="mono">{entry.id}</span> · {t("dashboard.panels", { count: entry.panels })}</p>
             <div className="flex wrap">
-              <Link className="btn" to={`/dashboards/${encodeURIComponent(entry.id)}`}><Icon name="dashboards" small />{t("dashboard.open")}</Link>
-              {entry.screen && <Link className="btn" to={`/screen/${encodeURIComponent(entry.id)}`}><Icon name="screen" small />{t("dashboard.screen")}</Link>}
+              <Link className="btn" to={path`/dashboards/${entry.id}`}><Icon name="dashboards" small />{t("dashboard.open")}</Link>
+              {entry.screen && <Link className="btn" to={path`/screen/${entry.id}`}><Icon name="screen" small />{t("dashboard.screen")}</Link>}
             </div>
           </article>
         ))}

@@ -5,6 +5,7 @@ import { Link } from "react-router";
 import type { Panel as PanelFile, PanelColumn, SqlResult } from "../../api/types";
 import { PanelChart } from "../../charts/PanelChart";
 import { joinUnits, useLanguage, words } from "../../i18n/language";
+import { path } from "../../links";
 import type { Push } from "../../live/client";
 import { useConnection, useLive, useOnScreen } from "../../live/hooks";
 import { Icon } from "../../ui/icons";
@@ -56,7 +57,7 @@ export function Panel({ panel, onPush, always }: { panel: PanelFile; onPush: OnP
   const { push, result, problem, stale } = usePanel(panel, visible, onPush);
   const [asTable, setAsTable] = useState(false);
   const { x, y, w, h } = panel.grid;
-  const sqlPage = `/sql?q=${encodeURIComponent(panel.sql)}`;
+  const sqlPage = path`/sql?q=${panel.sql}`;
   return (
     <section
       ref={ref}

@@ -7,6 +7,7 @@ import type { Group, GroupPartition } from "../../api/types";
 import { count } from "../../format/number";
 import { duration } from "../../format/time";
 import { useLanguage } from "../../i18n/language";
+import { path } from "../../links";
 import { Loading, middleCut, ProblemBlock } from "../../ui/parts";
 import { useGroupWords } from "./words";
 
@@ -44,7 +45,7 @@ export function GroupDetail({ group }: { group: Group }) {
         </div>
         {topics.map((topic) => (
           <div key={topic}>
-            {topics.length > 1 && <Link className="mono faint" to={`/topics/${encodeURIComponent(topic)}`}>{topic}</Link>}
+            {topics.length > 1 && <Link className="mono faint" to={path`/topics/${topic}`}>{topic}</Link>}
             <div className="heat-strip">
               {partitions.filter((p) => p.topic === topic).map((p) => (
                 <div key={p.partition} title={t("groups.partitionNote", { partition: p.partition, committed: count(p.committed), end: count(p.end), records: count(p.lag_records), time: duration(p.lag_ms, language), member: p.member ?? "—" })}>
@@ -56,7 +57,7 @@ export function GroupDetail({ group }: { group: Group }) {
           </div>
         ))}
         <div className="flex wrap group-facts">
-          <span>{t("groups.topics")} {topics.map((topic) => <Link key={topic} className="mono link" to={`/topics/${encodeURIComponent(topic)}`}>{topic} </Link>)}</span>
+          <span>{t("groups.topics")} {topics.map((topic) => <Link key={topic} className="mono link" to={path`/topics/${topic}`}>{topic} </Link>)}</span>
           <span>{t("groups.members")} <b>{members.map((m) => middleCut(m.client_id || m.id, 24)).join(", ") || "—"}</b></span>
           {group.protocol && <span>{t("groups.assignor")} <b className="mono">{group.protocol}</b></span>}
         </div>

@@ -1,11 +1,12 @@
 /** Consumer groups: lag in records and in time, whether it will clear, and why not. */
 import { Fragment, useMemo, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { useNavigate, useParams, useSearchParams } from "react-router";
+import { useNavigate, useSearchParams } from "react-router";
 import type { Group } from "../../api/types";
 import { count, rate, short } from "../../format/number";
 import { ago, duration } from "../../format/time";
 import { useLanguage } from "../../i18n/language";
+import { path, useNameInPath } from "../../links";
 import { useLive, useNow } from "../../live/hooks";
 import { Page } from "../../shell/Page";
 import { Icon } from "../../ui/icons";
@@ -32,16 +33,16 @@ function matches(group: Group, filter: Filter): boolean {
 export default function GroupsPage() {
   const { t } = useTranslation();
   const navigate = useNavigate();
-  const { id: open } = useParams();
+  const open = useNameInPath();
   const [search, setSearch] = useSearchParams();
   const { push, problem } = useLive<{ groups: Group[] }>({ kind: "groups" });
   const groups = useMemo(() => push?.data.groups ?? [], [push]);
   const text = search.get("q") ?? "";
   const filter = (FILTERS.find((f) => f === search.get("state")) ?? "all") as Filter;
-  const order = useSlowOrder(groups, open !== undefined);
+  const order = useSlowOrder(groups, open !== null);
   const field = useRef<HTMLInputElement>(null);
   const shown = order.filter((g) => matches(g, filter) && [g.group, ...g.topics].some((name) => name.toLowerCase().includes(text.toLowerCase())));
-  const toggle = (id: string) => void navigate({ pathname: open === id ? "/groups" : `/groups/${encodeURIComponent(id)}`, search: search.toString() });
+  const toggle = (id: string) => void navigate({ pathname: open === id ? "/groups" : path`/groups/${id}`, search: search.toString() });
   const set = (key: string, value: string) => setSearch((old) => {
     const next = new URLSearchParams(old);
     if (value) next.set(key, value);
@@ -124,7 +125,7 @@ function Strip({ groups }: { groups: Group[] }) {
   );
 }
 
-function GroupTable({ groups, open, toggle }: { groups: Group[]; open: string | undefined; toggle: (id: string) => void }) {
+function GroupTable({ groups, open, toggle }: { groups: Group[]; open: string | null; toggle: (id: string) => void }) {
   const { t } = useTranslation();
   const language = useLanguage();
   const words = useGroupWords();

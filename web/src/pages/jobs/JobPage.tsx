@@ -2,7 +2,7 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
-import { Link, useParams } from "react-router";
+import { Link } from "react-router";
 import { api, problemOf } from "../../api/client";
 import type { Job } from "../../api/types";
 import { TimeChart } from "../../charts/TimeChart";
@@ -10,9 +10,11 @@ import { bytes, count, short } from "../../format/number";
 import { duration, milliseconds, timeOfDay } from "../../format/time";
 import { type Language } from "../../format/language";
 import { useLanguage } from "../../i18n/language";
+import { path, useNameInPath } from "../../links";
 import type { Push } from "../../live/client";
 import { useLive, useNow } from "../../live/hooks";
 import { Page } from "../../shell/Page";
+import { firstRows } from "../../sql/quote";
 import { Dialog } from "../../ui/overlay";
 import { Button, CopyButton, Kpi, LiveMark, Loading, ProblemBlock, Tag } from "../../ui/parts";
 import { jobHealth, Mark } from "../../ui/state";
@@ -30,7 +32,7 @@ interface Sample {
 
 export default function JobPage() {
   const { t } = useTranslation();
-  const { id = "" } = useParams();
+  const id = useNameInPath() ?? "";
   const [history, setHistory] = useState<Sample[]>([]);
   const live = useLive<{ jobs: Job[] }>({ kind: "jobs" }, (push: Push<{ jobs: Job[] }>) => {
     const job = push.data.jobs.find((j) => j.id === id);
@@ -57,7 +59,7 @@ export default function JobPage() {
             <header>
               <h2>SQL</h2>
               <span className="go flex">
-                <Link className="btn ghost" to={`/sql?q=${encodeURIComponent(job.statement)}`}>{t("job.openSql")}</Link>
+                <Link className="btn ghost" to={path`/sql?q=${job.statement}`}>{t("job.openSql")}</Link>
                 <CopyButton text={job.statement} />
               </span>
             </header>
@@ -90,7 +92,7 @@ function JobHead({ job, onStop }: { job: Job; onStop: () => void }) {
         {job.restarts > 0 && <> · {t("job.restarts", { count: job.restarts })}</>}
       </span>
       <span className="grow" />
-      {job.sink && <Link className="btn" to={`/sql?q=${encodeURIComponent(`SELECT * FROM ${job.sink} LIMIT 50`)}`}>{t("job.query")}</Link>}
+      {job.sink && <Link className="btn" to={path`/sql?q=${firstRows(job.sink)}`}>{t("job.query")}</Link>}
       {active && <Button kind="danger" icon="stop" onClick={onStop}>{t("job.stop")}</Button>}
       {canStart && <Button icon="play" disabled={start.isPending} onClick={() => start.mutate()} data-testid="job-start">{t("job.start")}</Button>}
       {canStart && start.isError && <ProblemBlock problem={problemOf(start.error)} />}
@@ -182,7 +184,7 @@ function ApartRow({ n, title, why, topic }: { n: number; title: string; why: str
         <b className={n > 0 ? "" : "faint"}>{count(n)}</b>
       </div>
       <p className="faint">{why}</p>
-      {topic && n > 0 ? <Link className="mono link" to={`/topics/${encodeURIComponent(topic)}?from=newest`}>{topic}</Link> : <span className="faint">{t("job.noneYet")}</span>}
+      {topic && n > 0 ? <Link className="mono link" to={path`/topics/${topic}?from=newest`}>{topic}</Link> : <span className="faint">{t("job.noneYet")}</span>}
     </div>
   );
 }

@@ -4,6 +4,7 @@ import type { Job } from "../../api/types";
 import { bytes, count, rate } from "../../format/number";
 import { duration, milliseconds } from "../../format/time";
 import { useLanguage } from "../../i18n/language";
+import { path } from "../../links";
 import { useLive, useNow } from "../../live/hooks";
 import { Page } from "../../shell/Page";
 import { Empty, LiveMark, Loading, middleCut, ProblemBlock } from "../../ui/parts";
@@ -45,8 +46,8 @@ export default function JobsPage() {
             </thead>
             <tbody>
               {jobs.map((job) => (
-                <tr key={job.id} className="click" onClick={() => void navigate(`/jobs/${encodeURIComponent(job.id)}`)}>
-                  <td><span className="flex job-name"><span className="phone inline"><Mark state={jobHealth(job.state)} /></span><Link className="mono ell" to={`/jobs/${encodeURIComponent(job.id)}`} title={job.id} onClick={(e) => e.stopPropagation()}>{middleCut(job.id, 40)}</Link></span></td>
+                <tr key={job.id} className="click" onClick={() => void navigate(path`/jobs/${job.id}`)}>
+                  <td><span className="flex job-name"><span className="phone inline"><Mark state={jobHealth(job.state)} /></span><Link className="mono ell" to={path`/jobs/${job.id}`} title={job.id} onClick={(e) => e.stopPropagation()}>{middleCut(job.id, 40)}</Link></span></td>
                   <td className="desk"><State state={jobHealth(job.state)}>{t(`jobs.states.${job.state}`)}</State></td>
                   <td className="mono faint wide" title={`${job.sources.join(", ")} → ${job.sink ?? "—"}`}>{job.sources.join(", ")}</td>
                   <td className="r">{rate(job.in_records_per_s)}</td>

@@ -7,6 +7,7 @@ import { TimeChart } from "../../charts/TimeChart";
 import { byteRate, bytes, count, percent, rate, short } from "../../format/number";
 import { duration, milliseconds } from "../../format/time";
 import { useLanguage } from "../../i18n/language";
+import { path } from "../../links";
 import { useLive } from "../../live/hooks";
 import { Page } from "../../shell/Page";
 import { Stream, StreamStages } from "../../stream/Stream";
@@ -178,7 +179,7 @@ function Jobs({ jobs }: { jobs: Job[] }) {
           <tbody>
             {sorted.slice(0, ROWS_MAX).map((job) => (
               <tr key={job.id}>
-                <td><span className="flex job-name"><span className="compact"><Mark state={jobHealth(job.state)} /></span><Link className="mono ell" to={`/jobs/${encodeURIComponent(job.id)}`} title={job.id}>{job.id}</Link></span></td>
+                <td><span className="flex job-name"><span className="compact"><Mark state={jobHealth(job.state)} /></span><Link className="mono ell" to={path`/jobs/${job.id}`} title={job.id}>{job.id}</Link></span></td>
                 <td className="wide"><State state={jobHealth(job.state)}>{t(`jobs.states.${job.state}`)}</State></td>
                 <td className="r">{rate(job.in_records_per_s)}</td>
                 <td className="r desk">{rate(job.out_records_per_s)}</td>
@@ -224,7 +225,7 @@ function Groups({ groups, total }: { groups: Group[]; total: number }) {
               const health = groupHealth(group);
               return (
                 <tr key={group.group}>
-                  <td><span className="flex job-name"><span className="compact"><Mark state={health} /></span><Link className="mono ell" to={`/groups/${encodeURIComponent(group.group)}`} title={group.group}>{group.group}</Link></span></td>
+                  <td><span className="flex job-name"><span className="compact"><Mark state={health} /></span><Link className="mono ell" to={path`/groups/${group.group}`} title={group.group}>{group.group}</Link></span></td>
                   <td className="wide"><State state={health}>{groupWords.state(group)}</State></td>
                   <td className="r desk">{count(group.lag_records)}</td>
                   <td className={`r strong${health === "critical" ? " critical" : ""}`}>{duration(group.lag_ms, language)}</td>

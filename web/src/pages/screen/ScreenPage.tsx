@@ -2,12 +2,13 @@
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { useNavigate, useParams } from "react-router";
+import { useNavigate } from "react-router";
 import { api, problemOf } from "../../api/client";
 import type { Dashboard, Panel, Slot, SqlResult } from "../../api/types";
 import type { Language } from "../../format/language";
 import { age, latency as latencyText, timeOfDay } from "../../format/time";
 import { useLanguage, words } from "../../i18n/language";
+import { path, useNameInPath } from "../../links";
 import type { Push } from "../../live/client";
 import { useNow } from "../../live/hooks";
 import { setScreenTheme } from "../../shell/theme";
@@ -29,7 +30,7 @@ function fit(): number {
 export default function ScreenPage() {
   const language = useLanguage();
   const navigate = useNavigate();
-  const { id = "" } = useParams();
+  const id = useNameInPath() ?? "";
   const [scale, setScale] = useState(fit);
   const file = useQuery({ queryKey: ["dashboard", id], queryFn: () => api.dashboard(id), staleTime: 60_000, retry: true, retryDelay: 2_000 });
   const dashboard = file.data;
@@ -47,7 +48,7 @@ export default function ScreenPage() {
     if (title) document.title = title;
   }, [title]);
   useKeys((event) => {
-    if (event.key === "Escape" && !document.fullscreenElement) void navigate(`/dashboards/${encodeURIComponent(id)}`);
+    if (event.key === "Escape" && !document.fullscreenElement) void navigate(path`/dashboards/${id}`);
   });
   return (
     <div className="screen-stage">
@@ -132,7 +133,7 @@ function Head({ title, newest, latency, id }: { title: string; newest: Push | nu
         <span>{t("screen.age", { age: age(ms, language) })}</span>
       </div>
       <div className="screen-tools">
-        <Button kind="ghost" icon="back" aria-label={t("screen.back")} title={`${t("screen.back")}  Esc`} onClick={() => void navigate(`/dashboards/${encodeURIComponent(id)}`)} />
+        <Button kind="ghost" icon="back" aria-label={t("screen.back")} title={`${t("screen.back")}  Esc`} onClick={() => void navigate(path`/dashboards/${id}`)} />
         <Button kind="ghost" icon="expand" aria-label={t("screen.full")} title={t("screen.full")} onClick={() => void (document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen())} />
       </div>
     </header>

@@ -4,7 +4,9 @@ import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 import type { Job, TableInfo } from "../../api/types";
 import { rate } from "../../format/number";
+import { path } from "../../links";
 import { useLive } from "../../live/hooks";
+import { identifier } from "../../sql/quote";
 import { Icon } from "../../ui/icons";
 import { Mark, jobHealth } from "../../ui/state";
 
@@ -37,7 +39,7 @@ export function Catalog({ tables, insert, query }: { tables: TableInfo[]; insert
         <section>
           <h3>{t("sql.running")}<small>{running.length}</small></h3>
           {running.map((job) => (
-            <Link key={job.id} className="tree-row job" to={`/jobs/${encodeURIComponent(job.id)}`} title={job.id}>
+            <Link key={job.id} className="tree-row job" to={path`/jobs/${job.id}`} title={job.id}>
               <Mark state={jobHealth(job.state)} />
               <span className="mono ell">{job.id}</span>
               <small>{rate(job.in_records_per_s)}</small>
@@ -65,7 +67,7 @@ function TableNode({ table, forced, insert, query }: { table: TableInfo; forced:
         </button>
       </div>
       {shown && table.columns.map((column) => (
-        <button key={column.name} type="button" className="tree-row column" onClick={() => insert(column.name)} title={`${column.name} ${column.type}`}>
+        <button key={column.name} type="button" className="tree-row column" onClick={() => insert(identifier(column.name))} title={`${column.name} ${column.type}`}>
           <span className="mono ell">{column.name}</span>
           <small>{column.role === "physical" ? column.type.replace(/ NOT NULL$/i, "") : column.role}</small>
         </button>

@@ -4,7 +4,7 @@
  */
 import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
-import { sql, type SQLNamespace } from "@codemirror/lang-sql";
+import { sql } from "@codemirror/lang-sql";
 import { bracketMatching, HighlightStyle, indentOnInput, syntaxHighlighting } from "@codemirror/language";
 import { type Diagnostic, lintKeymap, setDiagnostics } from "@codemirror/lint";
 import { Compartment, EditorState, Prec } from "@codemirror/state";
@@ -12,6 +12,7 @@ import { drawSelection, EditorView, highlightActiveLine, highlightActiveLineGutt
 import { tags } from "@lezer/highlight";
 import { useEffect, useImperativeHandle, useMemo, useRef } from "react";
 import type { ProblemDocument, TableInfo } from "../../api/types";
+import { completions } from "./completions";
 import { flinkDialect } from "./dialect";
 
 const highlight = HighlightStyle.define([
@@ -112,10 +113,7 @@ export function Editor({ initial, tables, problem, problemFrom, hint, label, onC
   }, [language]);
 
   useEffect(() => {
-    const schema: SQLNamespace = Object.fromEntries(
-      tables.map((table) => [table.name, table.columns.map((column) => ({ label: column.name, detail: column.type, type: "property" }))]),
-    );
-    view.current?.dispatch({ effects: language.reconfigure(sql({ dialect: flinkDialect, upperCaseKeywords: true, schema })) });
+    view.current?.dispatch({ effects: language.reconfigure(sql({ dialect: flinkDialect, upperCaseKeywords: true, ...completions(tables) })) });
   }, [tables, language]);
 
   useEffect(() => {

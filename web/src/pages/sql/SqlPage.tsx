@@ -8,8 +8,10 @@ import type { ProblemDocument, SqlResult, TableInfo } from "../../api/types";
 import { count } from "../../format/number";
 import { milliseconds } from "../../format/time";
 import { useLanguage } from "../../i18n/language";
+import { path } from "../../links";
 import { useLive } from "../../live/hooks";
 import { Page } from "../../shell/Page";
+import { firstRows } from "../../sql/quote";
 import { Button, cx, Empty, LiveMark, Loading, ProblemBlock } from "../../ui/parts";
 import { Catalog } from "./Catalog";
 import { Editor, type EditorHandle } from "./Editor";
@@ -93,7 +95,7 @@ export default function SqlPage() {
   };
 
   const query = (table: TableInfo) => {
-    editor.current?.replace(`SELECT *\nFROM ${table.name}\nLIMIT 50`);
+    editor.current?.replace(firstRows(table.name));
     void execute();
   };
 
@@ -163,7 +165,7 @@ function JobStarted({ job }: { job: string }) {
   const { t } = useTranslation();
   return (
     <div className="cell">
-      <Empty title={t("sql.jobStarted", { job })} actions={<Link className={cx("btn", "p")} to={`/jobs/${encodeURIComponent(job)}`}>{t("sql.openJob")}</Link>} />
+      <Empty title={t("sql.jobStarted", { job })} actions={<Link className={cx("btn", "p")} to={path`/jobs/${job}`}>{t("sql.openJob")}</Link>} />
     </div>
   );
 }

@@ -4,6 +4,8 @@ import { Link } from "react-router";
 import type { Message, Topic } from "../../api/types";
 import { bytes, count } from "../../format/number";
 import { dateTime, zone } from "../../format/time";
+import { path } from "../../links";
+import { firstRows } from "../../sql/quote";
 import { Icon } from "../../ui/icons";
 import { JsonTree } from "../../ui/JsonView";
 import { CopyButton, middleCut, Tabs } from "../../ui/parts";
@@ -40,7 +42,7 @@ export function RecordDrawer({ message, topic, position, total, find, onClose }:
           ]}
         />
         {topic.table && (
-          <Link className="query-in-sql" to={`/sql?q=${encodeURIComponent(`SELECT * FROM ${topic.table} LIMIT 50`)}`}>
+          <Link className="query-in-sql" to={path`/sql?q=${firstRows(topic.table)}`}>
             <Icon name="sql" small />
             {t("record.queryInSql")}
           </Link>

@@ -2,12 +2,13 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
-import { useParams, useSearchParams } from "react-router";
+import { useSearchParams } from "react-router";
 import { api, problemOf } from "../../api/client";
 import type { Topic } from "../../api/types";
 import { bytes, count, rate } from "../../format/number";
 import { duration } from "../../format/time";
 import { useLanguage } from "../../i18n/language";
+import { useNameInPath } from "../../links";
 import { useLive } from "../../live/hooks";
 import { Page } from "../../shell/Page";
 import { Button, LiveMark, Loading, ProblemBlock, Tabs, Tag } from "../../ui/parts";
@@ -22,7 +23,7 @@ type Tab = (typeof TABS)[number];
 export default function TopicPage() {
   const { t } = useTranslation();
   const language = useLanguage();
-  const { name = "" } = useParams();
+  const name = useNameInPath() ?? "";
   const [search, setSearch] = useSearchParams();
   const [producing, setProducing] = useState(false);
   const tab: Tab = TABS.find((id) => id === search.get("tab")) ?? "messages";

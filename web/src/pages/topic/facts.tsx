@@ -5,6 +5,7 @@ import type { Group, Topic } from "../../api/types";
 import { bytes, count } from "../../format/number";
 import { ago, duration } from "../../format/time";
 import { useLanguage } from "../../i18n/language";
+import { path } from "../../links";
 import { useLive, useNow } from "../../live/hooks";
 import { Empty, Tag } from "../../ui/parts";
 import { groupHealth, State } from "../../ui/state";
@@ -72,7 +73,7 @@ export function Consumers({ topic }: { topic: Topic }) {
         <tbody>
           {topic.read_by.map((job) => (
             <tr key={`j${job}`}>
-              <td><Link className="mono link" to={`/jobs/${encodeURIComponent(job)}`}>{job}</Link></td>
+              <td><Link className="mono link" to={path`/jobs/${job}`}>{job}</Link></td>
               <td className="muted">{t("consumers.job")}</td>
               <td /><td /><td />
             </tr>
@@ -81,7 +82,7 @@ export function Consumers({ topic }: { topic: Topic }) {
             const group = groups.find((g) => g.group === id);
             return (
               <tr key={`g${id}`}>
-                <td><Link className="mono link" to={`/groups/${encodeURIComponent(id)}`}>{id}</Link></td>
+                <td><Link className="mono link" to={path`/groups/${id}`}>{id}</Link></td>
                 <td className="muted">{t("consumers.group")}</td>
                 <td>{group && <State state={groupHealth(group)}>{words.state(group)}</State>}</td>
                 <td className="r">{count(group?.lag_records)}</td>

@@ -8,6 +8,7 @@ import type { ProblemDocument, Topic } from "../../api/types";
 import { bytes, count, rate } from "../../format/number";
 import { duration } from "../../format/time";
 import { useLanguage } from "../../i18n/language";
+import { path } from "../../links";
 import { useLive } from "../../live/hooks";
 import { Page } from "../../shell/Page";
 import { Icon } from "../../ui/icons";
@@ -63,7 +64,7 @@ export default function TopicsPage() {
       )}
       {push && all.length === 0 && <div className="cell"><Empty title={t("topics.none")}>{t("topics.noneWhy")}</Empty></div>}
       {push && all.length > 0 && <TopicTable topics={shown} />}
-      {creating && <CreateTopic onClose={() => setCreating(false)} onDone={(name) => void navigate(`/topics/${encodeURIComponent(name)}`)} />}
+      {creating && <CreateTopic onClose={() => setCreating(false)} onDone={(name) => void navigate(path`/topics/${name}`)} />}
     </Page>
   );
 }
@@ -91,10 +92,10 @@ function TopicTable({ topics }: { topics: Topic[] }) {
         </thead>
         <tbody>
           {topics.map((topic) => (
-            <tr key={topic.name} className="click" onClick={() => void navigate(`/topics/${encodeURIComponent(topic.name)}`)}>
+            <tr key={topic.name} className="click" onClick={() => void navigate(path`/topics/${topic.name}`)}>
               <td>
                 <span className="flex">
-                  <Link className="mono ell" to={`/topics/${encodeURIComponent(topic.name)}`} title={topic.name} onClick={(e) => e.stopPropagation()}>{middleCut(topic.name, 44)}</Link>
+                  <Link className="mono ell" to={path`/topics/${topic.name}`} title={topic.name} onClick={(e) => e.stopPropagation()}>{middleCut(topic.name, 44)}</Link>
                   {topic.internal && <Tag>{t("topics.internalTag")}</Tag>}
                 </span>
               </td>
