@@ -3,6 +3,7 @@
 
 use crate::groups::{GroupState, GroupView};
 use crate::inputs::{JobView, PartitionState, ProcessInput, TopicInput};
+use crate::link::page_link;
 use serde::Serialize;
 
 /// Share of the disk above which it is a warning, and above which critical.
@@ -86,7 +87,7 @@ fn topic(topic: &TopicInput) -> Option<Deduction> {
         kind: "offline_partitions",
         subject: topic.name.clone(),
         value: offline as f64,
-        link: format!("/topics/{}", topic.name),
+        link: page_link("topics", &topic.name),
     })
 }
 
@@ -103,7 +104,7 @@ fn group(group: &GroupView) -> Option<Deduction> {
         kind,
         subject: group.group.clone(),
         value: group.lag_ms as f64 / 1_000.0,
-        link: format!("/groups/{}", group.group),
+        link: page_link("groups", &group.group),
     })
 }
 
@@ -129,7 +130,7 @@ fn job(job: &JobView) -> Option<Deduction> {
         kind,
         subject: job.id.clone(),
         value,
-        link: format!("/jobs/{}", job.id),
+        link: page_link("jobs", &job.id),
     })
 }
 

@@ -7,6 +7,7 @@
 //! | [`groups`] | lag in records and in time |
 //! | [`health`] | the ledger |
 //! | [`stream`] | the graph of the overview |
+//! | `link` | addresses of the console's pages, names encoded |
 //! | [`prometheus`] | `/metrics` |
 //! | [`process`] | CPU, memory, disk |
 //! | [`collect`] | takes the readings of the broker |
@@ -19,6 +20,7 @@ pub mod collect;
 pub mod groups;
 pub mod health;
 pub mod inputs;
+mod link;
 pub mod monitor;
 pub mod process;
 pub mod prometheus;

@@ -2,6 +2,7 @@
 
 use crate::groups::{GroupState, GroupView};
 use crate::inputs::JobView;
+use crate::link::page_link;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -203,7 +204,7 @@ impl Builder {
         let id = format!("t:{topic}");
         if !self.nodes.contains_key(&id) {
             let rate = rates.get(topic).copied().unwrap_or(0.0);
-            let link = format!("/topics/{topic}");
+            let link = page_link("topics", topic);
             self.add(
                 Layer::Log,
                 "t",
@@ -226,7 +227,7 @@ impl Builder {
                 "restarting" => "warn",
                 _ => "idle",
             };
-            let link = format!("/jobs/{}", job.id);
+            let link = page_link("jobs", &job.id);
             self.add(
                 Layer::Process,
                 "j",
@@ -247,7 +248,7 @@ impl Builder {
             GroupState::Rebalancing => "transition",
             GroupState::Idle => "idle",
         };
-        let link = format!("/groups/{}", group.group);
+        let link = page_link("groups", &group.group);
         let id = self.add(
             Layer::Serve,
             "g",
