@@ -128,10 +128,12 @@ export class Shop {
     const log = this.messages.get(topic) ?? { next: [88_411_000, 88_399_000, 88_420_000, 88_405_000], list: [] };
     this.messages.set(topic, log);
     const message = {
-      partition, offset: log.next[partition]++, timestamp_ms: timestamp, timestamp_type: "CreateTime",
+      partition, offset: log.next[partition]++, timestamp_ms: timestamp,
       key, key_encoding: key === null ? "null" : "text", value, value_encoding: value === null ? "null" : value.startsWith("{") ? "json" : "text",
       value_bytes: value === null ? 0 : Buffer.byteLength(value), key_bytes: key ? Buffer.byteLength(key) : 0,
-      headers: [{ key: "trace", value: Math.random().toString(16).slice(2) }, { key: "source", value: "checkout-api-3" }],
+      cut: false,
+      headers: [["trace", Math.random().toString(16).slice(2)], ["source", "checkout-api-3"]].map(([key, value]) => ({ key, value, encoding: "text", value_bytes: value.length })),
+      headers_count: 2,
     };
     log.list.push(message);
     if (log.list.length > 5_000) log.list.splice(0, 1_000);

@@ -19,6 +19,8 @@ const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", "
 
 const shop = await Shop.open();
 const ORDERS_PER_S = 220;
+/** Small, so that a search that gives up can be looked at. */
+const SCANNED_MAX = 1_500;
 let owed = 0;
 let current = { second: Math.floor(Date.now() / 1000), orders: [] };
 setInterval(() => {
@@ -63,13 +65,26 @@ function readMessages(name, query) {
   const partition = query.get("partition");
   const from = query.get("from") ?? "newest";
   const log = shop.messages.get(name) ?? { list: [], next: [0] };
-  let list = log.list.filter((m) => partition === null || m.partition === Number(partition));
+  const position = (m) => `${String(m.timestamp_ms).padStart(15, "0")}:${m.partition}:${String(m.offset).padStart(12, "0")}`;
+  let list = log.list.filter((m) => partition === null || m.partition === Number(partition)).sort((a, b) => (position(a) < position(b) ? -1 : 1));
   if (from === "offset") list = list.filter((m) => m.offset >= Number(query.get("offset")));
   if (from === "time") list = list.filter((m) => m.timestamp_ms >= Number(query.get("timestamp_ms")));
-  const scanned = list.length;
-  list = list.filter((m) => contains === "" || `${m.key ?? ""}${m.value ?? ""}`.includes(contains));
-  const messages = from === "newest" ? list.slice(-limit).reverse() : list.slice(0, limit);
-  return { messages, scanned, end: Object.fromEntries(log.next.map((n, i) => [i, n])) };
+  if (from === "newest") list.reverse();
+  const next = query.get("next");
+  if (next !== null) list = list.filter((m) => (from === "newest" ? position(m) < next : position(m) > next));
+  const messages = [];
+  let scanned = 0;
+  for (const message of list) {
+    if (messages.length >= limit || scanned >= SCANNED_MAX) break;
+    scanned += 1;
+    if (contains === "" || `${message.key ?? ""}${message.value ?? ""}`.includes(contains)) messages.push(message);
+  }
+  const more = scanned < list.length;
+  return { messages, scanned, budget_spent: more && messages.length < limit, next: more ? position(list[scanned - 1]) : null, end: Object.fromEntries(log.next.map((n, i) => [i, n])) };
+}
+
+function oneMessage(topic, partition, offset) {
+  return shop.messages.get(topic)?.list.find((m) => m.partition === Number(partition) && m.offset === Number(offset));
 }
 
 async function answer(request, url) {
@@ -86,6 +101,7 @@ async function answer(request, url) {
     case "overview":
       return pages.overview();
     case "topics":
+      if (parts[2] === "messages" && parts[4]) return found(oneMessage(parts[1], parts[3], parts[4]));
       if (parts[2] === "messages") return readMessages(parts[1], url.searchParams);
       if (parts[2] === "produce") {
         const message = shop.append(parts[1], body.partition ?? 0, body.key, body.value, Date.now());

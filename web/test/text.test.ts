@@ -66,7 +66,7 @@ describe("JSON", () => {
 });
 
 describe("the tail", () => {
-  const message = (offset: number): Message => ({ partition: 0, offset, timestamp_ms: offset, key: null, key_encoding: "null", value: "v", value_encoding: "text", value_bytes: 1, key_bytes: 0, cut: false, headers: [] });
+  const message = (offset: number): Message => ({ partition: 0, offset, timestamp_ms: offset, key: null, key_encoding: "null", value: "v", value_encoding: "text", value_bytes: 1, key_bytes: 0, cut: false, headers: [], headers_count: 0 });
   const arrivals = (...offsets: number[]) => ({ messages: offsets.map(message), skipped: 0, scanned: offsets.length });
 
   test("shows the newest first and each record once", () => {

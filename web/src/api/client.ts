@@ -46,6 +46,8 @@ export interface MessageQuery {
   timestamp_ms?: number;
   limit?: number;
   contains?: string;
+  /** Where the answer before it ended, with the same parameters otherwise. */
+  next?: string;
 }
 
 export const api = {

@@ -127,15 +127,21 @@ export interface Message {
   value_encoding: Encoding;
   value_bytes: number;
   key_bytes: number;
-  /** Key or value was longer than what is shown. */
+  /** Key, value or headers are more than what is shown. */
   cut: boolean;
-  headers: { key: string; value: string | null }[];
+  headers: { key: string; value: string | null; encoding: Encoding; value_bytes: number }[];
+  /** All of them, also those that are not shown. */
+  headers_count: number;
 }
 
 export interface MessagePage {
   messages: Message[];
+  /** Records looked at for this answer. */
   scanned: number;
+  /** The answer ended before `limit` messages were found: what it has is not all there is. */
   budget_spent: boolean;
+  /** Where to go on; null when there is nothing further in this direction now. */
+  next: string | null;
   end: Record<string, number>;
 }
 

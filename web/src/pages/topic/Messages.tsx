@@ -1,26 +1,23 @@
 /** Reading a topic: live tail, newest, oldest, from an offset or a time, filtered on the server. */
-import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { memo, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { useSearchParams } from "react-router";
-import { api, type MessageQuery, problemOf } from "../../api/client";
-import type { Message, TailPush, Topic } from "../../api/types";
+import type { MessageQuery } from "../../api/client";
+import type { Message, Topic } from "../../api/types";
 import { bytes, count } from "../../format/number";
 import { dateTime, timeOfDay, zone } from "../../format/time";
-import { useLive } from "../../live/hooks";
 import { Icon } from "../../ui/icons";
 import { JsonInline } from "../../ui/JsonView";
 import { isTyping, useKeys } from "../../ui/keys";
 import { Button, cx, Empty, Loading, middleCut, ProblemBlock, Seg } from "../../ui/parts";
 import { SpanAll } from "../../ui/SpanAll";
 import { RecordDrawer } from "./RecordDrawer";
-import { type Arrivals, before as withPast, EMPTY_TAIL, messageKey, push as pushTail, release, tick, type Tail } from "./tail";
+import { PAGE, type Reading, useReading } from "./reading";
+import { messageKey, type Tail } from "./tail";
+import { useTail } from "./useTail";
 
 const MODES = ["live", "newest", "oldest", "offset", "time"] as const;
 type Mode = (typeof MODES)[number];
-const PAGE = 200;
-/** The list is painted at most this often. */
-const PAINT_MS = 250;
 
 export function Messages({ topic }: { topic: Topic }) {
   const { t } = useTranslation();
@@ -51,13 +48,14 @@ export function Messages({ topic }: { topic: Topic }) {
   }, [draft, contains, set]);
 
   const tail = useTail(topic.name, mode === "live", partition, contains, paused || open !== null);
-  const page = usePage(topic, mode, partition, contains, search);
+  const query = useMessageQuery(mode, partition, contains, search.get("offset") ?? "", search.get("at") ?? "");
+  const reading = useReading(topic.name, query);
   // What the subscription before this filter still had on its way is not shown under it.
   const tailed = useMemo(
     () => tail.state.rows.filter((row) => contains === "" || row.value_encoding === "binary" || (row.key ?? "").includes(contains) || (row.value ?? "").includes(contains)),
     [tail.state.rows, contains],
   );
-  const rows = mode === "live" ? tailed : page.rows;
+  const rows = mode === "live" ? tailed : reading.rows;
   const selected = rows.find((message) => messageKey(message) === open) ?? null;
   const index = selected ? rows.indexOf(selected) : -1;
   const select = useCallback((key: string | null) => set({ record: key }), [set]);
@@ -66,6 +64,8 @@ export function Messages({ topic }: { topic: Topic }) {
     setPaused(false);
     tail.release();
   };
+
+  const searchBack = () => set({ from: "newest", record: null });
 
   useKeys((event) => {
     if (isTyping(event) || event.metaKey || event.ctrlKey) return;
@@ -85,7 +85,7 @@ export function Messages({ topic }: { topic: Topic }) {
     }
   });
 
-  const problem = mode === "live" ? tail.problem : page.problem;
+  const problem = mode === "live" ? tail.problem : reading.problem;
   return (
     <>
       <div className="toolbar messages-bar">
@@ -104,15 +104,25 @@ export function Messages({ topic }: { topic: Topic }) {
         {mode === "live" ? (
           <Button icon={paused ? "play" : "pause"} onClick={() => (paused ? showHeld() : setPaused(true))}>{paused ? t("messages.resume") : t("messages.pause")}</Button>
         ) : (
-          <Button icon="refresh" onClick={page.refetch}>{t("action.refresh")}</Button>
+          <Button icon="refresh" onClick={reading.again}>{t("action.refresh")}</Button>
         )}
       </div>
-      {mode === "live" ? <TailStrip tail={tail.state} filtered={contains !== ""} /> : page.note && <div className="strip-note"><span>{page.note}</span></div>}
-      {problem && <div className="cell"><ProblemBlock problem={problem} {...(mode === "live" ? {} : { retry: page.refetch })} /></div>}
+      {mode === "live" ? <TailStrip tail={tail.state} filtered={contains !== ""} /> : <ReadingStrip reading={reading} mode={mode} />}
+      {mode === "live" && contains !== "" && tail.lookedBack !== null && tailed.length > 0 && (
+        <div className="strip-note flex wrap">
+          <span>{t("messages.lookedBack", { count: tail.lookedBack, n: count(tail.lookedBack) })}</span>
+          <button type="button" className="link" onClick={searchBack}>{t("messages.searchBack")}</button>
+        </div>
+      )}
+      {problem && <div className="cell"><ProblemBlock problem={problem} {...(mode === "live" ? {} : { retry: reading.again })} /></div>}
       <div className={cx("split", selected && "with-drawer")}>
         <div className="scroll" tabIndex={0}>
-          {rows.length === 0 && !problem ? (
-            <EmptyMessages loading={mode === "live" ? !tail.started : page.loading} filtered={contains !== ""} total={topic.records} />
+          {rows.length === 0 ? (
+            !problem && (mode === "live" ? (
+              <EmptyTail loading={!tail.started} filtered={contains !== ""} total={topic.records} lookedBack={tail.lookedBack} searchBack={searchBack} />
+            ) : (
+              <EmptyReading reading={reading} filtered={contains !== ""} total={records(topic, partition, mode)} />
+            ))
           ) : (
             <table className="msgs pad head">
               <thead>
@@ -144,6 +154,7 @@ export function Messages({ topic }: { topic: Topic }) {
               </tbody>
             </table>
           )}
+          {mode !== "live" && rows.length > 0 && <ReadingFoot reading={reading} />}
         </div>
         {selected && <RecordDrawer message={selected} topic={topic} position={index + 1} total={rows.length} find={contains} onClose={() => select(null)} />}
       </div>
@@ -167,9 +178,18 @@ const MessageRow = memo(function MessageRow({ message, selected, select }: { mes
   );
 });
 
-function EmptyMessages({ loading, filtered, total }: { loading: boolean; filtered: boolean; total: number }) {
+function EmptyTail({ loading, filtered, total, lookedBack, searchBack }: { loading: boolean; filtered: boolean; total: number; lookedBack: number | null; searchBack: () => void }) {
   const { t } = useTranslation();
   if (loading) return <div className="cell"><Loading rows={12} /></div>;
+  if (filtered && lookedBack !== null) {
+    return (
+      <div className="cell">
+        <Empty title={t("messages.noMatchNewest", { count: lookedBack, n: count(lookedBack) })} actions={<Button icon="search" onClick={searchBack} data-testid="search-back">{t("messages.searchBack")}</Button>}>
+          {t("messages.noMatchWhy")}
+        </Empty>
+      </div>
+    );
+  }
   return (
     <div className="cell">
       <Empty title={filtered ? t("messages.noMatch") : total > 0 ? t("messages.noneHere") : t("messages.none")}>
@@ -177,6 +197,91 @@ function EmptyMessages({ loading, filtered, total }: { loading: boolean; filtere
       </Empty>
     </div>
   );
+}
+
+/** Nothing is shown: still looking, stopped before the end, or really nothing. Only the last says so. */
+function EmptyReading({ reading, filtered, total }: { reading: Reading; filtered: boolean; total: number | null }) {
+  const { t } = useTranslation();
+  const n = count(reading.scanned);
+  if (!reading.asked) return null;
+  if (reading.pending) return <div className="cell"><Loading rows={12} /></div>;
+  if (reading.more) {
+    const words = total !== null && total > reading.scanned ? t("messages.gaveUpOf", { n, total: count(total) }) : t("messages.gaveUp", { count: reading.scanned, n });
+    return (
+      <div className="cell">
+        <Empty
+          title={reading.busy ? t("messages.searchedSoFar", { count: reading.scanned, n }) : words}
+          actions={reading.busy ? <Button icon="stop" onClick={reading.stop}>{t("action.cancel")}</Button> : <Button kind="primary" icon="search" onClick={reading.goOn} data-testid="search-on">{t("messages.searchOn")}</Button>}
+        >
+          {t("messages.gaveUpWhy")}
+        </Empty>
+      </div>
+    );
+  }
+  if (!reading.answered) {
+    return <div className="cell"><Empty title={t("messages.stopped")} actions={<Button icon="refresh" onClick={reading.again}>{t("action.refresh")}</Button>} /></div>;
+  }
+  return (
+    <div className="cell">
+      <Empty title={filtered ? t("messages.noMatch") : t("messages.noneHere")}>
+        {filtered ? t("messages.noMatchAll", { count: reading.scanned, n }) : t("messages.noneHereWhy")}
+      </Empty>
+    </div>
+  );
+}
+
+/** How far was read, and a way to stop it. */
+function ReadingStrip({ reading, mode }: { reading: Reading; mode: Mode }) {
+  const { t } = useTranslation();
+  if (!reading.asked) return <div className="strip-note">{mode === "offset" ? t("messages.giveOffset") : t("messages.giveTime")}</div>;
+  return (
+    <div className="strip-note flex">
+      <span data-testid="scanned">{reading.answered ? t("messages.scanned", { shown: count(reading.rows.length), scanned: count(reading.scanned) }) : t("messages.reading")}</span>
+      {reading.before > 0 && <span className="faint desk">{t("messages.leftList", { n: count(reading.before) })}</span>}
+      <span className="grow" />
+      {reading.busy && <button type="button" className="link later" onClick={reading.stop}>{t("action.cancel")}</button>}
+    </div>
+  );
+}
+
+/** What comes after the last row: more, a search that gave up, or nothing. */
+function ReadingFoot({ reading }: { reading: Reading }) {
+  const { t } = useTranslation();
+  if (!reading.more) return <p className="list-foot faint">{t("messages.end")}</p>;
+  const label = reading.busy ? t("messages.reading") : reading.gaveUp ? t("messages.searchOn") : t("messages.more", { n: count(PAGE) });
+  return (
+    <div className="list-foot flex wrap">
+      {reading.gaveUp && <span className="muted">{t("messages.gaveUpSome", { count: reading.scanned, n: count(reading.scanned) })}</span>}
+      <Button icon={reading.gaveUp ? "search" : "down"} disabled={reading.busy} onClick={reading.goOn} data-testid="more">{label}</Button>
+    </div>
+  );
+}
+
+/** How many records there are to look at, where that is known. */
+function records(topic: Topic, partition: string | null, mode: Mode): number | null {
+  if (mode !== "newest" && mode !== "oldest") return null;
+  if (partition === null) return topic.records;
+  const detail = topic.partitions_detail?.find((p) => p.partition === Number(partition));
+  return detail ? detail.high_watermark - detail.log_start_offset : null;
+}
+
+function useMessageQuery(mode: Mode, partition: string | null, contains: string, offset: string, at: string): MessageQuery | null {
+  return useMemo(() => {
+    const base = { limit: PAGE, contains, ...(partition === null ? {} : { partition: Number(partition) }) };
+    switch (mode) {
+      case "live":
+        return null;
+      case "newest":
+      case "oldest":
+        return { ...base, from: mode };
+      case "offset":
+        return offset === "" ? null : { ...base, from: "offset", offset: Number(offset) };
+      case "time": {
+        const ms = at === "" ? Number.NaN : new Date(at).getTime();
+        return Number.isNaN(ms) ? null : { ...base, from: "time", timestamp_ms: ms };
+      }
+    }
+  }, [mode, partition, contains, offset, at]);
 }
 
 /** How much came in, second by second: the pulse of the tail. */
@@ -211,107 +316,4 @@ function TailStrip({ tail, filtered }: { tail: Tail; filtered: boolean }) {
       </svg>
     </div>
   );
-}
-
-function useTail(topic: string, enabled: boolean, partition: string | null, contains: string, held: boolean) {
-  const [state, setState] = useState<Tail>(EMPTY_TAIL);
-  const waiting = useRef<Arrivals>({ messages: [], skipped: 0, scanned: 0 });
-  const isHeld = useRef(held);
-  useEffect(() => {
-    isHeld.current = held;
-  }, [held]);
-  const request = enabled
-    ? ({ kind: "tail", topic, ...(partition === null ? {} : { partition: Number(partition) }), ...(contains === "" ? {} : { contains }) } as const)
-    : null;
-  const key = request && JSON.stringify(request);
-
-  // What is in the log already, so that the tail does not start with an empty list.
-  const before = useQuery({
-    queryKey: ["tail-start", key],
-    enabled,
-    staleTime: 0,
-    gcTime: 0,
-    queryFn: ({ signal }) => api.messages(topic, { from: "newest", limit: 60, ...(partition === null ? {} : { partition: Number(partition) }), contains }, signal),
-  });
-  const [loadedFor, setLoadedFor] = useState<string | null>(null);
-  if (key !== loadedFor) {
-    setLoadedFor(key);
-    setState(EMPTY_TAIL);
-  }
-  useEffect(() => {
-    if (before.data) setState((old) => withPast(old, before.data.messages));
-  }, [before.data, loadedFor]);
-
-  const live = useLive<TailPush>(request, (next) => {
-    waiting.current.messages.push(...next.data.messages);
-    waiting.current.skipped += next.data.skipped ?? 0;
-    waiting.current.scanned += next.data.scanned ?? next.data.messages.length;
-    // A push every few milliseconds must not grow the queue between two paints.
-    if (waiting.current.messages.length > 1_000) {
-      waiting.current.skipped += waiting.current.messages.length - 1_000;
-      waiting.current.messages = waiting.current.messages.slice(-1_000);
-    }
-  });
-  useEffect(() => {
-    if (!enabled) return;
-    waiting.current = { messages: [], skipped: 0, scanned: 0 };
-    const paint = window.setInterval(() => {
-      const arrived = waiting.current;
-      if (arrived.messages.length === 0 && arrived.scanned === 0) return;
-      waiting.current = { messages: [], skipped: 0, scanned: 0 };
-      setState((old) => pushTail(old, arrived, isHeld.current));
-    }, PAINT_MS);
-    const second = window.setInterval(() => setState(tick), 1_000);
-    return () => {
-      window.clearInterval(paint);
-      window.clearInterval(second);
-    };
-  }, [enabled, key]);
-  return {
-    state,
-    started: before.isFetched,
-    problem: live.problem ?? (before.isError ? problemOf(before.error) : null),
-    release: useCallback(() => setState(release), []),
-  };
-}
-
-function usePage(topic: Topic, mode: Mode, partition: string | null, contains: string, search: URLSearchParams) {
-  const { t } = useTranslation();
-  const offset = search.get("offset") ?? "";
-  const at = search.get("at") ?? "";
-  const query: MessageQuery | null = useMemo(() => {
-    const base = { limit: PAGE, contains, ...(partition === null ? {} : { partition: Number(partition) }) };
-    switch (mode) {
-      case "live":
-        return null;
-      case "newest":
-      case "oldest":
-        return { ...base, from: mode };
-      case "offset":
-        return offset === "" ? null : { ...base, from: "offset", offset: Number(offset) };
-      case "time": {
-        const ms = at === "" ? Number.NaN : new Date(at).getTime();
-        return Number.isNaN(ms) ? null : { ...base, from: "time", timestamp_ms: ms };
-      }
-    }
-  }, [mode, partition, contains, offset, at]);
-  const result = useQuery({
-    queryKey: ["messages", topic.name, query],
-    enabled: query !== null,
-    staleTime: 0,
-    placeholderData: keepPreviousData,
-    queryFn: ({ signal }) => api.messages(topic.name, query as MessageQuery, signal),
-  });
-  const rows = query === null ? [] : (result.data?.messages ?? []);
-  const note =
-    query === null && mode !== "live"
-      ? mode === "offset" ? t("messages.giveOffset") : t("messages.giveTime")
-      : result.data ? t("messages.scanned", { shown: count(rows.length), scanned: count(result.data.scanned) }) : null;
-  return {
-    rows,
-    note,
-    loading: query !== null && result.isPending,
-    problem: query !== null && result.isError ? problemOf(result.error) : null,
-    refetch: () => void result.refetch(),
-  };
 }
