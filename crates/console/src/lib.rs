@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`routes`] | every path of the API |
 //! | [`documents`] | the pages' documents, made once a second at most |
+//! | `deletion` | a topic that is not in use is deleted |
 //! | [`live`] | the WebSocket |
 //! | [`messages`] | records for people |
 //! | [`sql`] | the port to the engine |
@@ -17,6 +18,7 @@
 //! one bounded queue.
 
 pub mod assets;
+mod deletion;
 pub mod documents;
 pub mod engine;
 pub mod guard;

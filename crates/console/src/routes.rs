@@ -1,5 +1,6 @@
 //! The API's routes. What each answers is in `docs/reference/http-api.md`.
 
+use crate::deletion::delete_topic;
 use crate::documents::{ClusterInfo, Documents};
 use crate::guard::{Guard, guard};
 use crate::messages::{Messages, MessagesQuery, ProduceBody, Produced, bus_problem};
@@ -106,7 +107,7 @@ pub fn router(app: Arc<App>, names: Guard) -> Router {
         .route("/sql", post(run_sql))
         .route("/overview", get(overview))
         .route("/topics", get(topics).post(create_topic))
-        .route("/topics/{name}", get(topic))
+        .route("/topics/{name}", get(topic).delete(delete_topic))
         .route("/topics/{name}/messages", get(topic_messages))
         .route("/topics/{name}/produce", post(produce))
         .route("/groups", get(groups))
