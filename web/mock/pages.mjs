@@ -75,10 +75,13 @@ export function group(id) {
 
 const TABLE_NAMES = ["orders", ...JOBS.map(([id]) => id)];
 
+const removed = new Set();
+export const remove = (name) => removed.add(name);
+
 export function topics(internal) {
   const own = [...TABLE_NAMES, "orders_by_region_5s.dlq", "orders_by_region_5s.late"];
   const list = internal ? [...own, "__consumer_offsets", "__transaction_state", "__millstream_changelog_orders_by_region_5s"] : own;
-  return list.map((name) => {
+  return list.filter((name) => !removed.has(name)).map((name) => {
     const job = JOBS.find(([id]) => id === name);
     const rate = name === "orders" ? 220 + Math.random() * 8 : job ? job[3] : 0.02;
     return {
@@ -108,7 +111,7 @@ export function topic(name, shop) {
 }
 
 export function tables(shop) {
-  return TABLE_NAMES.map((name) => ({
+  return TABLE_NAMES.filter((name) => !removed.has(name)).map((name) => ({
     name, kind: name === "orders" ? "table" : "materialized_table", topic: name, statement: JOBS.find(([id]) => id === name)?.[1] ?? "CREATE TABLE orders (…)",
     columns: shop.db.exec(`PRAGMA table_info(${name})`)[0].values.map((row) => ({ name: row[1], type: { REAL: "DECIMAL(12, 2)" }[row[2]] ?? row[2], role: row[1] === "order_time" ? "rowtime" : "physical" })),
   }));

@@ -49,6 +49,11 @@ class Refused extends Error {
 function runSql(sql) {
   if (/^\s*SHOW\s+JOBS/i.test(sql)) return { columns: [{ name: "job", type: "STRING" }, { name: "state", type: "STRING" }], rows: pages.jobs().map((j) => [j.id, j.state]) };
   if (/^\s*CREATE\s+MATERIALIZED\s+TABLE\s+(\w+)/i.test(sql)) return { columns: [{ name: "job", type: "STRING" }], rows: [["live_orders"]] };
+  const dropped = /^\s*DROP\s+(?:MATERIALIZED\s+)?TABLE\s+(?:IF\s+EXISTS\s+)?(\w+)/i.exec(sql)?.[1];
+  if (dropped) {
+    pages.remove(dropped);
+    return { columns: [{ name: "result", type: "STRING" }], rows: [["OK"]], truncated: false, elapsed_ms: 3, skipped_records: 0 };
+  }
   try {
     return shop.query(sql);
   } catch (error) {
@@ -101,6 +106,7 @@ async function answer(request, url) {
     case "overview":
       return pages.overview();
     case "topics":
+      if (request.method === "DELETE") return pages.remove(parts[1]), { name: parts[1] };
       if (parts[2] === "messages" && parts[4]) return found(oneMessage(parts[1], parts[3], parts[4]));
       if (parts[2] === "messages") return readMessages(parts[1], url.searchParams);
       if (parts[2] === "produce") {

@@ -63,11 +63,14 @@ export const api = {
   },
   createTopic: (body: { name: string; partitions: number; configs: Record<string, string> }) =>
     post<unknown>("/api/v1/topics", body),
+  /** Refused for topics that a job or a table still uses. */
+  deleteTopic: (topic: string) => call<{ name: string }>(path`/api/v1/topics/${topic}`, { method: "DELETE", headers: { "Content-Type": "application/json" } }),
   produce: (
     topic: string,
     body: { partition: number | null; key: string | null; value: string | null; headers: { key: string; value: string }[] },
   ) => post<{ partition: number; offset: number }>(path`/api/v1/topics/${topic}/produce`, body),
   group: (group: string) => call<Group>(path`/api/v1/groups/${group}`),
+  jobs: () => call<{ jobs: Job[] }>("/api/v1/jobs"),
   job: (job: string) => call<Job>(path`/api/v1/jobs/${job}`),
   stopJob: (job: string) => post<unknown>(path`/api/v1/jobs/${job}/stop`, {}),
   startJob: (job: string) => post<unknown>(path`/api/v1/jobs/${job}/start`, {}),

@@ -57,7 +57,8 @@ export interface EditorHandle {
   focus(): void;
 }
 
-export function Editor({ initial, tables, problem, problemFrom, hint, label, onChange, onRun, handle }: { initial: string; tables: TableInfo[]; problem: ProblemDocument | null; problemFrom: number; hint: string; label: string; onChange: (text: string) => void; onRun: () => void; handle: React.Ref<EditorHandle> }) {
+/** `initial` gives the text to begin with, whenever the editor is made. */
+export function Editor({ initial, tables, problem, problemFrom, hint, label, onChange, onRun, handle }: { initial: () => string; tables: TableInfo[]; problem: ProblemDocument | null; problemFrom: number; hint: string; label: string; onChange: (text: string) => void; onRun: () => void; handle: React.Ref<EditorHandle> }) {
   const host = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView | null>(null);
   const language = useMemo(() => new Compartment(), []);
@@ -78,7 +79,7 @@ export function Editor({ initial, tables, problem, problemFrom, hint, label, onC
       parent,
       root,
       state: EditorState.create({
-        doc: start.current.initial,
+        doc: start.current.initial(),
         extensions: [
           // Before all others, or ⌘Enter would insert a line.
           Prec.highest(keymap.of([{ key: "Mod-Enter", run: () => { calls.current.onRun(); return true; } }])),

@@ -1,8 +1,8 @@
 /** The SQL page: catalog, editor, results; run once or follow live. */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { useEffect, useRef, useState } from "react";
+import { useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { Link, useSearchParams } from "react-router";
+import { Link } from "react-router";
 import { api, problemOf } from "../../api/client";
 import type { ProblemDocument, SqlResult, TableInfo } from "../../api/types";
 import { count } from "../../format/number";
@@ -12,21 +12,16 @@ import { path } from "../../links";
 import { useLive } from "../../live/hooks";
 import { Page } from "../../shell/Page";
 import { firstRows } from "../../sql/quote";
+import { destructions } from "../../sql/statements";
 import { Button, cx, Empty, LiveMark, Loading, ProblemBlock } from "../../ui/parts";
 import { Catalog } from "./Catalog";
+import { type Aftermath, AftermathNote, deleteLeftovers, DestroyDialog } from "./Destroy";
 import { Editor, type EditorHandle } from "./Editor";
+import { type Impact, impactOf } from "./impact";
 import { DownloadCsv, ResultTable } from "./Results";
+import { KeptDraft, useDrafts } from "./useDrafts";
 
-const KEY = "millstream.sql";
 const NO_TABLES: TableInfo[] = [];
-
-function stored(): string {
-  try {
-    return localStorage.getItem(KEY) ?? "";
-  } catch {
-    return "";
-  }
-}
 
 interface Run {
   result: SqlResult | null;
@@ -34,50 +29,81 @@ interface Run {
   from: number;
 }
 
+/** A statement that waits for a yes. */
+interface Asking {
+  sql: string;
+  from: number;
+  impacts: Impact[];
+  /** Why what it would remove could not be looked up. */
+  unknown: ProblemDocument | null;
+}
+
+/** What the destructive statements of a text would remove; none when nothing of it is there. */
+async function lookUp(sql: string): Promise<Pick<Asking, "impacts" | "unknown">> {
+  const found = destructions(sql);
+  if (found.length === 0) return { impacts: [], unknown: null };
+  try {
+    const [{ tables }, { jobs }, { topics }] = await Promise.all([api.tables(), api.jobs(), api.topics(false)]);
+    return { impacts: found.map((what) => impactOf(what, { tables, jobs, topics })).filter((impact) => impact !== null), unknown: null };
+  } catch (error) {
+    const impacts = found.map((what): Impact => ({ what: { kind: "other", name: "", text: what.text }, job: null, goes: [], stays: [], leftovers: [], readers: [] }));
+    return { impacts, unknown: problemOf(error) };
+  }
+}
+
+/** What the topics hold now; those that are gone are left out. */
+async function settle(impacts: Impact[], also: boolean): Promise<Aftermath> {
+  const { topics } = await api.topics(false);
+  const now = (names: string[]) => topics.filter((topic) => names.includes(topic.name));
+  const after: Aftermath = {
+    gone: impacts,
+    deleted: [],
+    stay: now(impacts.flatMap((impact) => impact.stays.map((topic) => topic.name))),
+    leftovers: now(impacts.flatMap((impact) => impact.leftovers.map((topic) => topic.name))),
+    problem: null,
+  };
+  return also ? deleteLeftovers(after) : after;
+}
+
 export default function SqlPage() {
   const { t } = useTranslation();
   const language = useLanguage();
   const queries = useQueryClient();
-  const [search, setSearch] = useSearchParams();
-  const [initial] = useState(() => search.get("q") ?? stored());
   const editor = useRef<EditorHandle>(null);
+  const drafts = useDrafts(editor);
   const abort = useRef<AbortController | null>(null);
   const [run, setRun] = useState<Run>({ result: null, problem: null, from: 0 });
   const [running, setRunning] = useState(false);
+  const [asking, setAsking] = useState<Asking | null>(null);
+  const [aftermath, setAftermath] = useState<Aftermath | null>(null);
   const [live, setLive] = useState<{ sql: string; from: number } | null>(null);
   const tables = useQuery({ queryKey: ["tables"], queryFn: api.tables, refetchInterval: 10_000 }).data?.tables ?? NO_TABLES;
   const followed = useLive<SqlResult>(live ? { kind: "sql", sql: live.sql } : null);
 
-  // Another page sent a statement: it replaces the text, and the address is clean again.
-  const asked = search.get("q");
-  useEffect(() => {
-    if (asked === null) return;
-    editor.current?.replace(asked);
-    setSearch({}, { replace: true });
-  }, [asked, setSearch]);
-
-  const save = (text: string) => {
-    try {
-      localStorage.setItem(KEY, text);
-    } catch {
-      // The text then lives as long as the page.
-    }
-  };
-
+  /** What destroys is run after a question only. */
   const execute = async () => {
     const statement = editor.current?.statement();
     if (!statement || statement.sql.trim() === "") return;
+    const { impacts, unknown } = await lookUp(statement.sql);
+    if (impacts.length > 0) setAsking({ ...statement, impacts, unknown });
+    else await send(statement.sql, statement.from, [], false);
+  };
+
+  const send = async (sql: string, from: number, impacts: Impact[], also: boolean) => {
     abort.current?.abort();
     const controller = new AbortController();
     abort.current = controller;
+    setAsking(null);
+    setAftermath(null);
     setLive(null);
     setRunning(true);
     try {
-      const result = await api.sql(statement.sql, controller.signal);
-      setRun({ result, problem: null, from: statement.from });
+      const result = await api.sql(sql, controller.signal);
+      setRun({ result, problem: null, from });
       void queries.invalidateQueries({ queryKey: ["tables"] });
+      if (impacts.some((impact) => impact.what.kind !== "other")) setAftermath(await settle(impacts, also));
     } catch (error) {
-      if (!controller.signal.aborted) setRun((old) => ({ ...old, problem: problemOf(error), from: statement.from }));
+      if (!controller.signal.aborted) setRun((old) => ({ ...old, problem: problemOf(error), from }));
     }
     if (abort.current === controller) setRunning(false);
   };
@@ -95,13 +121,15 @@ export default function SqlPage() {
   };
 
   const query = (table: TableInfo) => {
-    editor.current?.replace(firstRows(table.name));
+    drafts.open(firstRows(table.name));
     void execute();
   };
 
   const problem = live ? followed.problem : run.problem;
   const result = live ? (followed.push?.data ?? null) : run.result;
   const from = live?.from ?? run.from;
+  // "OK" says less than what is told of it.
+  const told = aftermath !== null && result !== null && isOk(result);
   const mac = /Mac|iPhone|iPad/.test(navigator.userAgent);
   return (
     <Page
@@ -122,39 +150,49 @@ export default function SqlPage() {
       <div className="workspace">
         <Catalog tables={tables} insert={(text) => editor.current?.insert(text)} query={query} />
         <div className="work">
-          <Editor
-            handle={editor}
-            initial={initial}
-            tables={tables}
-            problem={problem}
-            problemFrom={from}
-            hint={t("sql.hint")}
-            label={t("sql.editor")}
-            onChange={save}
-            onRun={() => void execute()}
-          />
+          <div className="edit">
+            <KeptDraft kept={drafts.kept} bringBack={drafts.bringBack} discard={drafts.discard} />
+            <Editor
+              handle={editor}
+              initial={drafts.initial}
+              tables={tables}
+              problem={problem}
+              problemFrom={from}
+              hint={t("sql.hint")}
+              label={t("sql.editor")}
+              onChange={drafts.changed}
+              onRun={() => void execute()}
+            />
+          </div>
           <section className="out" aria-live="off">
             <header className="out-head">
               <h2>{t("sql.results")}</h2>
-              {result && <span className="faint">{t("sql.rows", { count: result.rows.length, n: count(result.rows.length) })}</span>}
+              {result && !told && <span className="faint">{t("sql.rows", { count: result.rows.length, n: count(result.rows.length) })}</span>}
               {!live && result?.elapsed_ms !== undefined && <span className="faint">{milliseconds(result.elapsed_ms, language)}</span>}
               {problem && result && <span className="tag stale">{t("sql.lastGood")}</span>}
               <span className="grow" />
-              {result && <DownloadCsv result={result} />}
+              {result && !told && <DownloadCsv result={result} />}
             </header>
             {problem && (
               <div className="out-problem">
                 <ProblemBlock problem={problem} />
               </div>
             )}
+            {aftermath && <AftermathNote aftermath={aftermath} set={setAftermath} />}
             {!result && !problem && (running || live ? <div className="cell"><Loading rows={5} /></div> : <First tables={tables} query={query} />)}
             {result && isJob(result) && <JobStarted job={String(result.rows[0]?.[0] ?? "")} />}
-            {result && !isJob(result) && (result.rows.length === 0 ? <div className="cell"><Empty title={t("sql.noRows")}>{t("sql.noRowsWhy")}</Empty></div> : <ResultTable result={result} stale={problem !== null} />)}
+            {result && !isJob(result) && !told && (result.rows.length === 0 ? <div className="cell"><Empty title={t("sql.noRows")}>{t("sql.noRowsWhy")}</Empty></div> : <ResultTable result={result} stale={problem !== null} />)}
           </section>
         </div>
       </div>
+      {asking && <DestroyDialog impacts={asking.impacts} unknown={asking.unknown} onClose={() => setAsking(null)} onRun={(also) => void send(asking.sql, asking.from, asking.impacts, also)} />}
     </Page>
   );
+}
+
+/** The answer of a statement that has no rows. */
+function isOk(result: SqlResult): boolean {
+  return result.columns.length === 1 && result.columns[0]?.name === "result" && result.rows.length === 1 && result.rows[0]?.[0] === "OK";
 }
 
 function isJob(result: SqlResult): boolean {

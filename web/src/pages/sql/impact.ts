@@ -1,0 +1,51 @@
+/** What a statement that destroys takes away and what it leaves, in figures: made from what the server knows. */
+import type { Job, TableInfo, Topic } from "../../api/types";
+import type { Destruction } from "../../sql/statements";
+
+export interface TopicCount {
+  name: string;
+  records: number;
+  bytes: number;
+}
+
+export interface Impact {
+  what: Destruction;
+  /** The job that ends, with what it does now. */
+  job: Job | null;
+  /** Topics that go, with all that is in them. */
+  goes: TopicCount[];
+  /** Topics that stay, though their table or job is gone. */
+  stays: TopicCount[];
+  /** Topics of what was set apart: nobody writes them any more. */
+  leftovers: TopicCount[];
+  /** Jobs and groups that read what goes. */
+  readers: string[];
+}
+
+export interface Known {
+  tables: TableInfo[];
+  jobs: Job[];
+  topics: Topic[];
+}
+
+/** Null when there is nothing of that name: the server then says so, and nothing is lost. */
+export function impactOf(what: Destruction, { tables, jobs, topics }: Known): Impact | null {
+  const counts = (names: (string | null | undefined)[]): TopicCount[] =>
+    topics.filter((topic) => names.includes(topic.name)).map(({ name, records, bytes }) => ({ name, records, bytes }));
+  const none = { what, job: null, goes: [], stays: [], leftovers: [], readers: [] };
+  if (what.kind === "other") return none;
+  if (what.kind === "job") {
+    const job = jobs.find((j) => j.id === what.name);
+    return job ? { ...none, job, stays: counts([job.sink, tables.find((t) => t.name === job.sink)?.topic]) } : null;
+  }
+  const table = tables.find((t) => t.name === what.name && t.kind === what.kind);
+  if (!table) return null;
+  const topic = topics.find((entry) => entry.name === table.topic);
+  if (what.kind === "table") {
+    return { ...none, stays: counts([table.topic]), readers: jobs.filter((j) => j.sources.includes(table.name) || j.sink === table.name).map((j) => j.id) };
+  }
+  // A materialized table's job has its name.
+  const job = jobs.find((j) => j.id === table.name) ?? null;
+  const readers = [...(topic?.read_by ?? []), ...(topic?.groups ?? [])].filter((reader) => reader !== table.name);
+  return { ...none, job, goes: counts([table.topic]), leftovers: counts([job?.dead_letter_topic, job?.late_topic]), readers };
+}
