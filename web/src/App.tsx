@@ -1,50 +1,47 @@
 /** Every page of the console, one line each. */
-import { Component, lazy, type ReactNode, Suspense } from "react";
+import { Component, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, Route, Routes, useLocation } from "react-router";
+import { LazyPage, type Load } from "./shell/LazyPage";
 import { Page } from "./shell/Page";
 import { Shell } from "./shell/Shell";
-import { Button, Empty, Loading, ProblemBlock } from "./ui/parts";
+import { Button, Empty, ProblemBlock } from "./ui/parts";
 
-const OverviewPage = lazy(() => import("./pages/overview/OverviewPage"));
-const TopicsPage = lazy(() => import("./pages/topics/TopicsPage"));
-const TopicPage = lazy(() => import("./pages/topic/TopicPage"));
-const GroupsPage = lazy(() => import("./pages/groups/GroupsPage"));
-const SqlPage = lazy(() => import("./pages/sql/SqlPage"));
-const JobsPage = lazy(() => import("./pages/jobs/JobsPage"));
-const JobPage = lazy(() => import("./pages/jobs/JobPage"));
-const DashboardsPage = lazy(() => import("./pages/dashboards/DashboardsPage"));
-const DashboardPage = lazy(() => import("./pages/dashboards/DashboardPage"));
-const ScreenPage = lazy(() => import("./pages/screen/ScreenPage"));
+const overview: Load = () => import("./pages/overview/OverviewPage");
+const topics: Load = () => import("./pages/topics/TopicsPage");
+const topic: Load = () => import("./pages/topic/TopicPage");
+const groups: Load = () => import("./pages/groups/GroupsPage");
+const sql: Load = () => import("./pages/sql/SqlPage");
+const jobs: Load = () => import("./pages/jobs/JobsPage");
+const job: Load = () => import("./pages/jobs/JobPage");
+const dashboards: Load = () => import("./pages/dashboards/DashboardsPage");
+const dashboard: Load = () => import("./pages/dashboards/DashboardPage");
+const screen: Load = () => import("./pages/screen/ScreenPage");
 
 export function App() {
   return (
-    <Suspense fallback={null}>
-      <Routes>
-        <Route path="/screen/:id" element={<Guard><ScreenPage /></Guard>} />
-        <Route path="*" element={<Shell><Guard><Pages /></Guard></Shell>} />
-      </Routes>
-    </Suspense>
+    <Routes>
+      <Route path="/screen/:id" element={<Guard><LazyPage load={screen} /></Guard>} />
+      <Route path="*" element={<Shell><Guard><Pages /></Guard></Shell>} />
+    </Routes>
   );
 }
 
 function Pages() {
   return (
-    <Suspense fallback={<Page title=""><div className="cell"><Loading /></div></Page>}>
-      <Routes>
-        <Route path="/" element={<OverviewPage />} />
-        <Route path="/topics" element={<TopicsPage />} />
-        <Route path="/topics/:name" element={<TopicPage />} />
-        <Route path="/groups" element={<GroupsPage />} />
-        <Route path="/groups/:id" element={<GroupsPage />} />
-        <Route path="/sql" element={<SqlPage />} />
-        <Route path="/jobs" element={<JobsPage />} />
-        <Route path="/jobs/:id" element={<JobPage />} />
-        <Route path="/dashboards" element={<DashboardsPage />} />
-        <Route path="/dashboards/:id" element={<DashboardPage />} />
-        <Route path="*" element={<NotFound />} />
-      </Routes>
-    </Suspense>
+    <Routes>
+      <Route path="/" element={<LazyPage load={overview} />} />
+      <Route path="/topics" element={<LazyPage load={topics} />} />
+      <Route path="/topics/:name" element={<LazyPage load={topic} />} />
+      <Route path="/groups" element={<LazyPage load={groups} />} />
+      <Route path="/groups/:id" element={<LazyPage load={groups} />} />
+      <Route path="/sql" element={<LazyPage load={sql} />} />
+      <Route path="/jobs" element={<LazyPage load={jobs} />} />
+      <Route path="/jobs/:id" element={<LazyPage load={job} />} />
+      <Route path="/dashboards" element={<LazyPage load={dashboards} />} />
+      <Route path="/dashboards/:id" element={<LazyPage load={dashboard} />} />
+      <Route path="*" element={<NotFound />} />
+    </Routes>
   );
 }
 

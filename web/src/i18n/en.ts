@@ -30,6 +30,15 @@ export const en = {
   keys: { move: "move" },
   problem: { unreachable: "The server does not answer", unreachableDetail: "The request got no answer. Is Millstream running, and is the network up?" },
   notFound: { title: "No such page", what: "There is no page {{path}}." },
+  notLoaded: {
+    title: "Page not loaded",
+    away: "The server does not answer, so this page could not be loaded.",
+    awayWhy: "It opens by itself as soon as the server is back.",
+    upgraded: "The server was upgraded, and this window still has the version before.",
+    upgradedWhy: "Reload the page to get the new one.",
+    broken: "This page could not be loaded, though the server answers.",
+    brokenWhy: "It is tried again by itself. If that does not help, reload the page; if it stays so, look at the browser's console.",
+  },
   unit: { recordsPerS: "records/s" },
   palette: {
     open: "Find and go",

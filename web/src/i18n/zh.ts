@@ -32,6 +32,15 @@ export const zh: Dictionary = {
   keys: { move: "移动" },
   problem: { unreachable: "服务器没有应答", unreachableDetail: "请求没有得到应答。请确认 Millstream 正在运行、网络畅通。" },
   notFound: { title: "页面不存在", what: "没有 {{path}} 这个页面。" },
+  notLoaded: {
+    title: "页面未加载",
+    away: "服务器没有应答，页面无法加载。",
+    awayWhy: "服务器恢复后，页面会自动打开。",
+    upgraded: "服务器已升级，当前窗口仍是旧版本。",
+    upgradedWhy: "请重新加载页面以使用新版本。",
+    broken: "服务器有应答，但页面无法加载。",
+    brokenWhy: "系统会自动重试。若仍无法打开，请重新加载页面；若问题持续，请查看浏览器控制台。",
+  },
   unit: { recordsPerS: "条/秒" },
   palette: {
     open: "查找与跳转",
