@@ -1,5 +1,5 @@
 import { path } from "../links";
-import type { Dashboard, DashboardEntry, Group, Job, MessagePage, ProblemDocument, SqlResult, TableInfo, Topic } from "./types";
+import type { Dashboard, DashboardEntry, Group, Job, MessagePage, ProblemDocument, SqlAnswer, TableInfo, Topic, TopicDetail } from "./types";
 
 /** An answer of the server that is not a success, as the server words it. */
 export class Problem extends Error {
@@ -51,9 +51,9 @@ export interface MessageQuery {
 }
 
 export const api = {
-  sql: (sql: string, signal?: AbortSignal) => post<SqlResult>("/api/v1/sql", { sql }, signal),
+  sql: (sql: string, signal?: AbortSignal) => post<SqlAnswer>("/api/v1/sql", { sql }, signal),
   topics: (internal: boolean) => call<{ topics: Topic[] }>(internal ? "/api/v1/topics?internal=true" : "/api/v1/topics"),
-  topic: (topic: string) => call<Topic>(path`/api/v1/topics/${topic}`),
+  topic: (topic: string) => call<TopicDetail>(path`/api/v1/topics/${topic}`),
   messages: (topic: string, query: MessageQuery, signal?: AbortSignal) => {
     const parameters = new URLSearchParams();
     for (const [key, value] of Object.entries(query)) {

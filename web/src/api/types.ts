@@ -1,4 +1,4 @@
-/** The documents of docs/reference/http-api.md, field for field. */
+/** The documents of docs/reference/http-api.md, field for field; tests/browser/api.test.mjs holds them against a server's answers. */
 
 export type Health = "ok" | "warn" | "critical" | "transition" | "idle";
 
@@ -103,16 +103,23 @@ export interface Topic {
   in_records_per_s: number;
   in_bytes_per_s: number;
   out_records_per_s: number;
+  out_bytes_per_s: number;
   in_history: number[];
   retention_ms: number | null;
   cleanup_policy: string;
-  /** Not in the answer: the topic's page adds it from /tables. */
-  table?: string | null;
   written_by: string[];
   read_by: string[];
   groups: string[];
-  partitions_detail?: PartitionDetail[];
-  configs?: ConfigEntry[];
+}
+
+export interface TopicDetail extends Topic {
+  partitions_detail: PartitionDetail[];
+  configs: ConfigEntry[];
+}
+
+/** What a topic's page shows: the table over it is from /tables. */
+export interface PageTopic extends TopicDetail {
+  table: string | null;
 }
 
 export type Encoding = "json" | "text" | "binary" | "null";
@@ -162,8 +169,8 @@ export interface Group {
   clears_in_ms: number | null;
   last_commit_ms: number | null;
   reason: string | null;
-  members?: { id: string; client_id: string; host: string; assignments: { topic: string; partitions: number[] }[] }[];
-  partitions?: GroupPartition[];
+  members: { id: string; client_id: string; host: string; assignments: { topic: string; partitions: number[] }[] }[];
+  partitions: GroupPartition[];
 }
 
 export interface GroupPartition {
@@ -237,7 +244,16 @@ export interface SqlResult {
   elapsed_ms?: number;
 }
 
+/** The answer to a statement; a live query pushes the result alone. */
+export interface SqlAnswer extends SqlResult {
+  truncated: boolean;
+  elapsed_ms: number;
+  /** Records that could not be decoded, and gave no row. */
+  skipped_records: number;
+}
+
 export interface ProblemDocument {
+  type?: string;
   title: string;
   status?: number;
   detail?: string | null;
@@ -249,13 +265,15 @@ export interface ProblemDocument {
 /** A push of a `tail` subscription. */
 export interface TailPush {
   messages: Message[];
-  skipped?: number;
-  scanned?: number;
+  skipped: number;
+  scanned: number;
 }
 
 export interface Race {
   in_records_per_s: number;
   out_records_per_s: number;
+  /** The health score. */
+  health: number;
 }
 
 /** A string a person reads: one for all languages, or one for each. */

@@ -28,8 +28,8 @@ export function GroupDetail({ group }: { group: Group }) {
   const detail = useQuery({ queryKey: ["group", group.group], queryFn: () => api.group(group.group), refetchInterval: 2_000 });
   if (detail.isError) return <div className="cell"><ProblemBlock problem={problemOf(detail.error)} retry={() => void detail.refetch()} /></div>;
   if (!detail.data) return <div className="cell"><Loading rows={2} /></div>;
-  const partitions = detail.data.partitions ?? [];
-  const members = detail.data.members ?? [];
+  const partitions = detail.data.partitions;
+  const members = detail.data.members;
   const worst = partitions.reduce<GroupPartition | null>((most, p) => ((p.lag_records ?? 0) > (most?.lag_records ?? 0) ? p : most), null);
   const topics = [...new Set(partitions.map((p) => p.topic))];
   return (

@@ -3,7 +3,7 @@ import { memo, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { useSearchParams } from "react-router";
 import type { MessageQuery } from "../../api/client";
-import type { Message, Topic } from "../../api/types";
+import type { Message, PageTopic } from "../../api/types";
 import { bytes, count } from "../../format/number";
 import { dateTime, timeOfDay, zone } from "../../format/time";
 import { Icon } from "../../ui/icons";
@@ -19,7 +19,7 @@ import { useTail } from "./useTail";
 const MODES = ["live", "newest", "oldest", "offset", "time"] as const;
 type Mode = (typeof MODES)[number];
 
-export function Messages({ topic }: { topic: Topic }) {
+export function Messages({ topic }: { topic: PageTopic }) {
   const { t } = useTranslation();
   const [search, setSearch] = useSearchParams();
   const mode: Mode = MODES.find((id) => id === search.get("from")) ?? "live";
@@ -258,10 +258,10 @@ function ReadingFoot({ reading }: { reading: Reading }) {
 }
 
 /** How many records there are to look at, where that is known. */
-function records(topic: Topic, partition: string | null, mode: Mode): number | null {
+function records(topic: PageTopic, partition: string | null, mode: Mode): number | null {
   if (mode !== "newest" && mode !== "oldest") return null;
   if (partition === null) return topic.records;
-  const detail = topic.partitions_detail?.find((p) => p.partition === Number(partition));
+  const detail = topic.partitions_detail.find((p) => p.partition === Number(partition));
   return detail ? detail.high_watermark - detail.log_start_offset : null;
 }
 

@@ -1,13 +1,13 @@
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { api, problemOf } from "../../api/client";
-import type { ProblemDocument, Topic } from "../../api/types";
+import type { ProblemDocument, PageTopic } from "../../api/types";
 import { count } from "../../format/number";
 import { Dialog } from "../../ui/overlay";
 import { Button, ProblemBlock } from "../../ui/parts";
 
 /** Writes one record through the server, as any producer would. */
-export function Produce({ topic, onClose }: { topic: Topic; onClose: () => void }) {
+export function Produce({ topic, onClose }: { topic: PageTopic; onClose: () => void }) {
   const { t } = useTranslation();
   const [key, setKey] = useState("");
   const [value, setValue] = useState("");

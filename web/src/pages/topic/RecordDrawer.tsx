@@ -1,7 +1,7 @@
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
-import type { Message, Topic } from "../../api/types";
+import type { Message, PageTopic } from "../../api/types";
 import { bytes, count } from "../../format/number";
 import { dateTime, zone } from "../../format/time";
 import { path } from "../../links";
@@ -13,7 +13,7 @@ import { Drawer } from "../../ui/overlay";
 
 type Tab = "value" | "headers" | "key" | "raw";
 
-export function RecordDrawer({ message, topic, position, total, find, onClose }: { message: Message; topic: Topic; position: number; total: number; find: string; onClose: () => void }) {
+export function RecordDrawer({ message, topic, position, total, find, onClose }: { message: Message; topic: PageTopic; position: number; total: number; find: string; onClose: () => void }) {
   const { t } = useTranslation();
   const [tab, setTab] = useState<Tab>("value");
   const title = message.key !== null && message.key_encoding !== "binary" ? middleCut(message.key, 28) : `${message.partition} : ${count(message.offset)}`;

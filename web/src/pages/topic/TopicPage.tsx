@@ -32,7 +32,7 @@ export default function TopicPage() {
   const tables = useQuery({ queryKey: ["tables"], queryFn: api.tables, staleTime: 30_000 }).data?.tables;
   const topic = detail.data && { ...detail.data, table: tables?.find((table) => table.topic === name)?.name ?? null };
   const newest = live?.data.topics.find((entry) => entry.name === name) ?? topic;
-  const changed = topic?.configs?.filter((config) => config.source !== "DEFAULT_CONFIG").length ?? 0;
+  const changed = topic?.configs.filter((config) => config.source !== "DEFAULT_CONFIG").length ?? 0;
   const consumers = topic ? topic.read_by.length + topic.groups.length : 0;
   return (
     <Page title={name} mono parent={{ to: "/topics", title: t("nav.topics") }} actions={<LiveMark push={live} />} className="topic-page">

@@ -1,7 +1,7 @@
 /** The still tabs of a topic: partitions, consumers, configuration. */
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
-import type { Group, Topic } from "../../api/types";
+import type { Group, PageTopic } from "../../api/types";
 import { bytes, count } from "../../format/number";
 import { ago, duration } from "../../format/time";
 import { useLanguage } from "../../i18n/language";
@@ -11,7 +11,7 @@ import { Empty, Tag } from "../../ui/parts";
 import { groupHealth, State } from "../../ui/state";
 import { useGroupWords } from "../groups/words";
 
-export function Partitions({ topic }: { topic: Topic }) {
+export function Partitions({ topic }: { topic: PageTopic }) {
   const { t } = useTranslation();
   const language = useLanguage();
   useNow(1_000);
@@ -32,7 +32,7 @@ export function Partitions({ topic }: { topic: Topic }) {
           </tr>
         </thead>
         <tbody>
-          {(topic.partitions_detail ?? []).map((p) => (
+          {topic.partitions_detail.map((p) => (
             <tr key={p.partition}>
               <td className="mono">{p.partition}</td>
               <td className="r">{p.state === "online" ? p.leader : <Tag tone="critical" title={t(`partitions.why.${p.state}`)}>{t(`partitions.states.${p.state}`)}</Tag>}</td>
@@ -50,7 +50,7 @@ export function Partitions({ topic }: { topic: Topic }) {
   );
 }
 
-export function Consumers({ topic }: { topic: Topic }) {
+export function Consumers({ topic }: { topic: PageTopic }) {
   const { t } = useTranslation();
   const language = useLanguage();
   const words = useGroupWords();
@@ -96,9 +96,9 @@ export function Consumers({ topic }: { topic: Topic }) {
   );
 }
 
-export function Configuration({ topic }: { topic: Topic }) {
+export function Configuration({ topic }: { topic: PageTopic }) {
   const { t } = useTranslation();
-  const configs = [...(topic.configs ?? [])].sort((a, b) => Number(a.source === "DEFAULT_CONFIG") - Number(b.source === "DEFAULT_CONFIG") || a.name.localeCompare(b.name));
+  const configs = [...topic.configs].sort((a, b) => Number(a.source === "DEFAULT_CONFIG") - Number(b.source === "DEFAULT_CONFIG") || a.name.localeCompare(b.name));
   return (
     <div className="scroll">
       <table className="pad head config">

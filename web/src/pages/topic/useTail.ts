@@ -40,8 +40,8 @@ export function useTail(topic: string, enabled: boolean, partition: string | nul
 
   const live = useLive<TailPush>(request, (next) => {
     waiting.current.messages.push(...next.data.messages);
-    waiting.current.skipped += next.data.skipped ?? 0;
-    waiting.current.scanned += next.data.scanned ?? next.data.messages.length;
+    waiting.current.skipped += next.data.skipped;
+    waiting.current.scanned += next.data.scanned;
     // A push every few milliseconds must not grow the queue between two paints.
     if (waiting.current.messages.length > 1_000) {
       waiting.current.skipped += waiting.current.messages.length - 1_000;
