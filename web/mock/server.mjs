@@ -21,6 +21,12 @@ const shop = await Shop.open();
 const ORDERS_PER_S = 220;
 /** Small, so that a search that gives up can be looked at. */
 const SCANNED_MAX = 1_500;
+for (let i = 0; i < 3; i += 1) {
+  const letter = shop.append("orders_by_region_5s.dlq", 0, null, `{"order_id": "o-${i}", "amount": "n/a`, Date.now() - 9_000 + i);
+  const errors = { topic: "orders", partition: "2", offset: `${88_420_000 + i}`, "connector.name": "orders_by_region_5s", stage: "VALUE_CONVERTER", "exception.class.name": "DecodeError", "exception.message": "column amount: 'n/a' is not a DECIMAL(12, 2)" };
+  letter.headers = Object.entries(errors).map(([key, value]) => ({ key: `__connect.errors.${key}`, value, encoding: "text", value_bytes: value.length }));
+  letter.headers_count = letter.headers.length;
+}
 let owed = 0;
 let current = { second: Math.floor(Date.now() / 1000), orders: [] };
 setInterval(() => {

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { en } from "../src/i18n/en";
 import { zh } from "../src/i18n/zh";
 import { inline, lines, LINES_MAX, tokenize } from "../src/ui/json";
-import { before, EMPTY_TAIL, HELD_MAX, push, release, ROWS_MAX } from "../src/pages/topic/tail";
+import { before, EMPTY_TAIL, HELD_MAX, positionOf, push, release, ROWS_MAX } from "../src/pages/topic/tail";
 import type { Message } from "../src/api/types";
 
 function keys(tree: object, prefix = ""): [string, string][] {
@@ -93,4 +93,9 @@ describe("the tail", () => {
     const tail = push(EMPTY_TAIL, { messages: [message(1)], skipped: 0, scanned: 40 }, false);
     expect(tail.bars.at(-1)).toEqual({ matched: 1, scanned: 40 });
   });
+});
+
+test("a record's address is a partition and an offset, and nothing else", () => {
+  expect(positionOf("0:1")).toEqual({ partition: 0, offset: 1 });
+  for (const wrong of [null, "", "0", "0:", "-1:2", "0:1:2", "a:b", "0:1 "]) expect([wrong, positionOf(wrong)]).toEqual([wrong, null]);
 });

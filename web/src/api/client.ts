@@ -1,5 +1,5 @@
 import { path } from "../links";
-import type { Dashboard, DashboardEntry, Group, Job, MessagePage, ProblemDocument, SqlAnswer, TableInfo, Topic, TopicDetail } from "./types";
+import type { Dashboard, DashboardEntry, Group, Job, Message, MessagePage, ProblemDocument, SqlAnswer, TableInfo, Topic, TopicDetail } from "./types";
 
 /** An answer of the server that is not a success, as the server words it. */
 export class Problem extends Error {
@@ -61,6 +61,9 @@ export const api = {
     }
     return call<MessagePage>(`${path`/api/v1/topics/${topic}/messages`}?${parameters}`, signal ? { signal } : undefined);
   },
+  /** One record, whole up to 8 MiB. */
+  message: (topic: string, partition: number, offset: number, signal?: AbortSignal) =>
+    call<Message>(path`/api/v1/topics/${topic}/messages/${partition}/${offset}`, signal ? { signal } : undefined),
   createTopic: (body: { name: string; partitions: number; configs: Record<string, string> }) =>
     post<unknown>("/api/v1/topics", body),
   /** Refused for topics that a job or a table still uses. */

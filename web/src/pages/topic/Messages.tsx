@@ -13,7 +13,7 @@ import { Button, cx, Empty, Loading, middleCut, ProblemBlock, Seg } from "../../
 import { SpanAll } from "../../ui/SpanAll";
 import { RecordDrawer } from "./RecordDrawer";
 import { PAGE, type Reading, useReading } from "./reading";
-import { messageKey, type Tail } from "./tail";
+import { messageKey, positionOf, type Tail } from "./tail";
 import { useTail } from "./useTail";
 
 const MODES = ["live", "newest", "oldest", "offset", "time"] as const;
@@ -25,7 +25,8 @@ export function Messages({ topic }: { topic: PageTopic }) {
   const mode: Mode = MODES.find((id) => id === search.get("from")) ?? "live";
   const partition = search.get("partition");
   const contains = search.get("contains") ?? "";
-  const open = search.get("record");
+  const position = positionOf(search.get("record"));
+  const open = position && `${position.partition}:${position.offset}`;
   const [draft, setDraft] = useState(contains);
   const [paused, setPaused] = useState(false);
   const field = useRef<HTMLInputElement>(null);
@@ -56,8 +57,8 @@ export function Messages({ topic }: { topic: PageTopic }) {
     [tail.state.rows, contains],
   );
   const rows = mode === "live" ? tailed : reading.rows;
-  const selected = rows.find((message) => messageKey(message) === open) ?? null;
-  const index = selected ? rows.indexOf(selected) : -1;
+  const index = rows.findIndex((message) => messageKey(message) === open);
+  const selected = rows[index] ?? null;
   const select = useCallback((key: string | null) => set({ record: key }), [set]);
   const showHeld = () => {
     select(null);
@@ -115,7 +116,7 @@ export function Messages({ topic }: { topic: PageTopic }) {
         </div>
       )}
       {problem && <div className="cell"><ProblemBlock problem={problem} {...(mode === "live" ? {} : { retry: reading.again })} /></div>}
-      <div className={cx("split", selected && "with-drawer")}>
+      <div className={cx("split", open !== null && "with-drawer")}>
         <div className="scroll" tabIndex={0}>
           {rows.length === 0 ? (
             !problem && (mode === "live" ? (
@@ -156,20 +157,22 @@ export function Messages({ topic }: { topic: PageTopic }) {
           )}
           {mode !== "live" && rows.length > 0 && <ReadingFoot reading={reading} />}
         </div>
-        {selected && <RecordDrawer message={selected} topic={topic} position={index + 1} total={rows.length} find={contains} onClose={() => select(null)} />}
+        {position && <RecordDrawer position={position} listed={selected} topic={topic} place={selected ? t("record.position", { position: index + 1, total: rows.length }) : null} find={contains} onClose={() => select(null)} />}
       </div>
     </>
   );
 }
 
 const MessageRow = memo(function MessageRow({ message, selected, select }: { message: Message; selected: boolean; select: (key: string) => void }) {
+  const { t } = useTranslation();
   const key = messageKey(message);
   return (
-    <tr className={cx("click", selected && "sel")} onClick={() => select(key)} data-testid="message">
+    // The list moves: between press and release another row may come under the pointer.
+    <tr className={cx("click", selected && "sel")} onMouseDown={(event) => event.button === 0 && select(key)} onClick={() => select(key)} data-testid="message">
       <td title={dateTime(message.timestamp_ms, true)}>{timeOfDay(message.timestamp_ms, true)}</td>
       <td className="r">{message.partition}</td>
       <td className="r desk">{count(message.offset)}</td>
-      <td className="desk" title={message.key ?? ""}>{message.key === null ? <span className="faint">null</span> : middleCut(message.key, 24)}</td>
+      <td className="desk" title={message.key ?? ""}>{message.key === null ? <span className="faint">null</span> : message.key === "" ? <span className="faint">{t("record.empty")}</span> : middleCut(message.key, 24)}</td>
       <td className="val">
         {message.value === null ? <span className="faint">null</span> : message.value_encoding === "json" ? <JsonInline text={message.value} /> : <span className={message.value_encoding === "binary" ? "faint" : ""}>{message.value.slice(0, 220)}</span>}
       </td>

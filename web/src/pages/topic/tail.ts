@@ -27,6 +27,12 @@ export const EMPTY_TAIL: Tail = { rows: [], held: [], heldCount: 0, matched: 0, 
 
 export const messageKey = (message: Message): string => `${message.partition}:${message.offset}`;
 
+/** The position in a record's address, `0:1`; null when it is none. */
+export function positionOf(key: string | null): { partition: number; offset: number } | null {
+  const [, partition, offset] = /^(\d{1,10}):(\d{1,19})$/.exec(key ?? "") ?? [];
+  return partition === undefined || offset === undefined ? null : { partition: Number(partition), offset: Number(offset) };
+}
+
 const newestFirst = (a: Message, b: Message): number => b.timestamp_ms - a.timestamp_ms || b.offset - a.offset;
 
 function unique(messages: Message[]): Message[] {
