@@ -61,7 +61,7 @@ export function groups() {
     { ...base, group: "mail-receipts", state: "keeping_up", members_count: 2, lag_records: 22, lag_ms: 400, lag_history: wave(20), arrives_per_s: 220.4, consumes_per_s: 220.4, clears_in_ms: 100, reason: null },
     { ...base, group: "search-indexer", state: "rebalancing", kafka_state: "PreparingRebalance", members_count: 3, lag_records: 96, lag_ms: 380, lag_history: wave(90), arrives_per_s: 220.4, consumes_per_s: 218, clears_in_ms: 900, reason: null },
     { ...base, group: "price-cache", state: "idle", topics: ["live_orders"], lag_records: 0, lag_ms: 0, lag_history: wave(0), arrives_per_s: 0, consumes_per_s: 0, clears_in_ms: 0, reason: null, last_commit_ms: now - 240_000 },
-    { ...base, group: "coupon-worker", state: "stopped", kafka_state: "Empty", members_count: 0, lag_records: 48_117, lag_ms: 720_000, lag_history: Array.from({ length: 60 }, (_, i) => i * 800), arrives_per_s: 220.4, consumes_per_s: 0, clears_in_ms: null, reason: "no members", last_commit_ms: now - 720_000 },
+    { ...base, group: "coupon-worker", state: "stopped", kafka_state: "Empty", members_count: 0, lag_records: 48_117_411, lag_ms: 2_513_000, lag_history: Array.from({ length: 60 }, (_, i) => i * 800), arrives_per_s: 220.4, consumes_per_s: 0, clears_in_ms: null, reason: "no members", last_commit_ms: now - 720_000 },
   ];
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { business, businessText, byteRate, bytes, count, money, percent, rate, short, toNumber } from "../src/format/number";
-import { age, ago, chartTimeOfDay, duration, latency, milliseconds, parseSqlTime, sqlTimeOfDay } from "../src/format/time";
+import { age, ago, agoAbout, chartTimeOfDay, duration, latency, milliseconds, parseSqlTime, sqlTimeOfDay } from "../src/format/time";
 
 /** Figures are joined with no-break spaces; tests read better with plain ones. */
 const plain = (text: string): string => text.replace(/[\u00a0\u202f]/g, " ");
@@ -128,4 +128,11 @@ describe("SQL times", () => {
     expect(parseSqlTime("华东")).toBeNull();
     expect(sqlTimeOfDay("soon", "wall")).toBe("soon");
   });
+});
+
+test("about how long ago is one unit", () => {
+  const now = 10 * 86_400_000;
+  expect([2_100, 59_999, 60_000, 3_599_999, 7_200_000, 3 * 86_400_000].map((ms) => plain(agoAbout(now - ms, now, "en")))).toEqual(["2.1 s ago", "1 min ago", "1 min ago", "59 min ago", "2 h ago", "3 d ago"]);
+  expect(plain(agoAbout(now - 720_000, now, "zh"))).toBe("12 分钟前");
+  expect(agoAbout(null, now, "en")).toBe("—");
 });

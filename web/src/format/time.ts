@@ -72,6 +72,19 @@ export function ago(timestampMs: number | null | undefined, nowMs: number, langu
   return language === "zh" ? `${text}前` : `${text} ago`;
 }
 
+/** `12 min ago`, `3 h ago`: one unit, where a column is narrow and the time itself is on hover. */
+export function agoAbout(timestampMs: number | null | undefined, nowMs: number, language: Language): string {
+  if (!known(timestampMs)) return MISSING;
+  const past = Math.max(0, nowMs - timestampMs);
+  const u = UNITS[language];
+  const text =
+    past < 60_000 ? age(past, language)
+    : past < 3_600_000 ? part(Math.floor(past / 60_000), u.minAlone)
+    : past < 86_400_000 ? part(Math.floor(past / 3_600_000), u.hAlone)
+    : part(Math.floor(past / 86_400_000), u.d);
+  return language === "zh" ? `${text}前` : `${text} ago`;
+}
+
 function two(value: number): string {
   return String(value).padStart(2, "0");
 }

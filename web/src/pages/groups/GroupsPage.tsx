@@ -4,7 +4,7 @@ import { useTranslation } from "react-i18next";
 import { useNavigate, useSearchParams } from "react-router";
 import type { Group } from "../../api/types";
 import { count, rate, short } from "../../format/number";
-import { ago, duration } from "../../format/time";
+import { agoAbout, dateTime, duration } from "../../format/time";
 import { useLanguage } from "../../i18n/language";
 import { path, useNameInPath } from "../../links";
 import { useLive, useNow } from "../../live/hooks";
@@ -139,16 +139,16 @@ function GroupTable({ groups, open, toggle }: { groups: Group[]; open: string | 
             <th className="chev" aria-hidden="true" />
             <th className="name">{t("groups.group")}</th>
             <th className="state-col desk">{t("groups.state")}</th>
-            <th className="w7 wide">Kafka</th>
+            <th className="w9 wider">Kafka</th>
             <th className="r w6 wide">{t("groups.members")}</th>
-            <th className="r w6 wide">{t("groups.topics")}</th>
-            <th className="r desk">{t("groups.records")}</th>
-            <th className="r">{t("groups.lagTime")}</th>
+            <th className="r w6 wider">{t("groups.topics")}</th>
+            <th className="r big-col desk">{t("groups.records")}</th>
+            <th className="r dur">{t("groups.lagTime")}</th>
             <th className="spark-col desk">{t("groups.trend")}</th>
             <th className="r desk">{t("groups.arrives")}</th>
-            <th className="r desk">{t("groups.consumes")}</th>
-            <th className="r">{t("groups.clears")}</th>
-            <th className="r wide">{t("groups.commit")}</th>
+            <th className="r big-col desk">{t("groups.consumes")}</th>
+            <th className="r dur">{t("groups.clears")}</th>
+            <th className="r big-col wide">{t("groups.commit")}</th>
           </tr>
         </thead>
         <tbody>
@@ -165,16 +165,16 @@ function GroupTable({ groups, open, toggle }: { groups: Group[]; open: string | 
                   </td>
                   <td className="mono name" title={g.group}><span className="phone inline"><Mark state={health} /> </span>{middleCut(g.group, 40)}</td>
                   <td className="desk"><State state={health}>{words.state(g)}</State></td>
-                  <td className="muted wide">{g.kafka_state}</td>
+                  <td className="muted wider" title={g.kafka_state}>{g.kafka_state}</td>
                   <td className="r wide">{g.members_count === 0 ? "—" : count(g.members_count)}</td>
-                  <td className="r wide">{count(g.topics.length)}</td>
+                  <td className="r wider">{count(g.topics.length)}</td>
                   <td className="r strong desk">{count(g.lag_records)}</td>
                   <td className={cx("r", "strong", health === "critical" && "critical")}>{duration(g.lag_ms, language)}</td>
                   <td className="desk"><Sparkline values={g.lag_history} state={health} /></td>
                   <td className="r desk">{short(g.arrives_per_s)}</td>
                   <td className="r desk">{short(g.consumes_per_s)}</td>
                   <td className={cx("r", words.never(g) ? "critical strong" : "muted")}>{words.clears(g)}</td>
-                  <td className="r faint wide">{ago(g.last_commit_ms, now, language)}</td>
+                  <td className="r faint wide" title={dateTime(g.last_commit_ms)}>{agoAbout(g.last_commit_ms, now, language)}</td>
                 </tr>
                 {isOpen && (
                   <tr className="detail">

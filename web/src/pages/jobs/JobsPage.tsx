@@ -36,12 +36,12 @@ export default function JobsPage() {
                 <th className="flow wide">{t("jobs.reads")}</th>
                 <th className="r">{t("jobs.inRate")}</th>
                 <th className="r desk">{t("jobs.outRate")}</th>
-                <th className="r">{t("jobs.watermark")}</th>
-                <th className="r desk">{t("jobs.epochP99")}</th>
+                <th className="r dur">{t("jobs.watermark")}</th>
+                <th className="r big-col desk">{t("jobs.epochP99")}</th>
                 <th className="r wide">{t("jobs.stateSize")}</th>
                 <th className="r desk">{t("jobs.late")}</th>
-                <th className="r desk">{t("jobs.dead")}</th>
-                <th className="r wide since">{t("jobs.since")}</th>
+                <th className="r big-col desk">{t("jobs.dead")}</th>
+                <th className="r wide dur">{t("jobs.since")}</th>
               </tr>
             </thead>
             <tbody>

@@ -96,11 +96,11 @@ function Brokers({ brokers }: { brokers: Broker[] }) {
         <thead>
           <tr>
             <th className="broker-name">{t("overview.broker")}</th>
-            <th className="r">{t("overview.leaders")}</th>
+            <th className="r desk">{t("overview.leaders")}</th>
             <th className="r wide mem-col">{t("overview.memory")}</th>
             <th className="r">{t("overview.cpu")}</th>
             <th className="r">{t("overview.disk")}</th>
-            <th className="meter-col" aria-hidden="true" />
+            <th className="meter-col desk" aria-hidden="true" />
           </tr>
         </thead>
         <tbody>
@@ -125,11 +125,11 @@ function BrokerRow({ broker }: { broker: Broker }) {
           <span className="mono" title={broker.host}>{broker.id} <span className="faint">{broker.host}</span></span>
         </State>
       </td>
-      <td className="r">{count(broker.leaders)}</td>
+      <td className="r desk">{count(broker.leaders)}</td>
       <td className="r wide">{bytes(broker.memory_bytes)}</td>
       <td className="r">{broker.cpu_percent === null ? "—" : percent(broker.cpu_percent, broker.cpu_percent < 10 ? 1 : 0)}</td>
       <td className={full ? `r strong ${full}` : "r"} title={`${bytes(broker.disk_used_bytes)} / ${bytes(broker.disk_total_bytes)}`}>{disk === null ? "—" : percent(disk, 0)}</td>
-      <td className="meter-col">{disk !== null && <Meter value={disk} {...(full ? { state: full } : {})} label={t("overview.disk")} />}</td>
+      <td className="meter-col desk">{disk !== null && <Meter value={disk} {...(full ? { state: full } : {})} label={t("overview.disk")} />}</td>
     </tr>
   );
 }
@@ -214,10 +214,10 @@ function Groups({ groups, total }: { groups: Group[]; total: number }) {
             <tr>
               <th className="name">{t("groups.group")}</th>
               <th className="wide state-col">{t("groups.state")}</th>
-              <th className="r desk rec-col">{t("groups.records")}</th>
-              <th className="r lag-col">{t("groups.lag")}</th>
-              <th className="desk spark-col">{t("groups.trend")}</th>
-              <th className="r clears-col">{t("groups.clears")}</th>
+              <th className="r desk big-col">{t("groups.records")}</th>
+              <th className="r dur">{t("groups.lag")}</th>
+              <th className="wider spark-col">{t("groups.trend")}</th>
+              <th className="r dur">{t("groups.clears")}</th>
             </tr>
           </thead>
           <tbody>
@@ -229,7 +229,7 @@ function Groups({ groups, total }: { groups: Group[]; total: number }) {
                   <td className="wide"><State state={health}>{groupWords.state(group)}</State></td>
                   <td className="r desk">{count(group.lag_records)}</td>
                   <td className={`r strong${health === "critical" ? " critical" : ""}`}>{duration(group.lag_ms, language)}</td>
-                  <td className="desk"><Sparkline values={group.lag_history} width={84} height={20} state={health} /></td>
+                  <td className="wider"><Sparkline values={group.lag_history} width={84} height={20} state={health} /></td>
                   <td className={`r ${groupWords.never(group) ? "critical" : "muted"}`}>{groupWords.clears(group)}</td>
                 </tr>
               );

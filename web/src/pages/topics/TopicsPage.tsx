@@ -80,7 +80,7 @@ function TopicTable({ topics }: { topics: Topic[] }) {
           <tr>
             <th className="name-wide">{t("topics.topic")}</th>
             <th className="r w6 desk">{t("topics.partitions")}</th>
-            <th className="r desk" title={t("topics.recordsNote")}>{t("topics.records")}</th>
+            <th className="r big-col desk" title={t("topics.recordsNote")}>{t("topics.records")}</th>
             <th className="r desk">{t("topics.size")}</th>
             <th className="r">{t("topics.in")}</th>
             <th className="spark-col">{t("topics.trend")}</th>
