@@ -1,5 +1,6 @@
 // A real browser against a running Millstream: opening it, watching what it
 // does, waiting for conditions. No test sleeps; all waiting has a bound.
+import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
@@ -52,6 +53,21 @@ export async function visit(browser, base, path, { size = DESK, language = "en",
   return { context, page, complaints, strangers };
 }
 
+/** Opens a page, does something, and asserts that the console was silent and nothing left the host. */
+export async function visited(browser, base, path, options, act, expected = []) {
+  const view = await visit(browser, base, path, options);
+  try {
+    await act(view.page);
+    assert.deepEqual(view.complaints.filter((text) => !expected.some((pattern) => pattern.test(text))), [], "the browser's console complains");
+    assert.deepEqual(view.strangers, [], "a request left the host");
+  } catch (error) {
+    await shot(view.page, `failed-${path.replaceAll(/\W+/g, "-").slice(0, 60)}`).catch(() => undefined);
+    throw error;
+  } finally {
+    await view.context.close();
+  }
+}
+
 /** Waits until `read` of the page gives a value that `enough` accepts, and returns it. */
 export async function until(page, what, read, enough) {
   const deadline = Date.now() + WAIT_MS;
@@ -66,6 +82,9 @@ export async function until(page, what, read, enough) {
 }
 
 export const shot = (page, name) => page.screenshot({ path: `${SHOTS}${name}.png` });
+
+/** Figures and heads of figures that do not fit their column: `48,11…`. */
+export const cutFigures = (page) => page.locator("td.r, th.r").evaluateAll((cells) => cells.filter((cell) => cell.offsetParent !== null && cell.scrollWidth > cell.clientWidth).map((cell) => cell.textContent));
 
 /** How far the page is wider than the window. */
 export const overflow = (page) => page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);

@@ -3,7 +3,7 @@
 //   MILLSTREAM_BIN=…/millstream npm test        a demo of its own
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { DESK, launch, overflow, PHONE, SCREEN, shot, until, visit } from "./browser.mjs";
+import { cutFigures, DESK, launch, overflow, PHONE, SCREEN, shot, until, visited } from "./browser.mjs";
 import { server } from "./demo.mjs";
 
 let base;
@@ -19,20 +19,7 @@ after(async () => {
   await stop?.();
 });
 
-/** Opens a page, does something, and asserts that the console was silent and nothing left the host. */
-async function at(path, options, act, expected = []) {
-  const view = await visit(browser, base, path, options);
-  try {
-    await act(view.page);
-    assert.deepEqual(view.complaints.filter((text) => !expected.some((pattern) => pattern.test(text))), [], "the browser's console complains");
-    assert.deepEqual(view.strangers, [], "a request left the host");
-  } catch (error) {
-    await shot(view.page, `failed-${path.replaceAll(/\W+/g, "-")}`).catch(() => undefined);
-    throw error;
-  } finally {
-    await view.context.close();
-  }
-}
+const at = (path, options, act, expected) => visited(browser, base, path, options, act, expected);
 
 const text = (page, selector) => () => page.locator(selector).first().innerText();
 const panelSeq = (page, id) => async () => Number((await page.locator(`[data-panel="${id}"]`).first().getAttribute("data-seq")) ?? 0);
@@ -296,6 +283,7 @@ describe("every page, wide and narrow, light and dark, in both languages", () =>
         await at(path, look, async (page) => {
           await page.locator(sign).first().waitFor();
           assert.ok((await overflow(page)) <= 0, `${name} scrolls sideways at ${look.size.width} px`);
+          assert.deepEqual(await cutFigures(page), [], `figures are cut at ${look.size.width} px`);
           if (name === "group") {
             const column = await page.locator("th.name").evaluate((head) => head.clientWidth);
             assert.ok(column > 100, `the open group leaves ${column} px for the names at ${look.size.width} px`);

@@ -19,14 +19,24 @@ export function Drawer({ title, note, actions, onClose, children }: { title: Rea
   );
 }
 
+/** What has the focus, inside the editor's shadow root too. */
+function focused(): HTMLElement | null {
+  let element = document.activeElement;
+  while (element?.shadowRoot?.activeElement) element = element.shadowRoot.activeElement;
+  return element instanceof HTMLElement && element !== document.body ? element : null;
+}
+
 export function Dialog({ title, children, actions, onClose }: { title: ReactNode; children: ReactNode; actions: ReactNode; onClose: () => void }) {
   const ref = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     const dialog = ref.current;
     if (!dialog || dialog.open) return;
+    const before = focused();
     dialog.showModal();
     // Where Enter must not do what cannot be undone.
     dialog.querySelector<HTMLElement>("[data-autofocus]")?.focus();
+    // The element is removed, not closed: where one was before is ours to remember.
+    return () => before?.focus();
   }, []);
   return (
     <dialog
