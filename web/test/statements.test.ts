@@ -40,7 +40,7 @@ describe("its impact", () => {
   const known = {
     tables: [{ name: "by_region", kind: "materialized_table", topic: "by_region_topic" }, { name: "orders", kind: "table", topic: "orders" }] as TableInfo[],
     jobs: [{ id: "by_region", sink: "by_region", sources: ["orders"], dead_letter_topic: "by_region.dlq", late_topic: "by_region.late" }] as unknown as Job[],
-    topics: [topic("by_region_topic", { read_by: ["later"], groups: ["audit"] }), topic("by_region.dlq"), topic("by_region.late"), topic("orders")],
+    topics: [topic("by_region_topic", { read_by: ["later"], groups: ["audit"] }), topic("by_region.late"), topic("by_region.dlq"), topic("orders")],
   };
   const count = (name: string) => ({ name, records: 7, bytes: 99 });
   const what = (kind: Destruction["kind"], name: string) => ({ kind, name, text: "" }) as Destruction;

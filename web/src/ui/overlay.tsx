@@ -34,7 +34,7 @@ export function Dialog({ title, children, actions, onClose }: { title: ReactNode
     const before = focused();
     dialog.showModal();
     // Where Enter must not do what cannot be undone.
-    dialog.querySelector<HTMLElement>("[data-autofocus]")?.focus();
+    dialog.querySelector<HTMLElement>("[data-autofocus]")?.focus({ preventScroll: true });
     // The element is removed, not closed: where one was before is ours to remember.
     return () => before?.focus();
   }, []);

@@ -27,7 +27,7 @@ export function DestroyDialog({ impacts, unknown, onClose, onRun }: { impacts: I
       onClose={onClose}
       actions={
         <>
-          <Button kind="danger" icon={onlyJobs ? "stop" : "trash"} onClick={() => onRun(also)} data-testid="destroy-confirm">{onlyJobs ? t("destroy.stopDo") : t("destroy.do")}</Button>
+          <Button kind="danger" icon={onlyJobs ? "stop" : "trash"} onClick={() => onRun(also)} data-testid="destroy-confirm">{impacts.length > 1 || first?.what.kind === "other" ? t("destroy.runDo") : onlyJobs ? t("destroy.stopDo") : t("destroy.do")}</Button>
           <Button kind="ghost" onClick={onClose} data-autofocus="">{t("action.cancel")}</Button>
         </>
       }
@@ -54,7 +54,7 @@ function ImpactRows({ impact, headed }: { impact: Impact; headed: boolean }) {
       {what.kind === "other" && <p>{t("destroy.other")}</p>}
       {what.kind !== "other" && (
         <section className="impact">
-          <h3>{what.kind === "materialized_table" ? t("destroy.goes") : t("destroy.ends")}</h3>
+          <h3>{what.kind === "materialized_table" ? t("destroy.goes") : what.kind === "job" ? t("destroy.stops") : t("destroy.ends")}</h3>
           {what.kind === "table" && <p className="impact-row"><Mark state="critical" /><span><Named i18nKey="destroy.definition" name={what.name} /></span></p>}
           {what.kind === "materialized_table" && <p className="impact-row"><Mark state="critical" /><span><Named i18nKey="destroy.materialized" name={what.name} /></span>{job && <span className="faint end">{t("destroy.writes", { rate: rate(job.out_records_per_s) })}</span>}</p>}
           {job && what.kind === "job" && <p className="impact-row"><Mark state="critical" /><span><Named i18nKey="destroy.job" name={job.id} /></span><span className="faint end">{t("destroy.writes", { rate: rate(job.out_records_per_s) })}</span></p>}

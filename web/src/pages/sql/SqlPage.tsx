@@ -17,7 +17,7 @@ import { Button, cx, Empty, LiveMark, Loading, ProblemBlock } from "../../ui/par
 import { Catalog } from "./Catalog";
 import { type Aftermath, AftermathNote, deleteLeftovers, DestroyDialog } from "./Destroy";
 import { Editor, type EditorHandle } from "./Editor";
-import { type Impact, impactOf } from "./impact";
+import { countsOf, type Impact, impactOf } from "./impact";
 import { DownloadCsv, ResultTable } from "./Results";
 import { KeptDraft, useDrafts } from "./useDrafts";
 
@@ -54,7 +54,7 @@ async function lookUp(sql: string): Promise<Pick<Asking, "impacts" | "unknown">>
 /** What the topics hold now; those that are gone are left out. */
 async function settle(impacts: Impact[], also: boolean): Promise<Aftermath> {
   const { topics } = await api.topics(false);
-  const now = (names: string[]) => topics.filter((topic) => names.includes(topic.name));
+  const now = (names: string[]) => countsOf(topics, names);
   const after: Aftermath = {
     gone: impacts,
     deleted: [],

@@ -28,10 +28,17 @@ export interface Known {
   topics: Topic[];
 }
 
+/** What topics of these names hold, by name: the server's list has no order. */
+export function countsOf(topics: Topic[], names: (string | null | undefined)[]): TopicCount[] {
+  return topics
+    .filter((topic) => names.includes(topic.name))
+    .map(({ name, records, bytes }) => ({ name, records, bytes }))
+    .sort((a, b) => a.name.localeCompare(b.name));
+}
+
 /** Null when there is nothing of that name: the server then says so, and nothing is lost. */
 export function impactOf(what: Destruction, { tables, jobs, topics }: Known): Impact | null {
-  const counts = (names: (string | null | undefined)[]): TopicCount[] =>
-    topics.filter((topic) => names.includes(topic.name)).map(({ name, records, bytes }) => ({ name, records, bytes }));
+  const counts = (names: (string | null | undefined)[]) => countsOf(topics, names);
   const none = { what, job: null, goes: [], stays: [], leftovers: [], readers: [] };
   if (what.kind === "other") return none;
   if (what.kind === "job") {
