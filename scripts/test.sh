@@ -45,6 +45,7 @@ suite tools-kafka "kafka tools on our files" tests/kafka-tools/run.sh
 suite faults "faults: kills, disks, clocks, connections; 20 seeded rounds" tests/faults/run.sh
 suite bus "bus: the librdkafka implementation" tests/bus/run.sh
 suite flights "flights: 336,776 real records, with and without kill -9" tests/flights/run.sh
+suite upgrade "upgrade: data folders of earlier builds" tests/upgrade/run.sh
 suite browser "browser: the demo in Chromium" tests/browser/run.sh
 
 wanted() { [[ $only == "  " || $only == *" $1 "* ]]; }
@@ -82,7 +83,7 @@ wait
 
 echo "==> the suites, in lanes"
 lane rust tools-kafka browser &
-lane clients bus &
+lane clients upgrade bus &
 lane faults flights &
 wait
 
