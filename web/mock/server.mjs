@@ -114,7 +114,7 @@ async function answer(request, url) {
     case "topics":
       if (request.method === "DELETE") return pages.remove(parts[1]), { name: parts[1] };
       if (parts[2] === "messages" && parts[4]) return found(oneMessage(parts[1], parts[3], parts[4]));
-      if (parts[2] === "messages") return readMessages(parts[1], url.searchParams);
+      if (parts[2] === "messages") return found(pages.topic(parts[1], shop)), readMessages(parts[1], url.searchParams);
       if (parts[2] === "produce") {
         const message = shop.append(parts[1], body.partition ?? 0, body.key, body.value, Date.now());
         return { partition: message.partition, offset: message.offset };

@@ -6,7 +6,7 @@
 type Token = { kind: "word" | "name" | "string" | "sign"; text: string };
 
 export type Destruction =
-  | { kind: "table" | "materialized_table" | "job"; name: string; text: string }
+  | { kind: "table" | "materialized_table" | "dropped_job" | "stopped_job"; name: string; text: string }
   /** Removes something, but is no statement that we know the effect of. */
   | { kind: "other"; name: string; text: string };
 
@@ -44,17 +44,25 @@ export function statements(text: string): Statement[] {
   return all;
 }
 
+/** What comes before the name; the words after it are looked at for ALTER only. */
+const HEADS = [
+  [/^DROP TABLE (?:IF EXISTS )?/, "table"],
+  [/^DROP MATERIALIZED TABLE (?:IF EXISTS )?/, "materialized_table"],
+  [/^DROP JOB (?:IF EXISTS )?/, "dropped_job"],
+  [/^STOP JOB /, "stopped_job"],
+  [/^ALTER MATERIALIZED TABLE (?=\S+ SUSPEND$)/, "stopped_job"],
+] as const;
+
 const OTHER = /^(?:DROP|DELETE|TRUNCATE|STOP)\b|^ALTER\b.*\bDROP\b|^INSERT OVERWRITE\b/;
 
 /** The statements of a text that remove something. */
 export function destructions(text: string): Destruction[] {
   return statements(text).flatMap(({ tokens, text: own }): Destruction[] => {
     const words = tokens.map((token) => (token.kind === "word" ? token.text.toUpperCase() : "?")).join(" ");
-    const head = /^DROP (?<mat>MATERIALIZED )?TABLE (?:IF EXISTS )?|^STOP JOB /.exec(words);
-    const last = head && tokens[head[0].trim().split(" ").length];
-    if (head && last) {
-      const kind = head[0].startsWith("STOP") ? "job" : head.groups?.mat ? "materialized_table" : "table";
-      return [{ kind, name: last.text, text: own }];
+    for (const [pattern, kind] of HEADS) {
+      const head = pattern.exec(words)?.[0];
+      const name = head && tokens[head.trim().split(" ").length];
+      if (name) return [{ kind, name: name.text, text: own }];
     }
     return OTHER.test(words) ? [{ kind: "other", name: "", text: own }] : [];
   });

@@ -18,9 +18,9 @@ export function DestroyDialog({ impacts, unknown, onClose, onRun }: { impacts: I
   const first = impacts[0];
   const title =
     impacts.length !== 1 || !first || first.what.kind === "other" ? t("destroy.titleMany", { count: impacts.length })
-    : first.what.kind === "job" ? t("job.stopTitle", { job: first.what.name })
+    : first.what.kind === "stopped_job" ? t("job.stopTitle", { job: first.what.name })
     : t("destroy.title", { name: first.what.name });
-  const onlyJobs = impacts.every((impact) => impact.what.kind === "job");
+  const onlyJobs = impacts.every((impact) => impact.what.kind === "stopped_job");
   return (
     <Dialog
       title={title}
@@ -47,36 +47,36 @@ export function DestroyDialog({ impacts, unknown, onClose, onRun }: { impacts: I
 
 function ImpactRows({ impact, headed }: { impact: Impact; headed: boolean }) {
   const { t } = useTranslation();
-  const { what, job, goes, stays, readers } = impact;
+  const { what, job, goes, stays, users, readers } = impact;
   return (
     <>
       {(headed || what.kind === "other") && <pre className="impact-sql">{what.text}</pre>}
       {what.kind === "other" && <p>{t("destroy.other")}</p>}
       {what.kind !== "other" && (
         <section className="impact">
-          <h3>{what.kind === "materialized_table" ? t("destroy.goes") : what.kind === "job" ? t("destroy.stops") : t("destroy.ends")}</h3>
+          <h3>{what.kind === "table" ? t("destroy.ends") : what.kind === "stopped_job" ? t("destroy.stops") : t("destroy.goes")}</h3>
           {what.kind === "table" && <p className="impact-row"><Mark state="critical" /><span><Named i18nKey="destroy.definition" name={what.name} /></span></p>}
           {what.kind === "materialized_table" && <p className="impact-row"><Mark state="critical" /><span><Named i18nKey="destroy.materialized" name={what.name} /></span>{job && <span className="faint end">{t("destroy.writes", { rate: rate(job.out_records_per_s) })}</span>}</p>}
-          {job && what.kind === "job" && <p className="impact-row"><Mark state="critical" /><span><Named i18nKey="destroy.job" name={job.id} /></span><span className="faint end">{t("destroy.writes", { rate: rate(job.out_records_per_s) })}</span></p>}
+          {job && (what.kind === "stopped_job" || what.kind === "dropped_job") && <p className="impact-row"><Mark state="critical" /><span><Named i18nKey={what.kind === "stopped_job" ? "destroy.job" : "destroy.droppedJob"} name={job.id} /></span><span className="faint end">{t("destroy.writes", { rate: rate(job.out_records_per_s) })}</span></p>}
           {goes.map((topic) => <TopicRow key={topic.name} topic={topic} goes />)}
+          {goes.length > 0 && <p className="faint small">{t("destroy.ownTopic")}</p>}
         </section>
       )}
-      {readers.length > 0 && (
-        <p className="impact-row"><Mark state="warn" /><span>{what.kind === "table" ? t("destroy.usedBy", { names: some(readers) }) : t("destroy.readBy", { names: some(readers) })}</span></p>
-      )}
+      {users.length > 0 && <p className="impact-row"><Mark state="warn" /><span>{t("destroy.usedBy", { names: some(users) })}</span></p>}
+      {readers.length > 0 && <p className="impact-row"><Mark state="warn" /><span>{t("destroy.readBy", { names: some(readers) })}</span></p>}
       {stays.length > 0 && (
         <section className="impact">
           <h3>{t("destroy.stays")}</h3>
           {stays.map((topic) => <TopicRow key={topic.name} topic={topic} />)}
         </section>
       )}
-      {what.kind === "job" && <p className="muted">{t("destroy.jobKeeps")}</p>}
+      {what.kind === "stopped_job" && <p className="muted">{t("destroy.jobKeeps")}</p>}
     </>
   );
 }
 
 /** A sentence with a name in it, the name as names look. */
-function Named({ i18nKey, name }: { i18nKey: "destroy.definition" | "destroy.materialized" | "destroy.job"; name: string }) {
+function Named({ i18nKey, name }: { i18nKey: "destroy.definition" | "destroy.materialized" | "destroy.job" | "destroy.droppedJob"; name: string }) {
   const { t } = useTranslation();
   return <Trans t={t} i18nKey={i18nKey} values={{ name }} components={{ n: <span className="mono" /> }} />;
 }
@@ -94,7 +94,7 @@ function TopicRow({ topic, goes }: { topic: TopicCount; goes?: boolean }) {
   return (
     <p className="impact-row">
       <Mark state={goes ? "critical" : "idle"} />
-      <span className="ell" title={topic.name}>{t("destroy.topic")} <span className="mono">{topic.name}</span></span>
+      <span>{t("destroy.topic")} <span className="mono">{topic.name}</span></span>
       <span className="faint end">{t("destroy.topicHolds", { count: topic.records, n: count(topic.records), size: bytes(topic.bytes) })}</span>
     </p>
   );
@@ -103,6 +103,7 @@ function TopicRow({ topic, goes }: { topic: TopicCount; goes?: boolean }) {
 export interface Aftermath {
   /** What the statements removed. */
   gone: Impact[];
+  /** Topics that are gone with them, or were deleted since. */
   deleted: string[];
   /** Topics that were not asked to go, or could not. */
   stay: TopicCount[];
@@ -129,9 +130,8 @@ export function AftermathNote({ aftermath, set }: { aftermath: Aftermath; set: (
   const { t } = useTranslation();
   const [busy, setBusy] = useState(false);
   const { gone, deleted, stay, leftovers, problem } = aftermath;
-  const dropped = gone.filter((impact) => impact.what.kind !== "job" && impact.what.kind !== "other").map((impact) => impact.what.name);
-  const stopped = gone.filter((impact) => impact.what.kind === "job").map((impact) => impact.what.name);
-  const topics = [...gone.flatMap((impact) => impact.goes.map((topic) => topic.name)), ...deleted];
+  const dropped = gone.filter((impact) => impact.what.kind !== "stopped_job" && impact.what.kind !== "other").map((impact) => impact.what.name);
+  const stopped = gone.filter((impact) => impact.what.kind === "stopped_job").map((impact) => impact.what.name);
   const links = (list: TopicCount[]) =>
     list.map((topic) => (
       <span key={topic.name} className="nowrap">
@@ -143,7 +143,7 @@ export function AftermathNote({ aftermath, set }: { aftermath: Aftermath; set: (
     <div className="cell aftermath" role="status" data-testid="aftermath">
       {dropped.length > 0 && <p className="flex wrap"><Mark state="ok" /><b>{t("destroy.doneTables", { names: some(dropped) })}</b></p>}
       {stopped.length > 0 && <p className="flex wrap"><Mark state="ok" /><b>{t("destroy.doneJobs", { names: some(stopped) })}</b></p>}
-      {topics.length > 0 && <p className="muted">{t("destroy.doneTopics", { names: some(topics) })}</p>}
+      {deleted.length > 0 && <p className="muted">{t("destroy.doneTopics", { names: some(deleted) })}</p>}
       {stay.length > 0 && <p className="flex wrap"><span>{t("destroy.stay")}</span>{links(stay)}</p>}
       {leftovers.length > 0 && (
         <p className="flex wrap">

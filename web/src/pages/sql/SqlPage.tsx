@@ -46,19 +46,30 @@ async function lookUp(sql: string): Promise<Pick<Asking, "impacts" | "unknown">>
     const [{ tables }, { jobs }, { topics }] = await Promise.all([api.tables(), api.jobs(), api.topics(false)]);
     return { impacts: found.map((what) => impactOf(what, { tables, jobs, topics })).filter((impact) => impact !== null), unknown: null };
   } catch (error) {
-    const impacts = found.map((what): Impact => ({ what: { kind: "other", name: "", text: what.text }, job: null, goes: [], stays: [], leftovers: [], readers: [] }));
+    const impacts = found.map((what): Impact => ({ what: { kind: "other", name: "", text: what.text }, job: null, goes: [], stays: [], leftovers: [], users: [], readers: [] }));
     return { impacts, unknown: problemOf(error) };
   }
 }
 
-/** What the topics hold now; those that are gone are left out. */
+/** The list of topics is made once a second; one that is on it after this long stays. */
+const SETTLE_MS_MAX = 3_000;
+const ASK_MS = 250;
+
+/** What is gone and what the topics that stay hold now: looked at, not believed. */
 async function settle(impacts: Impact[], also: boolean): Promise<Aftermath> {
-  const { topics } = await api.topics(false);
+  const goes = impacts.flatMap((impact) => impact.goes.map((topic) => topic.name));
+  let { topics } = await api.topics(false);
+  for (let waited = 0; waited < SETTLE_MS_MAX && topics.some((topic) => goes.includes(topic.name)); waited += ASK_MS) {
+    await new Promise((resolve) => setTimeout(resolve, ASK_MS));
+    ({ topics } = await api.topics(false));
+  }
   const now = (names: string[]) => countsOf(topics, names);
+  const stay = [...impacts.flatMap((impact) => impact.stays.map((topic) => topic.name)), ...goes];
+  const deleted = goes.filter((name) => !topics.some((topic) => topic.name === name));
   const after: Aftermath = {
     gone: impacts,
-    deleted: [],
-    stay: now(impacts.flatMap((impact) => impact.stays.map((topic) => topic.name))),
+    deleted,
+    stay: now(stay),
     leftovers: now(impacts.flatMap((impact) => impact.leftovers.map((topic) => topic.name))),
     problem: null,
   };
@@ -100,11 +111,12 @@ export default function SqlPage() {
     try {
       const result = await api.sql(sql, controller.signal);
       setRun({ result, problem: null, from });
-      void queries.invalidateQueries({ queryKey: ["tables"] });
       if (impacts.some((impact) => impact.what.kind !== "other")) setAftermath(await settle(impacts, also));
     } catch (error) {
       if (!controller.signal.aborted) setRun((old) => ({ ...old, problem: problemOf(error), from }));
     }
+    // Also after an error: the statements before it have been run.
+    void queries.invalidateQueries({ queryKey: ["tables"] });
     if (abort.current === controller) setRunning(false);
   };
 
@@ -192,7 +204,7 @@ export default function SqlPage() {
 
 /** The answer of a statement that has no rows. */
 function isOk(result: SqlResult): boolean {
-  return result.columns.length === 1 && result.columns[0]?.name === "result" && result.rows.length === 1 && result.rows[0]?.[0] === "OK";
+  return result.columns.length === 1 && result.columns[0]?.name === "result" && result.rows.length === 1 && String(result.rows[0]?.[0]).startsWith("OK");
 }
 
 function isJob(result: SqlResult): boolean {

@@ -18,7 +18,9 @@ export interface Impact {
   stays: TopicCount[];
   /** Topics of what was set apart: nobody writes them any more. */
   leftovers: TopicCount[];
-  /** Jobs and groups that read what goes. */
+  /** Jobs that use what goes: the server refuses. */
+  users: string[];
+  /** Groups that read what goes. */
   readers: string[];
 }
 
@@ -39,20 +41,20 @@ export function countsOf(topics: Topic[], names: (string | null | undefined)[]):
 /** Null when there is nothing of that name: the server then says so, and nothing is lost. */
 export function impactOf(what: Destruction, { tables, jobs, topics }: Known): Impact | null {
   const counts = (names: (string | null | undefined)[]) => countsOf(topics, names);
-  const none = { what, job: null, goes: [], stays: [], leftovers: [], readers: [] };
+  const none = { what, job: null, goes: [], stays: [], leftovers: [], users: [], readers: [] };
   if (what.kind === "other") return none;
-  if (what.kind === "job") {
+  if (what.kind === "stopped_job" || what.kind === "dropped_job") {
     const job = jobs.find((j) => j.id === what.name);
-    return job ? { ...none, job, stays: counts([job.sink, tables.find((t) => t.name === job.sink)?.topic]) } : null;
+    if (!job) return null;
+    const leftovers = what.kind === "dropped_job" ? counts([job.dead_letter_topic, job.late_topic]) : [];
+    return { ...none, job, stays: counts([tables.find((t) => t.name === job.sink)?.topic]), leftovers };
   }
   const table = tables.find((t) => t.name === what.name && t.kind === what.kind);
   if (!table) return null;
-  const topic = topics.find((entry) => entry.name === table.topic);
-  if (what.kind === "table") {
-    return { ...none, stays: counts([table.topic]), readers: jobs.filter((j) => j.sources.includes(table.name) || j.sink === table.name).map((j) => j.id) };
-  }
   // A materialized table's job has its name.
-  const job = jobs.find((j) => j.id === table.name) ?? null;
-  const readers = [...(topic?.read_by ?? []), ...(topic?.groups ?? [])].filter((reader) => reader !== table.name);
-  return { ...none, job, goes: counts([table.topic]), leftovers: counts([job?.dead_letter_topic, job?.late_topic]), readers };
+  const job = (table.kind === "materialized_table" && jobs.find((j) => j.id === table.name)) || null;
+  const users = jobs.filter((j) => j !== job && (j.sources.includes(table.name) || j.sink === table.name)).map((j) => j.id);
+  if (!job) return { ...none, ...(what.kind === "table" ? { stays: counts([table.topic]) } : { goes: counts([table.topic]) }), users };
+  const readers = topics.find((entry) => entry.name === table.topic)?.groups ?? [];
+  return { ...none, job, goes: counts([table.topic]), leftovers: counts([job.dead_letter_topic, job.late_topic]), users, readers };
 }
