@@ -21,6 +21,12 @@ after(async () => {
 const at = (path, options, act, expected) => visited(browser, base, path, options, act, expected);
 const get = async (path) => (await fetch(`${base}/api/v1${path}`)).json();
 
+const send = async (method, path, body) => {
+  const answer = await fetch(`${base}/api/v1${path}`, { method, headers: { "Content-Type": "application/json" }, ...(body ? { body: JSON.stringify(body) } : {}) });
+  assert.ok(answer.ok, await answer.text());
+};
+const post = (path, body) => send("POST", path, body);
+
 describe("a search", () => {
   const message = { partition: 0, offset: 7, timestamp_ms: 1_700_000_000_000, key: "k", key_encoding: "text", value: "the needle", value_encoding: "text", value_bytes: 10, key_bytes: 1, cut: false, headers: [], headers_count: 0 };
   /** The server's answers, one after the other: a log that is too long to make here. */
@@ -67,6 +73,25 @@ describe("a search", () => {
       await page.waitForURL(/from=newest/);
       await page.getByTestId("search-on").waitFor();
     });
+  });
+});
+
+describe("the live tail", () => {
+  test("shows a match that the producer wrote in JSON's escapes, and one beyond what is shown of a long value", async () => {
+    const topic = "browser_messages";
+    await post("/topics", { name: topic, partitions: 1, configs: {} });
+    const written = { escaped: '{"note": "\\u6d4b\\u8bd5\\u4e00"}', long: `{"note": "${"x".repeat(100_000)}测试一"}` };
+    await at(`/topics/${topic}?contains=${encodeURIComponent("测试一")}`, {}, async (page) => {
+      await page.locator(".tail-strip").waitFor();
+      for (const [key, value] of Object.entries(written)) {
+        await post(`/topics/${topic}/produce`, { partition: 0, key: `browser-${key}`, value, headers: [] });
+        await page.getByTestId("message").getByText(`browser-${key}`).waitFor();
+      }
+      // What was cut is fetched whole when it is opened.
+      await page.getByTestId("message").getByText("browser-long").click();
+      await until(page, "the whole value", async () => (await page.locator(".drawer .json").innerText()).length, (n) => n > 100_000);
+    });
+    await send("DELETE", `/topics/${topic}`);
   });
 });
 

@@ -51,12 +51,7 @@ export function Messages({ topic }: { topic: PageTopic }) {
   const tail = useTail(topic.name, mode === "live", partition, contains, paused || open !== null);
   const query = useMessageQuery(mode, partition, contains, search.get("offset") ?? "", search.get("at") ?? "");
   const reading = useReading(topic.name, query);
-  // What the subscription before this filter still had on its way is not shown under it.
-  const tailed = useMemo(
-    () => tail.state.rows.filter((row) => contains === "" || row.value_encoding === "binary" || (row.key ?? "").includes(contains) || (row.value ?? "").includes(contains)),
-    [tail.state.rows, contains],
-  );
-  const rows = mode === "live" ? tailed : reading.rows;
+  const rows = mode === "live" ? tail.state.rows : reading.rows;
   const index = rows.findIndex((message) => messageKey(message) === open);
   const selected = rows[index] ?? null;
   const select = useCallback((key: string | null) => set({ record: key }), [set]);
@@ -109,7 +104,7 @@ export function Messages({ topic }: { topic: PageTopic }) {
         )}
       </div>
       {mode === "live" ? <TailStrip tail={tail.state} filtered={contains !== ""} /> : <ReadingStrip reading={reading} mode={mode} />}
-      {mode === "live" && contains !== "" && tail.lookedBack !== null && tailed.length > 0 && (
+      {mode === "live" && contains !== "" && tail.lookedBack !== null && tail.state.rows.length > 0 && (
         <div className="strip-note flex wrap">
           <span>{t("messages.lookedBack", { count: tail.lookedBack, n: count(tail.lookedBack) })}</span>
           <button type="button" className="link" onClick={searchBack}>{t("messages.searchBack")}</button>

@@ -8,18 +8,26 @@ import { type Arrivals, before as withPast, EMPTY_TAIL, push as pushTail, releas
 
 /** The list is painted at most this often. */
 const PAINT_MS = 250;
+/** Arrivals that wait for the next paint; more are counted only. */
+const WAITING_MAX = 1_000;
+
+const NOTHING: Arrivals = { messages: [], skipped: 0, scanned: 0 };
 
 export function useTail(topic: string, enabled: boolean, partition: string | null, contains: string, held: boolean) {
-  const [state, setState] = useState<Tail>(EMPTY_TAIL);
-  const waiting = useRef<Arrivals>({ messages: [], skipped: 0, scanned: 0 });
-  const isHeld = useRef(held);
-  useEffect(() => {
-    isHeld.current = held;
-  }, [held]);
   const request = enabled
     ? ({ kind: "tail", topic, ...(partition === null ? {} : { partition: Number(partition) }), ...(contains === "" ? {} : { contains }) } as const)
     : null;
   const key = request && JSON.stringify(request);
+  // A list belongs to its request: what another one still had on its way is not shown under it. The text itself is
+  // no test: the server also finds what JSON escapes, and what a long value has beyond its cut.
+  const [state, setState] = useState<{ key: string | null; tail: Tail }>({ key, tail: EMPTY_TAIL });
+  if (state.key !== key) setState({ key, tail: EMPTY_TAIL });
+  const update = useCallback((change: (tail: Tail) => Tail) => setState((old) => (old.key === key ? { key, tail: change(old.tail) } : old)), [key]);
+  const waiting = useRef<Arrivals>(NOTHING);
+  const isHeld = useRef(held);
+  useEffect(() => {
+    isHeld.current = held;
+  }, [held]);
 
   // What is in the log already, so that the tail does not start with an empty list.
   const before = useQuery({
@@ -29,46 +37,38 @@ export function useTail(topic: string, enabled: boolean, partition: string | nul
     gcTime: 0,
     queryFn: ({ signal }) => api.messages(topic, { from: "newest", limit: 60, ...(partition === null ? {} : { partition: Number(partition) }), contains }, signal),
   });
-  const [loadedFor, setLoadedFor] = useState<string | null>(null);
-  if (key !== loadedFor) {
-    setLoadedFor(key);
-    setState(EMPTY_TAIL);
-  }
   useEffect(() => {
-    if (before.data) setState((old) => withPast(old, before.data.messages));
-  }, [before.data, loadedFor]);
+    if (before.data) update((tail) => withPast(tail, before.data.messages));
+  }, [before.data, update]);
 
   const live = useLive<TailPush>(request, (next) => {
-    waiting.current.messages.push(...next.data.messages);
-    waiting.current.skipped += next.data.skipped;
-    waiting.current.scanned += next.data.scanned;
+    const { messages, skipped, scanned } = waiting.current;
+    const all = [...messages, ...next.data.messages];
     // A push every few milliseconds must not grow the queue between two paints.
-    if (waiting.current.messages.length > 1_000) {
-      waiting.current.skipped += waiting.current.messages.length - 1_000;
-      waiting.current.messages = waiting.current.messages.slice(-1_000);
-    }
+    const over = Math.max(0, all.length - WAITING_MAX);
+    waiting.current = { messages: all.slice(over), skipped: skipped + next.data.skipped + over, scanned: scanned + next.data.scanned };
   });
   useEffect(() => {
     if (!enabled) return;
-    waiting.current = { messages: [], skipped: 0, scanned: 0 };
+    waiting.current = NOTHING;
     const paint = window.setInterval(() => {
       const arrived = waiting.current;
       if (arrived.messages.length === 0 && arrived.scanned === 0) return;
-      waiting.current = { messages: [], skipped: 0, scanned: 0 };
-      setState((old) => pushTail(old, arrived, isHeld.current));
+      waiting.current = NOTHING;
+      update((tail) => pushTail(tail, arrived, isHeld.current));
     }, PAINT_MS);
-    const second = window.setInterval(() => setState(tick), 1_000);
+    const second = window.setInterval(() => update(tick), 1_000);
     return () => {
       window.clearInterval(paint);
       window.clearInterval(second);
     };
-  }, [enabled, key]);
+  }, [enabled, update]);
   return {
-    state,
+    state: state.key === key ? state.tail : EMPTY_TAIL,
     started: before.isFetched,
     /** The past was searched this far only, when the search gave up. */
     lookedBack: before.data?.budget_spent ? before.data.scanned : null,
     problem: live.problem ?? (before.isError ? problemOf(before.error) : null),
-    release: useCallback(() => setState(release), []),
+    release: useCallback(() => update(release), [update]),
   };
 }
