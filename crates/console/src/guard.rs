@@ -3,8 +3,10 @@
 //! There is no login yet and SQL can do anything, so a page of another site,
 //! open in the same browser, must not reach it:
 //! - `Host` must be a name the server is known by (DNS rebinding);
-//! - `Origin`, where a browser sends it, must be the same host (cross-site
-//!   WebSockets and requests);
+//! - `Origin`, where a browser sends it, must be our own: scheme, host and
+//!   port (cross-site WebSockets and requests);
+//! - `Sec-Fetch-Site`, where a browser sends it, must not name another site or
+//!   port for a call of the API (an `<img>` of a search sends no `Origin`);
 //! - a `POST` must be `application/json`, which no form can send.
 
 use crate::problem::Problem;
@@ -41,22 +43,21 @@ impl Guard {
         }
     }
 
-    fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
+    fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Problem> {
         let host = text(headers, header::HOST).unwrap_or_default();
         if !self.knows(&host) {
             return Err(Problem::new(StatusCode::FORBIDDEN, format!("host '{host}' is not known here"))
                 .hint("open the console under the address it listens on, or add the name to http.allowed_hosts"));
         }
-        if let Some(origin) = text(headers, header::ORIGIN) {
-            let same = origin
-                .split_once("://")
-                .is_some_and(|(_, o)| o.eq_ignore_ascii_case(&host));
-            if !same {
+        match text(headers, header::ORIGIN) {
+            Some(origin) if !is_own(&origin, &host) => {
                 return Err(Problem::new(
                     StatusCode::FORBIDDEN,
                     format!("requests from {origin} are not taken"),
                 ));
             }
+            Some(_) => {}
+            None => check_site(path, headers)?,
         }
         let json = text(headers, header::CONTENT_TYPE).is_some_and(|t| {
             t.split(';')
@@ -73,7 +74,7 @@ impl Guard {
     }
 
     fn knows(&self, host: &str) -> bool {
-        let name = without_port(host).to_ascii_lowercase();
+        let name = host_and_port(host).0.to_ascii_lowercase();
         let address = name
             .trim_matches(['[', ']'])
             .parse::<std::net::IpAddr>()
@@ -82,20 +83,54 @@ impl Guard {
     }
 }
 
+/// Whether a page of this origin is one of ours: web pages come over HTTP or,
+/// through a proxy, HTTPS, from the host and port that the request names.
+fn is_own(origin: &str, host: &str) -> bool {
+    let Some((scheme, authority)) = origin.split_once("://") else {
+        return false;
+    };
+    let default_port = match scheme.to_ascii_lowercase().as_str() {
+        "http" => "80",
+        "https" => "443",
+        _ => return false,
+    };
+    let (from, from_port) = host_and_port(authority);
+    let (to, to_port) = host_and_port(host);
+    from.eq_ignore_ascii_case(to)
+        && from_port.unwrap_or(default_port) == to_port.unwrap_or(default_port)
+}
+
+/// What a page of another site makes a browser ask for: it cannot read the
+/// answer, but each call costs.
+fn check_site(path: &str, headers: &HeaderMap) -> Result<(), Problem> {
+    let site = headers.get("sec-fetch-site").map(|s| s.as_bytes());
+    let foreign = matches!(site, Some(b"cross-site" | b"same-site"));
+    if foreign && path.starts_with("/api/") {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "requests from pages of another site or port are not taken",
+        )
+        .hint("open the address in a tab of its own, or use the console"));
+    }
+    Ok(())
+}
+
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
-fn without_port(host: &str) -> &str {
+fn host_and_port(host: &str) -> (&str, Option<&str>) {
     match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => host,
+        Some((name, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => {
+            (name, Some(port))
+        }
+        _ => (host, None),
     }
 }
 
 /// The middleware.
 pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    match guard.check(request.method(), request.headers()) {
+    match guard.check(request.method(), request.uri().path(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
@@ -106,6 +141,14 @@ mod tests {
     use super::*;
 
     fn check(method: Method, pairs: &[(header::HeaderName, &str)]) -> Result<(), u16> {
+        check_path(method, "/api/v1/topics", pairs)
+    }
+
+    fn check_path(
+        method: Method,
+        path: &str,
+        pairs: &[(header::HeaderName, &str)],
+    ) -> Result<(), u16> {
         let guard = Guard::new(
             SocketAddr::from(([127, 0, 0, 1], 8080)),
             &["Console.Example".into()],
@@ -114,7 +157,7 @@ mod tests {
             .iter()
             .map(|(n, v)| (n.clone(), v.parse().unwrap()))
             .collect();
-        guard.check(&method, &headers).map_err(|p| p.status)
+        guard.check(&method, path, &headers).map_err(|p| p.status)
     }
 
     #[test]
@@ -147,11 +190,38 @@ mod tests {
         let host = (header::HOST, "localhost:8080");
         let own = (header::ORIGIN, "http://localhost:8080");
         assert_eq!(check(Method::GET, &[host.clone(), own]), Ok(()));
-        for origin in ["http://evil.example", "http://localhost:3000", "null"] {
+        let tls = (header::ORIGIN, "https://console.example");
+        let proxied = (header::HOST, "console.example");
+        assert_eq!(check(Method::GET, &[proxied, tls]), Ok(()), "a proxy's");
+        for origin in [
+            "http://evil.example",
+            "http://localhost:3000",
+            "http://localhost",
+            "chrome-extension://localhost:8080",
+            "file://localhost:8080",
+            "localhost:8080",
+            "null",
+        ] {
             assert_eq!(
                 check(Method::GET, &[host.clone(), (header::ORIGIN, origin)]),
                 Err(403)
             );
+        }
+    }
+
+    #[test]
+    fn a_picture_on_another_sites_page_costs_no_call_of_the_api() {
+        let host = (header::HOST, "localhost:8080");
+        let site = header::HeaderName::from_static("sec-fetch-site");
+        for foreign in ["cross-site", "same-site"] {
+            let pairs = [host.clone(), (site.clone(), foreign)];
+            assert_eq!(check(Method::GET, &pairs), Err(403), "{foreign}");
+            // A link to a page of the console is fine.
+            assert_eq!(check_path(Method::GET, "/topics/orders", &pairs), Ok(()));
+        }
+        for own in ["same-origin", "none"] {
+            let pairs = [host.clone(), (site.clone(), own)];
+            assert_eq!(check(Method::GET, &pairs), Ok(()), "{own}");
         }
     }
 
