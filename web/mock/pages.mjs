@@ -137,9 +137,9 @@ export function overview() {
   return {
     cluster: { id: "mock", name: "local", version: "0.1.0", node: 1, started_ms: started, uptime_ms: Date.now() - started, kafka: "127.0.0.1:9092", http: "127.0.0.1:8090", durability: "fsync" },
     health: { score: 88, deductions: [
-      { points: 6, severity: "critical", kind: "group_behind", subject: "slow-audit", value: 41, link: "/groups/slow-audit" },
-      { points: 4, severity: "warn", kind: "group_stopped", subject: "coupon-worker", value: 720, link: "/groups/coupon-worker" },
-      { points: 2, severity: "warn", kind: "dead_letters", subject: "live_orders", value: 3, link: "/jobs/live_orders" },
+      cause(6, "critical", "group_stopped", 1, "coupon-worker", 720, "/groups/coupon-worker"),
+      cause(5, "warn", "group_behind", 3, "slow-audit", 41, "/groups"),
+      cause(1, "warn", "group_left", 31, "console-consumer-77", 86_400, "/groups"),
     ] },
     rates: { in_records_per_s: into, out_records_per_s: history.out.at(-1), in_bytes_per_s: into * 362, out_bytes_per_s: history.out.at(-1) * 362 },
     history: { step_ms: 1000, end_ms: Math.floor(Date.now() / 1000) * 1000, in_records_per_s: history.in, out_records_per_s: history.out },
@@ -148,5 +148,7 @@ export function overview() {
     jobs: all, groups: groups(), counts: { topics: topics(false).length, groups: groups().length, jobs: all.length, dashboards: 1 },
   };
 }
+
+const cause = (points, severity, kind, count, subject, value, link) => ({ points, severity, kind, count, subject, value, link, examples: [{ subject, value, link: `/groups/${subject}` }] });
 
 export const race = () => ({ in_records_per_s: history.in.at(-1), out_records_per_s: history.out.at(-1) });

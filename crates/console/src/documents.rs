@@ -1,6 +1,7 @@
 //! The pages' documents: made from the monitor's last snapshot, at most once
 //! each, whoever asks.
 
+use millstream_ops::health::{Health, Severity};
 use millstream_ops::monitor::Snapshot;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -125,11 +126,7 @@ impl Documents {
         cluster_value["uptime_ms"] = json!(snapshot.now_ms - cluster.started_ms);
         let partitions: usize = snapshot.topics.iter().map(|t| t.partitions).sum();
         let log_bytes: u64 = snapshot.topics.iter().map(|t| t.bytes).sum();
-        let state = if snapshot.health.score < 80 {
-            "warn"
-        } else {
-            "ok"
-        };
+        let state = node_state(&snapshot.health);
         json!({
             "cluster": cluster_value,
             "health": snapshot.health,
@@ -160,6 +157,17 @@ impl Documents {
                 "dashboards": self.dashboards,
             },
         })
+    }
+}
+
+/// How this node does: the worst of what the ledger has against it.
+fn node_state(health: &Health) -> &'static str {
+    let causes = health.deductions.iter();
+    let nodes = causes.filter(|d| matches!(d.kind, "disk" | "offline_partitions"));
+    match nodes.map(|d| d.severity).max() {
+        None => "ok",
+        Some(Severity::Warn) => "warn",
+        Some(Severity::Critical) => "critical",
     }
 }
 

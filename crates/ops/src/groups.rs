@@ -9,16 +9,20 @@ use std::collections::{HashMap, HashSet};
 const BEHIND_MS: i64 = 5_000;
 /// Without a commit for this long, with records waiting, a group has stopped.
 const STOPPED_MS: i64 = 60_000;
+/// Without members and without a commit for this long, a group was left: it
+/// is no news any more.
+const LEFT_MS: i64 = 3_600_000;
 /// Lag readings kept of each group: 30 minutes of one every 10 s.
 const LAG_HISTORY_MAX: usize = 180;
 /// Seconds between two readings of the lag history.
 const LAG_HISTORY_STEP: u64 = 10;
 
 /// How a group does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GroupState {
     /// Lag in time is small.
+    #[default]
     KeepingUp,
     /// Lag in time is not small.
     Behind,
@@ -26,17 +30,36 @@ pub enum GroupState {
     Stopped,
     /// Partitions are being reassigned.
     Rebalancing,
+    /// Records wait, and for long there have been neither members nor
+    /// commits.
+    Left,
     /// No members, nothing waits.
     Idle,
 }
 
+impl GroupState {
+    /// How bad, the same on every page: `ok`, `warn`, `critical`,
+    /// `transition` or `idle`.
+    pub fn severity(self) -> &'static str {
+        match self {
+            Self::KeepingUp => "ok",
+            Self::Behind | Self::Left => "warn",
+            Self::Stopped => "critical",
+            Self::Rebalancing => "transition",
+            Self::Idle => "idle",
+        }
+    }
+}
+
 /// A group as pages show it; see the HTTP API's Group document.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct GroupView {
     /// Group id.
     pub group: String,
     /// How it does.
     pub state: GroupState,
+    /// How bad that is, see [`GroupState::severity`].
+    pub severity: &'static str,
     /// Kafka's word for it.
     pub kafka_state: String,
     /// Chosen assignor.
@@ -165,6 +188,7 @@ impl GroupMonitor {
         GroupView {
             group: group.group.clone(),
             state,
+            severity: state.severity(),
             kafka_state: group.kafka_state.clone(),
             protocol: group.protocol.clone(),
             members_count: group.members.len(),
@@ -234,11 +258,12 @@ fn state(
     if state.contains("Rebalance") || matches!(state, "Assigning" | "Reconciling") {
         return GroupState::Rebalancing;
     }
-    let silent = last_commit_ms.is_none_or(|at| now_ms - at > STOPPED_MS);
+    let silent_for = |ms: i64| last_commit_ms.is_none_or(|at| now_ms - at > ms);
     match lag_records {
         0 if group.members.is_empty() => GroupState::Idle,
         0 => GroupState::KeepingUp,
-        _ if silent && lag_ms > STOPPED_MS => GroupState::Stopped,
+        _ if group.members.is_empty() && silent_for(LEFT_MS) => GroupState::Left,
+        _ if silent_for(STOPPED_MS) && lag_ms > STOPPED_MS => GroupState::Stopped,
         _ if lag_ms > BEHIND_MS => GroupState::Behind,
         _ => GroupState::KeepingUp,
     }
@@ -252,6 +277,7 @@ fn reason(state: GroupState, consumes: f64, arrives: f64, members: usize) -> Opt
         GroupState::Behind => Some(format!("catching up: {consumes:.1} records/s")),
         GroupState::Stopped if members == 0 => Some("has no members".into()),
         GroupState::Stopped => Some("has members but does not commit".into()),
+        GroupState::Left => Some("has had no members and no commit for over an hour".into()),
         GroupState::KeepingUp | GroupState::Rebalancing | GroupState::Idle => None,
     }
 }
@@ -339,6 +365,32 @@ mod tests {
         assert_eq!(
             (view.lag_records, view.lag_ms, view.state),
             (0, 0, GroupState::KeepingUp)
+        );
+    }
+
+    #[test]
+    fn a_group_that_loses_its_members_stops_and_is_left_after_an_hour() {
+        let hour_ms = 3_600_000;
+        let state_after = |silent_ms: i64, members: bool| {
+            let now_ms = 10 * hour_ms;
+            let mut inputs = inputs(now_ms, 100, 50, Some(now_ms - silent_ms));
+            let group = &mut inputs.groups[0];
+            group.offsets[0].commit_timestamp_ms = now_ms - silent_ms;
+            if !members {
+                group.members.clear();
+                group.kafka_state = "Empty".into();
+            }
+            let view = GroupMonitor::default().observe(&inputs).remove(0);
+            (view.state, view.severity)
+        };
+        assert_eq!(
+            state_after(120_000, false),
+            (GroupState::Stopped, "critical")
+        );
+        assert_eq!(state_after(hour_ms + 1, false), (GroupState::Left, "warn"));
+        assert_eq!(
+            state_after(hour_ms + 1, true),
+            (GroupState::Stopped, "critical")
         );
     }
 }

@@ -1,5 +1,5 @@
-//! The health ledger: 100 points less named deductions, each with a reason
-//! and a page that helps.
+//! The health ledger: 100 points less named causes, each a line with a count,
+//! the worst examples and a page that helps.
 
 use crate::groups::{GroupState, GroupView};
 use crate::inputs::{JobView, PartitionState, ProcessInput, TopicInput};
@@ -22,22 +22,41 @@ pub enum Severity {
     Critical,
 }
 
-/// One deduction.
+/// Subjects that a cause names; it counts the others.
+const EXAMPLES_MAX: usize = 5;
+
+/// A cause, with all that it is the cause of.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Deduction {
     /// Points taken off.
     pub points: u32,
     /// How bad.
     pub severity: Severity,
-    /// `offline_partitions`, `group_behind`, `group_stopped`, `job_failed`,
-    /// `job_restarting`, `watermark_behind` or `disk`; pages have the words.
+    /// `offline_partitions`, `group_behind`, `group_stopped`, `group_left`,
+    /// `job_failed`, `job_restarting`, `watermark_behind` or `disk`; pages
+    /// have the words.
     pub kind: &'static str,
+    /// How many topics, groups, jobs or nodes.
+    pub count: usize,
+    /// The worst of them.
+    pub subject: String,
+    /// The number that goes with it: partitions, seconds of lag, restarts, or
+    /// percent of disk.
+    pub value: f64,
+    /// The console's page: the subject's, or the list's where there are more.
+    pub link: String,
+    /// The worst ones, the first is `subject`.
+    pub examples: Vec<Example>,
+}
+
+/// One that a cause is about.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Example {
     /// Which topic, group, job or node.
     pub subject: String,
-    /// The number that goes with it: partitions, seconds of lag, or percent
-    /// of disk.
+    /// Its number.
     pub value: f64,
-    /// The console's page.
+    /// Its page.
     pub link: String,
 }
 
@@ -46,8 +65,82 @@ pub struct Deduction {
 pub struct Health {
     /// 0 to 100.
     pub score: u32,
-    /// What takes points off, the most first.
+    /// What takes points off, a cause a line, the most first.
     pub deductions: Vec<Deduction>,
+}
+
+/// What a cause costs: the first one `points`, each further one `more`, all
+/// together `points_max`, so that many of a small thing do not look like the
+/// end of everything.
+struct Cause {
+    kind: &'static str,
+    severity: Severity,
+    points: u32,
+    more: u32,
+    points_max: u32,
+    list: &'static str,
+}
+
+const fn cause(
+    kind: &'static str,
+    severity: Severity,
+    (points, more, points_max): (u32, u32, u32),
+    list: &'static str,
+) -> Cause {
+    Cause {
+        kind,
+        severity,
+        points,
+        more,
+        points_max,
+        list,
+    }
+}
+
+const OFFLINE: Cause = cause(
+    "offline_partitions",
+    Severity::Critical,
+    (25, 5, 50),
+    "/topics",
+);
+const JOB_FAILED: Cause = cause("job_failed", Severity::Critical, (15, 5, 40), "/jobs");
+const JOB_RESTARTING: Cause = cause("job_restarting", Severity::Warn, (8, 2, 20), "/jobs");
+const WATERMARK: Cause = cause("watermark_behind", Severity::Warn, (3, 1, 6), "/jobs");
+const GROUP_STOPPED: Cause = cause("group_stopped", Severity::Critical, (6, 2, 20), "/groups");
+const GROUP_BEHIND: Cause = cause("group_behind", Severity::Warn, (3, 1, 10), "/groups");
+const GROUP_LEFT: Cause = cause("group_left", Severity::Warn, (1, 0, 1), "/groups");
+const DISK_NEARLY_FULL: Cause = cause("disk", Severity::Warn, (4, 0, 4), "/");
+const DISK_FULL: Cause = cause("disk", Severity::Critical, (20, 0, 20), "/");
+
+impl Cause {
+    /// The one line of a cause; none without an example.
+    fn line(&self, mut all: Vec<Example>) -> Option<Deduction> {
+        let count = all.len();
+        all.sort_by(|a, b| {
+            b.value
+                .total_cmp(&a.value)
+                .then_with(|| a.subject.cmp(&b.subject))
+        });
+        all.truncate(EXAMPLES_MAX);
+        let worst = all.first()?.clone();
+        let further = u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX);
+        let points = self
+            .points
+            .saturating_add(self.more.saturating_mul(further));
+        Some(Deduction {
+            points: points.min(self.points_max),
+            severity: self.severity,
+            kind: self.kind,
+            count,
+            subject: worst.subject,
+            value: worst.value,
+            link: match count {
+                1 => worst.link,
+                _ => self.list.to_owned(),
+            },
+            examples: all,
+        })
+    }
 }
 
 /// Adds it all up.
@@ -57,18 +150,43 @@ pub fn health(
     jobs: &[JobView],
     process: &ProcessInput,
 ) -> Health {
-    let mut deductions: Vec<Deduction> = topics
-        .iter()
-        .filter_map(topic)
-        .chain(groups.iter().filter_map(group))
-        .chain(jobs.iter().filter_map(job))
-        .chain(disk(process))
-        .collect();
-    deductions.sort_by(|a, b| {
-        b.points
-            .cmp(&a.points)
-            .then_with(|| a.subject.cmp(&b.subject))
-    });
+    let groups_in = |state| move |g: &&GroupView| g.state == state;
+    let jobs_in = |state: &'static str| move |j: &&JobView| j.state == state;
+    let lines = [
+        OFFLINE.line(topics.iter().filter_map(offline).collect()),
+        JOB_FAILED.line(jobs.iter().filter(jobs_in("failed")).map(failed).collect()),
+        JOB_RESTARTING.line(
+            jobs.iter()
+                .filter(jobs_in("restarting"))
+                .map(restarting)
+                .collect(),
+        ),
+        WATERMARK.line(jobs.iter().filter_map(late).collect()),
+        GROUP_STOPPED.line(
+            groups
+                .iter()
+                .filter(groups_in(GroupState::Stopped))
+                .map(lagging)
+                .collect(),
+        ),
+        GROUP_BEHIND.line(
+            groups
+                .iter()
+                .filter(groups_in(GroupState::Behind))
+                .map(lagging)
+                .collect(),
+        ),
+        GROUP_LEFT.line(
+            groups
+                .iter()
+                .filter(groups_in(GroupState::Left))
+                .map(lagging)
+                .collect(),
+        ),
+        disk(process),
+    ];
+    let mut deductions: Vec<Deduction> = lines.into_iter().flatten().collect();
+    deductions.sort_by(|a, b| b.points.cmp(&a.points).then_with(|| a.kind.cmp(b.kind)));
     let lost: u32 = deductions.iter().map(|d| d.points).sum();
     Health {
         score: 100_u32.saturating_sub(lost),
@@ -76,62 +194,40 @@ pub fn health(
     }
 }
 
-fn topic(topic: &TopicInput) -> Option<Deduction> {
+fn example(page: &str, subject: &str, value: f64) -> Example {
+    Example {
+        subject: subject.to_owned(),
+        value,
+        link: page_link(page, subject),
+    }
+}
+
+fn offline(topic: &TopicInput) -> Option<Example> {
     let partitions = topic.partitions.iter();
     let offline = partitions
         .filter(|p| p.state != PartitionState::Online)
         .count();
-    (offline > 0).then(|| Deduction {
-        points: 25,
-        severity: Severity::Critical,
-        kind: "offline_partitions",
-        subject: topic.name.clone(),
-        value: offline as f64,
-        link: page_link("topics", &topic.name),
-    })
+    (offline > 0).then(|| example("topics", &topic.name, offline as f64))
 }
 
-fn group(group: &GroupView) -> Option<Deduction> {
-    let (points, severity, kind) = match group.state {
-        GroupState::Behind if group.clears_in_ms.is_none() => (4, Severity::Warn, "group_behind"),
-        GroupState::Behind => (2, Severity::Warn, "group_behind"),
-        GroupState::Stopped => (6, Severity::Critical, "group_stopped"),
-        GroupState::KeepingUp | GroupState::Rebalancing | GroupState::Idle => return None,
-    };
-    Some(Deduction {
-        points,
-        severity,
-        kind,
-        subject: group.group.clone(),
-        value: group.lag_ms as f64 / 1_000.0,
-        link: page_link("groups", &group.group),
-    })
+fn lagging(group: &GroupView) -> Example {
+    example("groups", &group.group, group.lag_ms as f64 / 1_000.0)
 }
 
-fn job(job: &JobView) -> Option<Deduction> {
-    let (points, severity, kind, value) = match job.state.as_str() {
-        "failed" => (15, Severity::Critical, "job_failed", 0.0),
-        "restarting" => (8, Severity::Warn, "job_restarting", job.restarts as f64),
-        "running" => match job.watermark_lag_ms {
-            // Old input that has been read is no delay of the job's.
-            Some(lag_ms) if lag_ms > WATERMARK_LAG_WARN_MS && job.lag_records > Some(0) => (
-                3,
-                Severity::Warn,
-                "watermark_behind",
-                lag_ms as f64 / 1_000.0,
-            ),
-            _ => return None,
-        },
-        _ => return None,
-    };
-    Some(Deduction {
-        points,
-        severity,
-        kind,
-        subject: job.id.clone(),
-        value,
-        link: page_link("jobs", &job.id),
-    })
+fn failed(job: &JobView) -> Example {
+    example("jobs", &job.id, 0.0)
+}
+
+fn restarting(job: &JobView) -> Example {
+    example("jobs", &job.id, job.restarts as f64)
+}
+
+/// Behind in time is who has records left to read: a job that has read all of
+/// what is old, or whose input is silent, is not.
+fn late(job: &JobView) -> Option<Example> {
+    let lag_ms = job.watermark_lag_ms?;
+    let late = job.state == "running" && job.lag_records > Some(0) && lag_ms > WATERMARK_LAG_WARN_MS;
+    late.then(|| example("jobs", &job.id, lag_ms as f64 / 1_000.0))
 }
 
 fn disk(process: &ProcessInput) -> Option<Deduction> {
@@ -139,21 +235,16 @@ fn disk(process: &ProcessInput) -> Option<Deduction> {
         return None;
     }
     let share = process.disk_used_bytes as f64 / process.disk_total_bytes as f64;
-    let (points, severity) = if share > DISK_CRITICAL {
-        (20, Severity::Critical)
-    } else if share > DISK_WARN {
-        (4, Severity::Warn)
-    } else {
-        return None;
+    let cause = match share {
+        share if share > DISK_CRITICAL => DISK_FULL,
+        share if share > DISK_WARN => DISK_NEARLY_FULL,
+        _ => return None,
     };
-    Some(Deduction {
-        points,
-        severity,
-        kind: "disk",
+    cause.line(vec![Example {
         subject: "node 1".into(),
         value: share * 100.0,
         link: "/".into(),
-    })
+    }])
 }
 
 #[cfg(test)]
@@ -212,7 +303,8 @@ mod tests {
         let health = health(&topics, &[], &[], &ProcessInput::default());
         assert_eq!(health.score, 75);
         let told = &health.deductions[0];
-        assert_eq!((told.kind, told.value), ("offline_partitions", 2.0));
+        assert_eq!((told.kind, told.count), ("offline_partitions", 1));
+        assert_eq!(told.value, 2.0);
         assert_eq!(told.link, "/topics/orders");
     }
 
@@ -226,5 +318,68 @@ mod tests {
                 deductions: vec![]
             }
         );
+    }
+
+    fn group(name: String, state: GroupState, lag_ms: i64) -> GroupView {
+        GroupView {
+            group: name,
+            state,
+            lag_ms,
+            ..GroupView::default()
+        }
+    }
+
+    #[test]
+    fn five_hundred_groups_are_a_line_for_each_cause_with_a_count() {
+        let groups: Vec<GroupView> = (0..500)
+            .map(|i| {
+                let state = match i % 3 {
+                    0 => GroupState::Left,
+                    1 => GroupState::Behind,
+                    _ => GroupState::Stopped,
+                };
+                group(format!("g{i:03}"), state, i * 1_000)
+            })
+            .collect();
+        let health = health(&[], &groups, &[], &ProcessInput::default());
+        let lines: Vec<_> = health
+            .deductions
+            .iter()
+            .map(|d| (d.kind, d.count, d.points, d.subject.as_str()))
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                ("group_stopped", 166, 20, "g497"),
+                ("group_behind", 167, 10, "g499"),
+                ("group_left", 167, 1, "g498"),
+            ]
+        );
+        assert_eq!(health.score, 69);
+        for line in &health.deductions {
+            assert_eq!((line.link.as_str(), line.examples.len()), ("/groups", 5));
+        }
+    }
+
+    #[test]
+    fn groups_that_were_left_are_news_once() {
+        let groups: Vec<GroupView> = (0..31)
+            .map(|i| group(format!("g{i}"), GroupState::Left, 86_400_000))
+            .collect();
+        let health = health(&[], &groups, &[], &ProcessInput::default());
+        assert_eq!(health.score, 99);
+    }
+
+    #[test]
+    fn a_job_that_has_read_all_of_what_is_old_is_well() {
+        let job = |lag_records| JobView {
+            id: "history".into(),
+            state: "running".into(),
+            watermark_lag_ms: Some(90 * 86_400_000),
+            lag_records,
+            ..Default::default()
+        };
+        let score = |job| health(&[], &[], &[job], &ProcessInput::default()).score;
+        assert_eq!((score(job(0)), score(job(10))), (100, 97));
     }
 }

@@ -128,7 +128,8 @@ pub fn stream(inputs: &StreamInputs<'_>) -> Stream {
             graph.link(&from, &node, share);
         }
     }
-    for group in inputs.groups.iter().filter(|g| g.state != GroupState::Idle) {
+    let quiet = |g: &&GroupView| matches!(g.state, GroupState::Idle | GroupState::Left);
+    for group in inputs.groups.iter().filter(|g| !quiet(g)) {
         let node = graph.group(group);
         for topic in &group.topics {
             let from = source(&mut graph, topic, &written, inputs.topics_in);
@@ -241,20 +242,13 @@ impl Builder {
     }
 
     fn group(&mut self, group: &GroupView) -> String {
-        let state = match group.state {
-            GroupState::KeepingUp => "ok",
-            GroupState::Behind => "warn",
-            GroupState::Stopped => "critical",
-            GroupState::Rebalancing => "transition",
-            GroupState::Idle => "idle",
-        };
         let link = page_link("groups", &group.group);
         let id = self.add(
             Layer::Serve,
             "g",
             &group.group,
             group.consumes_per_s,
-            state,
+            group.state.severity(),
             Some(&link),
         );
         if group.state == GroupState::Behind

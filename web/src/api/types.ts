@@ -14,10 +14,21 @@ export interface Cluster {
   durability: string;
 }
 
+/** A cause: one line, however many it is about. */
 export interface Deduction {
   points: number;
   severity: Health;
   kind: string;
+  count: number;
+  /** The worst of them. */
+  subject: string;
+  value: number | null;
+  link: string | null;
+  /** The worst ones, the first is `subject`. */
+  examples: DeductionExample[];
+}
+
+export interface DeductionExample {
   subject: string;
   value: number | null;
   link: string | null;
@@ -152,11 +163,12 @@ export interface MessagePage {
   end: Record<string, number>;
 }
 
-export type GroupState = "keeping_up" | "behind" | "stopped" | "rebalancing" | "idle";
+export type GroupState = "keeping_up" | "behind" | "stopped" | "rebalancing" | "left" | "idle";
 
 export interface Group {
   group: string;
   state: GroupState;
+  severity: Health;
   kafka_state: string;
   protocol: string;
   members_count: number;

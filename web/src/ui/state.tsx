@@ -25,12 +25,13 @@ export function State({ state, children }: { state: Health; children: ReactNode 
   );
 }
 
-/** As the health ledger has it: behind is a warning, stopped is critical. */
+/** The server says it too, as `severity`: one state has one severity on every page. */
 export function groupHealth(group: { state: GroupState }): Health {
   switch (group.state) {
     case "keeping_up":
       return "ok";
     case "behind":
+    case "left":
       return "warn";
     case "stopped":
       return "critical";

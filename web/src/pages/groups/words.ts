@@ -8,7 +8,7 @@ import { useLanguage } from "../../i18n/language";
 export function useGroupWords() {
   const { t } = useTranslation();
   const language = useLanguage();
-  const never = (group: Group): boolean => group.clears_in_ms === null && (group.state === "behind" || group.state === "stopped");
+  const never = (group: Group): boolean => group.clears_in_ms === null && (group.state === "behind" || group.state === "stopped" || group.state === "left");
   return {
     never,
     state: (group: Group): string => t(`groups.states.${group.state}`),
@@ -24,6 +24,8 @@ export function useGroupWords() {
           return group.clears_in_ms === null ? t("groups.why.behindForGood", rates) : t("groups.why.catchingUp", { ...rates, time: duration(group.clears_in_ms, language) });
         case "stopped":
           return group.members_count === 0 ? t("groups.why.noMembers", rates) : t("groups.why.stopped", rates);
+        case "left":
+          return t("groups.why.left");
         case "rebalancing":
           return t("groups.why.rebalancing");
         case "idle":

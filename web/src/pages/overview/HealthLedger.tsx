@@ -9,19 +9,15 @@ import { Icon } from "../../ui/icons";
 import { CopyButton } from "../../ui/parts";
 import { Mark } from "../../ui/state";
 
-/** The kinds of finding that we have our own words for, and what their value counts. */
+/** The causes that we have our own words for, and what their value counts. */
 const KINDS = {
   group_behind: "seconds",
   group_stopped: "seconds",
+  group_left: "none",
   job_failed: "none",
   job_restarting: "none",
-  dead_letters: "count",
-  late_records: "count",
   watermark_behind: "seconds",
-  watermark_stalled: "seconds",
   disk: "percent",
-  disk_usage: "percent",
-  disk_full: "percent",
   offline_partitions: "count",
 } as const;
 
@@ -56,7 +52,7 @@ export function HealthLedger({ health, cluster }: { health: Overview["health"]; 
           </p>
         )}
         {health.deductions.map((d) => (
-          <Reason key={`${d.kind} ${d.subject}`} deduction={d} />
+          <Reason key={d.kind} deduction={d} />
         ))}
       </div>
       <dl className="desk cluster-facts">
@@ -70,13 +66,15 @@ export function HealthLedger({ health, cluster }: { health: Overview["health"]; 
 
 function Reason({ deduction }: { deduction: Deduction }) {
   const { t } = useTranslation();
-  const text = <span className="ell"><ReasonText deduction={deduction} /></span>;
+  // Who the line is about, for as many as the server names.
+  const examples = deduction.count > 1 ? deduction.examples.map((e) => e.subject).join(", ") : undefined;
+  const text = <span className="ell" title={examples}><ReasonText deduction={deduction} /></span>;
   const points = <b className={deduction.severity}>−{deduction.points}</b>;
   if (!deduction.link) {
     return <div className="reason">{points}<Mark state={deduction.severity} />{text}<span /></div>;
   }
   const kind = deduction.link.split("/")[1];
-  const go = kind === "groups" ? t("health.openGroup") : kind === "jobs" ? t("health.openJob") : kind === "topics" ? t("health.openTopic") : t("health.open");
+  const go = deduction.count > 1 ? t("health.open") : kind === "groups" ? t("health.openGroup") : kind === "jobs" ? t("health.openJob") : kind === "topics" ? t("health.openTopic") : t("health.open");
   return (
     <Link className="reason" to={deduction.link}>
       {points}
@@ -90,10 +88,11 @@ function Reason({ deduction }: { deduction: Deduction }) {
 function ReasonText({ deduction }: { deduction: Deduction }) {
   const { t } = useTranslation();
   const language = useLanguage();
-  const { kind, subject, value } = deduction;
+  const { kind, subject, value, count: about } = deduction;
   if (!isKnown(kind)) {
     return <>{kind.replaceAll("_", " ")} <b className="mono">{subject}</b>{value === null ? "" : `: ${value}`}</>;
   }
   const shown = value === null ? "" : KINDS[kind] === "seconds" ? duration(value * 1000, language) : KINDS[kind] === "percent" ? percent(value, 0) : count(value);
-  return <Trans t={t} i18nKey={`health.kind.${kind}`} values={{ subject, value: shown }} components={{ n: <b className="mono" /> }} />;
+  const words = about > 1 ? (`health.many.${kind}` as const) : (`health.kind.${kind}` as const);
+  return <Trans t={t} i18nKey={words} values={{ subject, value: shown, many: count(about) }} components={{ n: <b className="mono" /> }} />;
 }
