@@ -8,7 +8,7 @@ mod monitor;
 mod runtimes;
 mod signals;
 
-use crate::config::{Config, Durability, Role, broker_settings};
+use crate::config::{Config, Durability, Role, broker_settings, host_and_port, log_filter};
 use anyhow::{Context, Result, bail};
 use millstream_broker::connection::ConnectionLimits;
 use millstream_broker::{Advertised, Broker, BrokerDeps, BrokerHandle, BrokerOptions};
@@ -78,6 +78,7 @@ impl Server {
     /// Starts everything; clients are accepted when this returns.
     pub fn start(config: Config) -> Result<Self> {
         start_logging(&config)?;
+        warn(&config.warnings);
         let data_dir = prepare_data_dir(&config.data_dir)?;
         let lock = lock_data_dir(&data_dir)?;
         let parts = Parts {
@@ -278,14 +279,9 @@ impl Parts {
         if text.is_empty() {
             return Ok(Advertised::default());
         }
-        let (host, port) = text
-            .rsplit_once(':')
-            .with_context(|| format!("kafka.advertised is \"{text}\": write host:port"))?;
-        let port = port
-            .parse()
-            .with_context(|| format!("kafka.advertised is \"{text}\": {port} is not a port"))?;
+        let (host, port) = host_and_port("kafka.advertised", text)?;
         Ok(Advertised {
-            host: Some(host.into()),
+            host: Some(host),
             port: Some(port),
         })
     }
@@ -436,19 +432,22 @@ impl Parts {
     }
 }
 
+/// Tells what a person has to know, in the log or, where that is set to say
+/// less, beside it.
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        if tracing::enabled!(tracing::Level::WARN) {
+            tracing::warn!("{warning}");
+        } else {
+            eprintln!("warning: {warning}");
+        }
+    }
+}
+
 /// Log lines go to standard error; standard output is for scripts.
 fn start_logging(config: &Config) -> Result<()> {
     use crate::config::LogFormat;
-    use tracing_subscriber::EnvFilter;
-    let level = &config.observe.log_level;
-    // openraft tells every step of an election at INFO. "info,openraft=info"
-    // shows them.
-    let directives = match level.as_str() {
-        "info" => "info,openraft=warn",
-        other => other,
-    };
-    let filter = EnvFilter::try_new(directives)
-        .with_context(|| format!("observe.log_level \"{level}\" is not a level"))?;
+    let filter = log_filter(&config.observe.log_level)?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

@@ -5,20 +5,20 @@
 //! `docs/reference/millstream.toml`, which a test holds equal to the defaults
 //! here. Unknown keys are refused.
 
+mod environment;
 mod kafka;
+mod ranges;
+mod texts;
 mod units;
 
 pub use kafka::{KafkaSettings, broker_settings};
+pub use texts::{host_and_port, log_filter};
 pub use units::{ByteSize, Span};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-
-/// The prefix of environment overrides: `MILLSTREAM_LOG__DURABILITY=fsync`
-/// sets `log.durability`.
-const ENV_PREFIX: &str = "MILLSTREAM_";
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,6 +42,9 @@ pub struct Config {
     pub bus: Bus,
     /// What the server says about itself.
     pub observe: Observe,
+    /// What is to be told once the log is there.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
 }
 
 impl Default for Config {
@@ -56,6 +59,7 @@ impl Default for Config {
             engine: Engine::default(),
             bus: Bus::default(),
             observe: Observe::default(),
+            warnings: Vec::new(),
         }
     }
 }
@@ -286,16 +290,12 @@ impl Config {
                 .with_context(|| format!("{} is not valid TOML", path.display()))?,
             None => toml::Table::new(),
         };
-        for (name, value) in environment {
-            match name.strip_prefix(ENV_PREFIX) {
-                Some(key) if is_key(key) => override_key(&mut table, key, &value)?,
-                _ => {}
-            }
-        }
+        let warnings = environment::lay_over(&mut table, environment)?;
         let source = file.map_or("the environment".into(), |f| f.display().to_string());
-        let config: Self = toml::Value::Table(table)
+        let mut config: Self = toml::Value::Table(table)
             .try_into()
             .with_context(|| format!("configuration from {source}"))?;
+        config.warnings = warnings;
         config.check()?;
         Ok(config)
     }
@@ -316,52 +316,10 @@ impl Config {
                  the address of a Kafka cluster"
             );
         }
-        if !(1..=10_000).contains(&self.log.num_partitions) {
-            bail!(
-                "log.num_partitions is {}: use 1 to 10000",
-                self.log.num_partitions
-            );
-        }
-        if self.kafka.threads > 1024 {
-            bail!("kafka.threads is {}: use 0 to 1024", self.kafka.threads);
-        }
-        let epoch_ms = self.engine.epoch.millis();
-        if !(5..=600_000).contains(&epoch_ms) {
-            bail!("engine.epoch is {}: use 5ms to 10m", self.engine.epoch);
-        }
+        ranges::check(self)?;
+        texts::check(self)?;
         kafka::check(self)
     }
-}
-
-/// Whether a variable is a setting: `SECTION__KEY`, or a key without a
-/// section. Others of our prefix are the client commands' own
-/// (`MILLSTREAM_SERVER`).
-fn is_key(name: &str) -> bool {
-    name.contains("__") || ["DATA_DIR", "ROLES"].contains(&name)
-}
-
-/// Sets `a.b` for `A__B`. Values are read as TOML where they are TOML
-/// (numbers, booleans, arrays), else as text.
-fn override_key(table: &mut toml::Table, name: &str, value: &str) -> Result<()> {
-    let path: Vec<String> = name.to_lowercase().split("__").map(str::to_owned).collect();
-    let Some((last, sections)) = path.split_last() else {
-        return Ok(());
-    };
-    let mut at = table;
-    for section in sections {
-        at = at
-            .entry(section.clone())
-            .or_insert_with(|| toml::Value::Table(toml::Table::new()))
-            .as_table_mut()
-            .with_context(|| format!("{ENV_PREFIX}{name}: {section} is not a section"))?;
-    }
-    let parsed = format!("v = {value}")
-        .parse::<toml::Table>()
-        .ok()
-        .and_then(|mut t| t.remove("v"))
-        .unwrap_or_else(|| toml::Value::String(value.to_owned()));
-    at.insert(last.clone(), parsed);
-    Ok(())
 }
 
 #[cfg(test)]
