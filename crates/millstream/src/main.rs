@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod server;
 mod table;
+mod terminal;
 
 use clap::Parser;
 
@@ -23,7 +24,8 @@ fn main() -> std::process::ExitCode {
     match Arguments::parse().command.run() {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            // It may quote a record.
+            eprintln!("error: {}", terminal::printable(&format!("{error:#}")));
             std::process::ExitCode::FAILURE
         }
     }

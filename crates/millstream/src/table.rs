@@ -1,6 +1,7 @@
 //! Tables on a terminal. Widths count columns, not characters, so that
 //! Chinese text lines up.
 
+use crate::terminal::printable_line;
 use unicode_width::UnicodeWidthStr;
 
 /// Widest cell; longer text is cut in the middle.
@@ -17,7 +18,7 @@ impl Table {
     /// A table with these heads.
     pub fn new(head: &[&str]) -> Self {
         Self {
-            head: head.iter().map(|h| (*h).to_owned()).collect(),
+            head: head.iter().map(|h| cut(h)).collect(),
             rows: Vec::new(),
             right: Vec::new(),
         }
@@ -86,6 +87,7 @@ impl std::fmt::Display for Table {
 
 fn cut(cell: &str) -> String {
     let cell = cell.replace(['\n', '\r', '\t'], " ");
+    let cell = printable_line(&cell).into_owned();
     if cell.width() <= CELL_COLUMNS_MAX {
         return cell;
     }

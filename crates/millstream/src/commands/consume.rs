@@ -1,15 +1,20 @@
 //! `millstream consume`
 
 use super::client::{Connection, TIMEOUT};
+use crate::terminal::{json_line, printable};
 use anyhow::{Context, Result, bail};
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Headers};
 use rdkafka::{Offset, TopicPartitionList};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 /// Print a topic's records, oldest first, as they become readable.
+///
+/// On a terminal, control characters of values are written out (`\x1b`): a
+/// record could otherwise make the terminal do things. Into a file or a pipe,
+/// or with --raw, values go byte for byte.
 #[derive(Debug, clap::Args)]
 pub struct Consume {
     /// Topic name.
@@ -30,6 +35,9 @@ pub struct Consume {
     /// value, headers.
     #[arg(long)]
     json: bool,
+    /// Print values byte for byte on a terminal too.
+    #[arg(long, conflicts_with = "json")]
+    raw: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -131,7 +139,6 @@ impl Consume {
 
     fn print(&self, out: &mut impl Write, message: &BorrowedMessage<'_>) -> std::io::Result<()> {
         let text = |bytes: Option<&[u8]>| bytes.map(|b| String::from_utf8_lossy(b).into_owned());
-        let (key, value) = (text(message.key()), text(message.payload()));
         if self.json {
             let headers: Vec<_> = message
                 .headers()
@@ -145,13 +152,20 @@ impl Consume {
                 "partition": message.partition(),
                 "offset": message.offset(),
                 "timestamp_ms": message.timestamp().to_millis(),
-                "key": key,
-                "value": value,
+                "key": text(message.key()),
+                "value": text(message.payload()),
                 "headers": headers,
             });
-            writeln!(out, "{record}")
+            writeln!(out, "{}", json_line(&record))
         } else {
-            writeln!(out, "{}", value.unwrap_or_else(|| "null".into()))
+            let value = message.payload().unwrap_or(b"null");
+            if !self.raw && std::io::stdout().is_terminal() {
+                let text = String::from_utf8_lossy(value);
+                writeln!(out, "{}", printable(&text))
+            } else {
+                out.write_all(value)?;
+                out.write_all(b"\n")
+            }
         }
     }
 }

@@ -1,10 +1,11 @@
 //! `millstream sql`
 
 use crate::table::Table;
+use crate::terminal::{csv_cell, csv_cell_raw, json_line, printable};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use serde::Deserialize;
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,6 +33,11 @@ pub struct Sql {
     /// How rows are printed.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    /// Print cells of CSV as they are. Without it one that begins like a
+    /// formula (=, +, -, @) gets a quote mark before it, so that a spreadsheet
+    /// shows it instead of running it.
+    #[arg(long)]
+    raw: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -77,7 +83,11 @@ impl Sql {
         match self.format {
             Format::Table => print_table(&answer),
             Format::Json => print_json(&answer),
-            Format::Csv => print_csv(&answer),
+            Format::Csv if self.raw => print_csv(&answer, csv_cell_raw),
+            Format::Csv if std::io::stdout().is_terminal() => {
+                print_csv(&answer, |text| printable(&csv_cell(text)).into_owned());
+            }
+            Format::Csv => print_csv(&answer, csv_cell),
         }
         if answer.truncated {
             eprintln!(
@@ -200,36 +210,19 @@ fn print_json(answer: &Answer) {
             .map(|c| c.name.clone())
             .zip(row.iter().cloned())
             .collect();
-        println!("{}", serde_json::Value::Object(object));
+        println!("{}", json_line(&serde_json::Value::Object(object)));
     }
 }
 
-fn print_csv(answer: &Answer) {
-    let quote = |text: String| {
-        if text.contains([',', '"', '\n', '\r']) {
-            format!("\"{}\"", text.replace('"', "\"\""))
-        } else {
-            text
-        }
-    };
-    let head: Vec<_> = answer
-        .columns
-        .iter()
-        .map(|c| quote(c.name.clone()))
-        .collect();
-    println!("{}", head.join(","));
+fn print_csv(answer: &Answer, quote: fn(&str) -> String) {
+    let head = answer.columns.iter().map(|c| quote(&c.name));
+    println!("{}", head.collect::<Vec<_>>().join(","));
     for row in &answer.rows {
-        let cells: Vec<_> = row
-            .iter()
-            .map(|v| {
-                if v.is_null() {
-                    String::new()
-                } else {
-                    quote(cell(v))
-                }
-            })
-            .collect();
-        println!("{}", cells.join(","));
+        let cells = row.iter().map(|value| match value {
+            serde_json::Value::Null => String::new(),
+            value => quote(&cell(value)),
+        });
+        println!("{}", cells.collect::<Vec<_>>().join(","));
     }
 }
 

@@ -1,4 +1,5 @@
 /** A result as a table; what is shown and what is not is said. */
+import { csv } from "../../format/csv";
 import { useTranslation } from "react-i18next";
 import type { Cell, Column, SqlResult } from "../../api/types";
 import { count } from "../../format/number";
@@ -65,10 +66,9 @@ function shortType(column: Column): string {
 export function DownloadCsv({ result }: { result: SqlResult }) {
   const { t } = useTranslation();
   const save = () => {
-    const quote = (text: string): string => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-    const lines = [result.columns.map((c) => quote(c.name)), ...result.rows.map((row) => row.map((cell) => (cell === null ? "" : quote(cellText(cell)))))];
+    const rows = [result.columns.map((c) => c.name), ...result.rows.map((row) => row.map((cell) => (cell === null ? "" : cellText(cell))))];
     // The mark makes spreadsheets read it as UTF-8.
-    const url = URL.createObjectURL(new Blob(["\ufeff", lines.map((line) => line.join(",")).join("\r\n")], { type: "text/csv" }));
+    const url = URL.createObjectURL(new Blob(["\ufeff", csv(rows)], { type: "text/csv" }));
     const link = document.createElement("a");
     link.href = url;
     link.download = "result.csv";
