@@ -10,8 +10,9 @@ use crate::sql::{Answer, SqlPort};
 use crate::{assets, live, messages};
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
@@ -43,18 +44,36 @@ pub struct App {
     pub documents: watch::Receiver<Option<Arc<Documents>>>,
     /// What live queries read.
     pub live_reads: LiveReads,
-    /// Why clients are not served yet; `None` when they are.
+    /// Why clients are not served, a reason a line; `None` when they are.
     pub not_ready: watch::Receiver<Option<String>>,
+    /// The calls that are being answered.
+    pub in_flight: InFlight,
     /// Renders `/metrics`.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// A topic's settings with their sources, for its page.
     pub topic_configs: TopicConfigs,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// Ends live connections.
+    /// Ends live connections; from then on the API takes no calls.
     pub stop: CancellationToken,
     /// Whether the web app is served.
     pub console: bool,
+}
+
+/// Counts the calls that are being answered, for a stop that waits for them.
+#[derive(Debug, Clone, Default)]
+pub struct InFlight(Arc<watch::Sender<()>>);
+
+impl InFlight {
+    /// Counts until dropped.
+    fn enter(&self) -> impl Sized + Send + use<> {
+        self.0.subscribe()
+    }
+
+    /// Waits until none is left.
+    pub async fn none(&self) {
+        self.0.closed().await;
+    }
 }
 
 impl App {
@@ -87,7 +106,7 @@ where
 {
     type Rejection = Problem;
 
-    async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         match Json::<T>::from_request(request, state).await {
             Ok(Json(body)) => Ok(Self(body)),
             Err(e) => Err(
@@ -120,7 +139,8 @@ pub fn router(app: Arc<App>, names: Guard) -> Router {
         .route("/dashboards", get(dashboards))
         .route("/dashboards/{id}", get(dashboard))
         .route("/live", get(upgrade))
-        .fallback(|| async { Problem::not_found("no such call") });
+        .fallback(|| async { Problem::not_found("no such call") })
+        .layer(middleware::from_fn_with_state(app.clone(), count));
     let mut router = Router::new()
         .nest("/api/v1", api)
         .route("/healthz", get(|| async { "ok\n" }))
@@ -133,6 +153,17 @@ pub fn router(app: Arc<App>, names: Guard) -> Router {
         .layer(DefaultBodyLimit::max(SQL_BYTES_MAX))
         .layer(middleware::from_fn_with_state(names, guard))
         .with_state(app)
+}
+
+/// Counts calls, and refuses them once the server stops.
+async fn count(State(app): Shared, request: Request, next: Next) -> Response {
+    let _counted = app.in_flight.enter();
+    if app.stop.is_cancelled() {
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")
+            .hint("try again once it is back")
+            .into_response();
+    }
+    next.run(request).await
 }
 
 fn json_text(text: Arc<str>) -> Response {

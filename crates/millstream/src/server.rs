@@ -4,12 +4,16 @@
 //! log. Order of start: data folder, metadata, broker, engine, HTTP; stop is
 //! the reverse.
 
+pub mod data_dir;
+mod exposure;
 mod monitor;
+mod readiness;
 mod runtimes;
 mod signals;
 
 use crate::config::{Config, Durability, Role, broker_settings, host_and_port, log_filter};
 use anyhow::{Context, Result, bail};
+use data_dir::DataDir;
 use millstream_broker::connection::ConnectionLimits;
 use millstream_broker::{Advertised, Broker, BrokerDeps, BrokerHandle, BrokerOptions};
 use millstream_cluster::service::METADATA_DIR;
@@ -19,7 +23,7 @@ use millstream_console::documents::ClusterInfo;
 use millstream_console::engine::EmbeddedEngine;
 use millstream_console::guard::Guard;
 use millstream_console::reads::LiveReads;
-use millstream_console::routes::{App, router};
+use millstream_console::routes::{App, InFlight, router};
 use millstream_console::sql::SqlPort;
 use millstream_core::env::open_files::raise_open_files_limit;
 use millstream_core::env::{Clock, Fs, Rand, RealFs, SystemClock, SystemRand};
@@ -28,23 +32,22 @@ use millstream_core::ports::{Bus, BusError, TopicSpec};
 use millstream_engine::{
     Engine, EngineHandle, EngineOptions, JobOptions, LiveOptions, QueryLimits,
 };
+use readiness::Readiness;
 use runtimes::Runtimes;
 use signals::Signals;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// This node: the only one, for now.
 const NODE_ID: BrokerId = BrokerId(1);
-/// Marks a data folder as ours, and is locked while a server uses it.
-const LOCK_FILE: &str = ".millstream";
-/// How long open HTTP requests may take to finish when the server stops.
+/// How long calls that are being answered may take to finish when the server
+/// stops.
 const HTTP_DRAIN_MAX: Duration = Duration::from_secs(3);
+/// How long the listener may take to close: it has a shorter bound itself.
+const HTTP_CLOSE_MAX: Duration = Duration::from_secs(1);
 
 /// A running server.
 pub struct Server {
@@ -54,11 +57,20 @@ pub struct Server {
     broker: Option<BrokerHandle>,
     bus: Arc<dyn Bus>,
     engine: Option<EngineHandle>,
-    http: SocketAddr,
+    http: Http,
     stop: CancellationToken,
-    http_task: tokio::task::JoinHandle<()>,
+    readiness: Arc<Readiness>,
     clock: Arc<dyn Clock>,
-    _lock: File,
+    data_dir: Arc<DataDir>,
+}
+
+/// The HTTP server: the last to start, and there to say so until the others
+/// have stopped.
+struct Http {
+    address: SocketAddr,
+    in_flight: InFlight,
+    close: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
 }
 
 /// Files of segments that are kept open at most: more would only cost the
@@ -68,7 +80,8 @@ const SEGMENT_FILES_MAX: usize = 16_384;
 /// What all parts are made with.
 struct Parts {
     config: Config,
-    data_dir: PathBuf,
+    data_dir: Arc<DataDir>,
+    readiness: Arc<Readiness>,
     fs: Arc<dyn Fs>,
     clock: Arc<dyn Clock>,
     rand: Arc<dyn Rand>,
@@ -78,11 +91,13 @@ impl Server {
     /// Starts everything; clients are accepted when this returns.
     pub fn start(config: Config) -> Result<Self> {
         start_logging(&config)?;
+        data_dir::keep_files_private();
+        let data_dir = Arc::new(DataDir::open(&config.data_dir)?);
         warn(&config.warnings);
-        let data_dir = prepare_data_dir(&config.data_dir)?;
-        let lock = lock_data_dir(&data_dir)?;
+        warn(data_dir.keep_private().as_slice());
         let parts = Parts {
             config,
+            readiness: Arc::new(Readiness::new(Arc::clone(&data_dir))),
             data_dir,
             fs: RealFs::shared(),
             clock: SystemClock::shared(),
@@ -102,13 +117,15 @@ impl Server {
             .engine
             .block_on(parts.start_engine(&metadata, &bus))?;
         let stop = CancellationToken::new();
-        let (http, http_task) = runtimes.console.block_on(parts.start_http(
+        let http = runtimes.console.block_on(parts.start_http(
             &metadata,
             broker.as_ref(),
             &bus,
             engine.clone(),
             &stop,
         ))?;
+        let kafka = broker.as_ref().map(BrokerHandle::address);
+        warn(&exposure::warnings(kafka, http.address));
         Ok(Self {
             runtimes,
             signals,
@@ -118,17 +135,21 @@ impl Server {
             engine,
             http,
             stop,
-            http_task,
+            readiness: parts.readiness,
             clock: parts.clock,
-            _lock: lock,
+            data_dir: parts.data_dir,
         })
     }
 
     /// The line that scripts wait for.
     pub fn ready_line(&self) -> String {
         match &self.broker {
-            Some(broker) => format!("ready kafka={} http={}", broker.address(), self.http),
-            None => format!("ready kafka=- http={}", self.http),
+            Some(broker) => format!(
+                "ready kafka={} http={}",
+                broker.address(),
+                self.http.address
+            ),
+            None => format!("ready kafka=- http={}", self.http.address),
         }
     }
 
@@ -142,7 +163,12 @@ impl Server {
 
     /// Where HTTP clients connect.
     pub fn http_address(&self) -> SocketAddr {
-        self.http
+        self.http.address
+    }
+
+    /// The folder that it holds the lock of.
+    pub fn data_dir(&self) -> &DataDir {
+        &self.data_dir
     }
 
     /// Creates a topic if it is not there.
@@ -204,11 +230,19 @@ impl Server {
         self.runtimes.console.block_on(self.signals.next());
     }
 
-    /// Stops everything, in the reverse order of the start.
+    /// Stops everything, in the reverse order of the start; HTTP takes no
+    /// more calls at once, and says why until all else has stopped.
     pub fn stop(self) -> Result<()> {
+        self.readiness.stopping();
         self.stop.cancel();
+        let Http {
+            in_flight,
+            close,
+            task,
+            ..
+        } = self.http;
         self.runtimes.console.block_on(async {
-            let _ = tokio::time::timeout(HTTP_DRAIN_MAX, self.http_task).await;
+            let _ = tokio::time::timeout(HTTP_DRAIN_MAX, in_flight.none()).await;
         });
         if let Some(engine) = &self.engine {
             self.runtimes.engine.block_on(engine.shutdown());
@@ -220,6 +254,10 @@ impl Server {
                 .context("stopping the broker")?;
         }
         self.runtimes.broker.block_on(self.metadata.shutdown());
+        close.cancel();
+        self.runtimes.console.block_on(async {
+            let _ = tokio::time::timeout(HTTP_CLOSE_MAX, task).await;
+        });
         self.runtimes.shutdown();
         Ok(())
     }
@@ -229,7 +267,7 @@ impl Parts {
     async fn start_metadata(&self) -> Result<Arc<MetadataService>> {
         let options = MetadataOptions::new(
             NODE_ID,
-            self.data_dir.join(METADATA_DIR),
+            self.data_dir.path().join(METADATA_DIR),
             Arc::clone(&self.fs),
             Arc::clone(&self.rand),
         );
@@ -244,7 +282,7 @@ impl Parts {
         }
         let options = BrokerOptions {
             node_id: NODE_ID,
-            data_dir: self.data_dir.clone(),
+            data_dir: self.data_dir.path().to_owned(),
             listen: self.config.kafka.listen,
             advertised: self.advertised()?,
             rack: None,
@@ -353,7 +391,7 @@ impl Parts {
         bus: &Arc<dyn Bus>,
         engine: Option<EngineHandle>,
         stop: &CancellationToken,
-    ) -> Result<(SocketAddr, tokio::task::JoinHandle<()>)> {
+    ) -> Result<Http> {
         let wanted = self.config.http.listen;
         let listener = tokio::net::TcpListener::bind(wanted)
             .await
@@ -368,11 +406,12 @@ impl Parts {
             engine: engine.clone(),
             metadata: Arc::clone(metadata),
             live_reads: live_reads.clone(),
-            data_dir: self.data_dir.clone(),
+            data_dir: self.data_dir.path().to_owned(),
+            readiness: Arc::clone(&self.readiness),
             clock: Arc::clone(&self.clock),
         };
         let documents = monitor.start(stop.clone());
-        let (_ready, not_ready) = watch::channel(None);
+        let in_flight = InFlight::default();
         let app = App {
             cluster: self.cluster_info(metadata, broker, address),
             bus: Arc::clone(bus),
@@ -382,14 +421,16 @@ impl Parts {
             topic_configs: monitor::topic_configs(state),
             documents,
             live_reads,
-            not_ready,
+            not_ready: self.readiness.why_not(),
+            in_flight: in_flight.clone(),
             clock: Arc::clone(&self.clock),
             stop: stop.clone(),
             console: self.config.has(Role::Console),
         };
         let names = Guard::new(address, &self.config.http.allowed_hosts);
         let service = router(Arc::new(app), names);
-        let stopped = stop.clone().cancelled_owned();
+        let close = CancellationToken::new();
+        let stopped = close.clone().cancelled_owned();
         let task = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, service)
                 .with_graceful_shutdown(stopped)
@@ -398,7 +439,12 @@ impl Parts {
                 tracing::error!(%error, "the HTTP server ended");
             }
         });
-        Ok((address, task))
+        Ok(Http {
+            address,
+            in_flight,
+            close,
+            task,
+        })
     }
 
     fn cluster_info(
@@ -451,14 +497,14 @@ fn start_logging(config: &Config) -> Result<()> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
-    match config.observe.log_format {
-        LogFormat::Text => builder.with_target(false).init(),
-        LogFormat::Json => builder.json().init(),
-    }
+    // A second server of a process writes where the first does.
+    let _ = match config.observe.log_format {
+        LogFormat::Text => builder.with_target(false).try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
     Ok(())
 }
 
-/// Creates the folder, or checks that it is ours.
 /// Files of segments that are kept open: half of what this process may open,
 /// the rest is for connections.
 fn open_files_max() -> Result<usize> {
@@ -467,62 +513,73 @@ fn open_files_max() -> Result<usize> {
     Ok(half.min(SEGMENT_FILES_MAX))
 }
 
-fn prepare_data_dir(dir: &Path) -> Result<PathBuf> {
-    if dir.exists() {
-        check_is_data_dir(dir)?;
-    } else {
-        std::fs::create_dir_all(dir)
-            .with_context(|| format!("cannot create the data folder {}", dir.display()))?;
-    }
-    std::path::absolute(dir).with_context(|| format!("cannot use {}", dir.display()))
-}
-
-/// Refuses a folder that holds somebody else's files.
-pub fn check_is_data_dir(dir: &Path) -> Result<()> {
-    let mut entries = std::fs::read_dir(dir)
-        .with_context(|| format!("cannot read the data folder {}", dir.display()))?
-        .peekable();
-    if entries.peek().is_some() && !dir.join(LOCK_FILE).exists() {
-        bail!(
-            "{} has files in it that are not Millstream's: name an empty or a new folder",
-            dir.display()
-        );
-    }
-    Ok(())
-}
-
-fn lock_data_dir(dir: &Path) -> Result<File> {
-    let path = dir.join(LOCK_FILE);
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .with_context(|| format!("cannot open {}", path.display()))?;
-    if file.try_lock().is_err() {
-        bail!(
-            "another server uses {}: stop it, or name another --data-dir",
-            dir.display()
-        );
-    }
-    Ok(file)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn config(dir: &std::path::Path) -> Config {
+        let mut config = Config {
+            data_dir: dir.to_owned(),
+            ..Config::default()
+        };
+        config.kafka.listen = "127.0.0.1:0".parse().unwrap();
+        config.http.listen = "127.0.0.1:0".parse().unwrap();
+        config
+    }
+
+    fn readyz(server: &Server) -> (u16, String) {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .build()
+            .into();
+        let url = format!("http://{}/readyz", server.http_address());
+        let mut answer = agent.get(&url).call().unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.body_mut().read_to_string().unwrap())
+    }
+
+    #[test]
+    fn its_files_are_nobody_elses_and_once_they_are_gone_it_is_not_ready() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("data");
+        let server = Server::start(config(&folder)).unwrap();
+        assert_eq!(readyz(&server), (200, "ready\n".into()));
+        let mut folders = vec![folder.clone()];
+        while let Some(folder) = folders.pop() {
+            assert_eq!(folder.metadata().unwrap().mode() & 0o077, 0, "{folder:?}");
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                // The running server renames files.
+                let Ok(metadata) = path.metadata() else {
+                    continue;
+                };
+                assert_eq!(metadata.mode() & 0o077, 0, "{path:?}");
+                if metadata.is_dir() {
+                    folders.push(path);
+                }
+            }
+        }
+        std::fs::rename(&folder, dir.path().join("elsewhere")).unwrap();
+        let patience = std::time::Instant::now() + Duration::from_secs(30);
+        let (status, body) = loop {
+            let answer = readyz(&server);
+            if answer.0 != 200 || std::time::Instant::now() > patience {
+                break answer;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        assert_eq!(status, 503);
+        assert!(body.contains("the data folder is gone"), "{body}");
+        std::fs::rename(dir.path().join("elsewhere"), &folder).unwrap();
+        server.stop().unwrap();
+    }
 
     /// A script stops it in the instant after the ready line.
     #[test]
     fn a_signal_before_the_server_waits_for_one_stops_it_cleanly() {
         let dir = tempfile::tempdir().unwrap();
-        let mut config = Config {
-            data_dir: dir.path().to_owned(),
-            ..Config::default()
-        };
-        config.kafka.listen = "127.0.0.1:0".parse().unwrap();
-        config.http.listen = "127.0.0.1:0".parse().unwrap();
-        let mut server = Server::start(config).unwrap();
+        let mut server = Server::start(config(dir.path())).unwrap();
         let kill = format!("kill -TERM {}", std::process::id());
         let sent = std::process::Command::new("sh")
             .args(["-c", &kill])

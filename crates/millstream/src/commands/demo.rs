@@ -3,7 +3,8 @@
 use crate::config::{Config, Span};
 use crate::demo::{self, feed};
 use crate::server::Server;
-use anyhow::{Context, Result};
+use crate::server::data_dir::remove_demo;
+use anyhow::Result;
 use std::io::{IsTerminal, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -20,7 +21,8 @@ pub struct Demo {
     /// Where the demo's data lives.
     #[arg(long, value_name = "DIR", default_value = "millstream-demo")]
     data_dir: PathBuf,
-    /// Remove the demo's data and leave.
+    /// Remove the demo's data and leave. Only a folder that `demo` made, and
+    /// that no server uses.
     #[arg(long)]
     clean: bool,
     /// Address of the Kafka listener; 9092 on loopback, or a free port when
@@ -47,6 +49,7 @@ impl Demo {
         }
         let began = Instant::now();
         let mut server = Server::start(self.config()?)?;
+        server.data_dir().mark_as_demo()?;
         demo::apply(&server)?;
         println!("{}", server.ready_line());
         self.greet(&server, began);
@@ -85,19 +88,12 @@ impl Demo {
     }
 
     fn remove(&self) -> Result<()> {
-        // Only what the demo made: a wrong --data-dir must not cost a user
-        // their files.
-        if !self.data_dir.exists() {
-            println!(
-                "nothing to remove: {} is not there",
-                self.data_dir.display()
-            );
-            return Ok(());
+        let dir = self.data_dir.display();
+        if remove_demo(&self.data_dir)? {
+            println!("removed {dir}");
+        } else {
+            println!("nothing to remove: {dir} is not there");
         }
-        crate::server::check_is_data_dir(&self.data_dir)?;
-        std::fs::remove_dir_all(&self.data_dir)
-            .with_context(|| format!("cannot remove {}", self.data_dir.display()))?;
-        println!("removed {}", self.data_dir.display());
         Ok(())
     }
 
@@ -118,6 +114,10 @@ impl Demo {
                 Some(exe.strip_prefix(here).unwrap_or(&exe).display().to_string())
             })
             .unwrap_or_else(|| "millstream".into());
+        let removal = match server.data_dir().is_demo() {
+            true => format!("; once stopped, `{binary} demo --clean` removes it"),
+            false => String::new(),
+        };
         let _ = writeln!(
             std::io::stdout(),
             "
@@ -134,7 +134,7 @@ impl Demo {
   {dim}${plain} {binary} sql --server {http} -e \"SELECT region, SUM(orders) AS orders FROM orders_by_region_5s GROUP BY region\"
   {dim}${plain} {binary} sql --server {http} -e \"CREATE MATERIALIZED TABLE big_orders AS SELECT order_id, city, amount FROM orders WHERE amount > 2000\"
 
-  {dim}Data is in {}; `{binary} demo --clean` removes it. Ctrl-C stops.{plain}
+  {dim}Data is in {}{removal}. Ctrl-C stops.{plain}
 ",
             began.elapsed().as_millis(),
             self.data_dir.display(),

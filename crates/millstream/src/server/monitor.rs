@@ -1,5 +1,6 @@
 //! Feeds the monitor once a second and hands its documents out.
 
+use super::readiness::Readiness;
 use millstream_broker::BrokerState;
 use millstream_cluster::MetadataService;
 use millstream_cluster::configs::{ConfigSource, TOPIC_CONFIGS};
@@ -28,6 +29,7 @@ pub struct Monitoring {
     pub metadata: Arc<MetadataService>,
     pub live_reads: LiveReads,
     pub data_dir: PathBuf,
+    pub readiness: Arc<Readiness>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -52,6 +54,7 @@ impl Monitoring {
                     .map(EngineHandle::jobs)
                     .unwrap_or_default();
                 let mut inputs = self.read().await;
+                self.readiness.observe(&inputs);
                 inputs.jobs = jobs.iter().map(|job| self.view(job)).collect();
                 inputs.live_reads = self.live_reads.topics();
                 let snapshot = Arc::new(monitor.observe(inputs));
