@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`routes`] | every path of the API |
+//! | [`http`] | the listener and its bounds |
 //! | [`documents`] | the pages' documents, made once a second at most |
 //! | `deletion` | a topic that is not in use is deleted |
 //! | [`live`] | the WebSocket |
@@ -22,6 +23,7 @@ mod deletion;
 pub mod documents;
 pub mod engine;
 pub mod guard;
+pub mod http;
 pub mod live;
 pub mod messages;
 pub mod problem;

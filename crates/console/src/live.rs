@@ -9,6 +9,7 @@ use crate::messages::{Filter, bus_problem, message};
 use crate::problem::Problem;
 use crate::routes::App;
 use axum::extract::ws::{Message, WebSocket};
+use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use millstream_core::ports::bus::all_partitions;
 use millstream_core::ports::{BusReader, Isolation, OffsetAt};
@@ -16,7 +17,7 @@ use serde::Deserialize;
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
@@ -24,6 +25,8 @@ use tokio::task::AbortHandle;
 const SUBSCRIPTIONS_MAX: usize = 64;
 /// Length of one frame from a client, in bytes.
 pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+/// What a connection reads at once, in bytes: its clients say little.
+pub const READ_BUFFER_BYTES: usize = 4 * 1024;
 /// Frames that wait for a client that does not read.
 const QUEUE_FRAMES_MAX: usize = 16;
 /// A client that takes no frame for this long is cut off.
@@ -70,7 +73,7 @@ enum What {
 #[derive(Clone)]
 struct Pushes {
     id: String,
-    queue: mpsc::Sender<String>,
+    queue: mpsc::Sender<Message>,
 }
 
 impl Pushes {
@@ -82,23 +85,27 @@ impl Pushes {
         let frame = format!(
             "{{\"id\":{id},\"type\":\"data\",\"seq\":{seq},\"sent_ms\":{sent_ms},\"age_ms\":{age},\"data\":{data}}}"
         );
-        self.queue.send(frame).await.is_ok()
+        self.queue.send(text(frame)).await.is_ok()
     }
 
     async fn error(&self, problem: &Problem) {
         let frame = json!({ "id": self.id, "type": "error", "problem": problem });
-        let _ = self.queue.send(frame.to_string()).await;
+        let _ = self.queue.send(text(frame.to_string())).await;
     }
+}
+
+fn text(frame: String) -> Message {
+    Message::Text(frame.into())
 }
 
 /// Serves one connection to its end.
 pub async fn serve(socket: WebSocket, app: Arc<App>) {
     let (mut sink, mut stream) = socket.split();
-    let (queue, mut frames) = mpsc::channel::<String>(QUEUE_FRAMES_MAX);
+    let (queue, mut frames) = mpsc::channel::<Message>(QUEUE_FRAMES_MAX);
     let stop = app.stop.clone();
     let writer = tokio::spawn(async move {
         while let Some(frame) = frames.recv().await {
-            let sent = tokio::time::timeout(WRITE_TIME_MAX, sink.send(Message::Text(frame.into())));
+            let sent = tokio::time::timeout(WRITE_TIME_MAX, sink.send(frame));
             if !matches!(sent.await, Ok(Ok(()))) {
                 return;
             }
@@ -110,11 +117,23 @@ pub async fn serve(socket: WebSocket, app: Arc<App>) {
         queue,
         subscriptions: HashMap::new(),
     };
+    let limits = connection.app.limits.clone();
+    let mut pings = tokio::time::interval(limits.live_ping);
+    let mut heard = Instant::now();
     loop {
         let frame = tokio::select! {
             () = stop.cancelled() => break,
             frame = stream.next() => frame,
+            // A browser answers by itself, a peer that is gone does not.
+            _ = pings.tick() => {
+                if heard.elapsed() > limits.live_silent_max {
+                    break;
+                }
+                let _ = connection.queue.try_send(Message::Ping(Bytes::new()));
+                continue;
+            }
         };
+        heard = Instant::now();
         match frame {
             Some(Ok(Message::Text(text))) => connection.frame(text.as_str()).await,
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
@@ -134,13 +153,13 @@ pub async fn serve(socket: WebSocket, app: Arc<App>) {
 
 struct Connection {
     app: Arc<App>,
-    queue: mpsc::Sender<String>,
+    queue: mpsc::Sender<Message>,
     subscriptions: HashMap<String, AbortHandle>,
 }
 
 impl Connection {
-    async fn frame(&mut self, text: &str) {
-        match serde_json::from_str::<ClientFrame>(text) {
+    async fn frame(&mut self, frame: &str) {
+        match serde_json::from_str::<ClientFrame>(frame) {
             Ok(ClientFrame::Subscribe { id, what }) => self.subscribe(id, what).await,
             Ok(ClientFrame::Unsubscribe { id }) => {
                 if let Some(task) = self.subscriptions.remove(&id) {
@@ -150,13 +169,13 @@ impl Connection {
             Ok(ClientFrame::Ping { t }) => {
                 let pong = json!({ "type": "pong", "t": t, "server_ms": self.app.clock.now_ms() });
                 // A full queue means that pushes are waiting: they say as much.
-                let _ = self.queue.try_send(pong.to_string());
+                let _ = self.queue.try_send(text(pong.to_string()));
             }
             Err(error) => {
                 let problem =
                     Problem::bad_request("not a frame of this API").detail(error.to_string());
                 let frame = json!({ "id": null, "type": "error", "problem": problem });
-                let _ = self.queue.try_send(frame.to_string());
+                let _ = self.queue.try_send(text(frame.to_string()));
             }
         }
     }

@@ -3,6 +3,8 @@
 use crate::deletion::delete_topic;
 use crate::documents::{ClusterInfo, Documents};
 use crate::guard::{Guard, guard};
+use crate::http::bodies::BodyError;
+use crate::http::limits::HttpLimits;
 use crate::messages::{Messages, MessagesQuery, ProduceBody, Produced, bus_problem};
 use crate::problem::Problem;
 use crate::reads::LiveReads;
@@ -26,6 +28,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+/// Largest body that any call takes, in bytes: a statement, a record.
+pub const BODY_BYTES_MAX: usize = SQL_BYTES_MAX;
+/// Largest body of all other calls.
+const SMALL_BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Answers a topic's settings with their sources.
 pub type TopicConfigs = Box<dyn Fn(&str) -> Vec<Value> + Send + Sync>;
@@ -52,6 +59,8 @@ pub struct App {
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// A topic's settings with their sources, for its page.
     pub topic_configs: TopicConfigs,
+    /// Bounds of the listener.
+    pub limits: HttpLimits,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Ends live connections; from then on the API takes no calls.
@@ -109,10 +118,12 @@ where
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         match Json::<T>::from_request(request, state).await {
             Ok(Json(body)) => Ok(Self(body)),
-            Err(e) => Err(
-                Problem::new(e.status(), "the body is not what this call takes")
+            Err(e) => Err(match BodyError::behind(&e) {
+                Some(error) => Problem::new(error.status(), error.to_string())
+                    .hint("send it again, all at once"),
+                None => Problem::new(e.status(), "the body is not what this call takes")
                     .detail(e.body_text()),
-            ),
+            }),
         }
     }
 }
@@ -123,12 +134,18 @@ type Answered<T> = Result<Json<T>, Problem>;
 /// The router.
 pub fn router(app: Arc<App>, names: Guard) -> Router {
     let api = Router::new()
-        .route("/sql", post(run_sql))
+        .route(
+            "/sql",
+            post(run_sql).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)),
+        )
         .route("/overview", get(overview))
         .route("/topics", get(topics).post(create_topic))
         .route("/topics/{name}", get(topic).delete(delete_topic))
         .route("/topics/{name}/messages", get(topic_messages))
-        .route("/topics/{name}/produce", post(produce))
+        .route(
+            "/topics/{name}/produce",
+            post(produce).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)),
+        )
         .route("/groups", get(groups))
         .route("/groups/{id}", get(group))
         .route("/jobs", get(jobs))
@@ -150,7 +167,7 @@ pub fn router(app: Arc<App>, names: Guard) -> Router {
         router = router.fallback(get(assets::serve));
     }
     router
-        .layer(DefaultBodyLimit::max(SQL_BYTES_MAX))
+        .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(names, guard))
         .with_state(app)
 }
@@ -348,6 +365,8 @@ async fn metrics(State(app): Shared) -> Response {
 
 async fn upgrade(State(app): Shared, upgrade: WebSocketUpgrade) -> Response {
     upgrade
+        .read_buffer_size(live::READ_BUFFER_BYTES)
+        .max_frame_size(live::FRAME_BYTES_MAX)
         .max_message_size(live::FRAME_BYTES_MAX)
         .on_upgrade(move |socket| live::serve(socket, app))
 }

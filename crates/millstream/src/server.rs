@@ -22,6 +22,7 @@ use millstream_connect::kafka::{KafkaBus, KafkaOptions};
 use millstream_console::documents::ClusterInfo;
 use millstream_console::engine::EmbeddedEngine;
 use millstream_console::guard::Guard;
+use millstream_console::http::{self, limits::HttpLimits};
 use millstream_console::reads::LiveReads;
 use millstream_console::routes::{App, InFlight, router};
 use millstream_console::sql::SqlPort;
@@ -412,6 +413,8 @@ impl Parts {
         };
         let documents = monitor.start(stop.clone());
         let in_flight = InFlight::default();
+        let limits =
+            HttpLimits::for_open_files(raise_open_files_limit().context("too few open files")?);
         let app = App {
             cluster: self.cluster_info(metadata, broker, address),
             bus: Arc::clone(bus),
@@ -423,6 +426,7 @@ impl Parts {
             live_reads,
             not_ready: self.readiness.why_not(),
             in_flight: in_flight.clone(),
+            limits: limits.clone(),
             clock: Arc::clone(&self.clock),
             stop: stop.clone(),
             console: self.config.has(Role::Console),
@@ -430,15 +434,7 @@ impl Parts {
         let names = Guard::new(address, &self.config.http.allowed_hosts);
         let service = router(Arc::new(app), names);
         let close = CancellationToken::new();
-        let stopped = close.clone().cancelled_owned();
-        let task = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, service)
-                .with_graceful_shutdown(stopped)
-                .await
-            {
-                tracing::error!(%error, "the HTTP server ended");
-            }
-        });
+        let task = tokio::spawn(http::serve(listener, service, limits, close.clone()));
         Ok(Http {
             address,
             in_flight,
