@@ -5,7 +5,10 @@
 //! not read holds its own tasks up, nothing else: they wake to the newest
 //! state, never to a backlog.
 
-use crate::messages::{Filter, bus_problem, message};
+use crate::messages::filter::Filter;
+use crate::messages::show::{Shown, message};
+use crate::messages::views::Share;
+use crate::messages::{bus_problem, show};
 use crate::problem::Problem;
 use crate::routes::App;
 use axum::extract::ws::{Message, WebSocket};
@@ -31,6 +34,11 @@ pub const READ_BUFFER_BYTES: usize = 4 * 1024;
 const QUEUE_FRAMES_MAX: usize = 16;
 /// A client that takes no frame for this long is cut off.
 const WRITE_TIME_MAX: Duration = Duration::from_secs(20);
+/// What a push of a tail shows of each value, in bytes; the record whole is
+/// a call of its own.
+const TAIL_SHOWN: Shown = Shown {
+    value_bytes_max: 4 * 1024,
+};
 /// Messages in one push of a tail.
 const TAIL_MESSAGES_MAX: usize = 200;
 /// Least time between two pushes of a tail.
@@ -73,19 +81,50 @@ enum What {
 #[derive(Clone)]
 struct Pushes {
     id: String,
-    queue: mpsc::Sender<Message>,
+    queue: mpsc::Sender<Frame>,
+}
+
+/// What waits for its client, with its share of the memory of such frames.
+struct Frame {
+    message: Message,
+    _share: Option<Share>,
+}
+
+impl From<Message> for Frame {
+    fn from(message: Message) -> Self {
+        Self {
+            message,
+            _share: None,
+        }
+    }
 }
 
 impl Pushes {
     /// Queues one push; false when the connection has gone. `data` is JSON
     /// already.
     async fn data(&self, seq: u64, sent_ms: i64, age_ms: Option<f64>, data: &str) -> bool {
+        self.shared(seq, sent_ms, age_ms, data, None).await
+    }
+
+    /// The same, holding a share until the client has taken it.
+    async fn shared(
+        &self,
+        seq: u64,
+        sent_ms: i64,
+        age_ms: Option<f64>,
+        data: &str,
+        share: Option<Share>,
+    ) -> bool {
         let age = age_ms.map_or_else(|| "null".into(), |a| format!("{a:.1}"));
         let id = json!(self.id);
         let frame = format!(
             "{{\"id\":{id},\"type\":\"data\",\"seq\":{seq},\"sent_ms\":{sent_ms},\"age_ms\":{age},\"data\":{data}}}"
         );
-        self.queue.send(text(frame)).await.is_ok()
+        let frame = Frame {
+            message: Message::Text(frame.into()),
+            _share: share,
+        };
+        self.queue.send(frame).await.is_ok()
     }
 
     async fn error(&self, problem: &Problem) {
@@ -94,18 +133,18 @@ impl Pushes {
     }
 }
 
-fn text(frame: String) -> Message {
-    Message::Text(frame.into())
+fn text(frame: String) -> Frame {
+    Message::Text(frame.into()).into()
 }
 
 /// Serves one connection to its end.
 pub async fn serve(socket: WebSocket, app: Arc<App>) {
     let (mut sink, mut stream) = socket.split();
-    let (queue, mut frames) = mpsc::channel::<Message>(QUEUE_FRAMES_MAX);
+    let (queue, mut frames) = mpsc::channel::<Frame>(QUEUE_FRAMES_MAX);
     let stop = app.stop.clone();
     let writer = tokio::spawn(async move {
         while let Some(frame) = frames.recv().await {
-            let sent = tokio::time::timeout(WRITE_TIME_MAX, sink.send(frame));
+            let sent = tokio::time::timeout(WRITE_TIME_MAX, sink.send(frame.message));
             if !matches!(sent.await, Ok(Ok(()))) {
                 return;
             }
@@ -129,7 +168,7 @@ pub async fn serve(socket: WebSocket, app: Arc<App>) {
                 if heard.elapsed() > limits.live_silent_max {
                     break;
                 }
-                let _ = connection.queue.try_send(Message::Ping(Bytes::new()));
+                let _ = connection.queue.try_send(Message::Ping(Bytes::new()).into());
                 continue;
             }
         };
@@ -153,7 +192,7 @@ pub async fn serve(socket: WebSocket, app: Arc<App>) {
 
 struct Connection {
     app: Arc<App>,
-    queue: mpsc::Sender<Message>,
+    queue: mpsc::Sender<Frame>,
     subscriptions: HashMap<String, AbortHandle>,
 }
 
@@ -312,15 +351,9 @@ async fn follow_topic(
         let newest_ms = messages.iter().map(|m| m.timestamp_ms).max();
         let data =
             json!({ "messages": messages, "skipped": skipped, "scanned": scanned }).to_string();
-        if !pushes
-            .data(
-                seq,
-                sent_ms,
-                newest_ms.map(|n| (sent_ms - n).max(0) as f64),
-                &data,
-            )
-            .await
-        {
+        let age_ms = newest_ms.map(|n| (sent_ms - n).max(0) as f64);
+        let share = app.views.tail(data.len()).await;
+        if !pushes.shared(seq, sent_ms, age_ms, &data, share).await {
             return Ok(());
         }
         tokio::time::sleep(TAIL_PUSH_MIN).await;
@@ -332,7 +365,7 @@ async fn follow_topic(
 async fn tail_once(
     reader: &mut dyn BusReader,
     filter: &Filter,
-) -> Result<(Vec<crate::messages::Message>, usize, usize), Problem> {
+) -> Result<(Vec<show::Message>, usize, usize), Problem> {
     let fetched = reader
         .poll(Duration::from_secs(5), 1 << 20)
         .await
@@ -351,7 +384,7 @@ async fn tail_once(
     let skipped = messages.len().saturating_sub(TAIL_MESSAGES_MAX);
     let shown = messages
         .drain(skipped..)
-        .map(|(p, r)| message(p, r))
+        .map(|(p, r)| message(p, r, TAIL_SHOWN))
         .collect();
     Ok((shown, skipped, scanned))
 }

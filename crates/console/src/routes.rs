@@ -5,12 +5,13 @@ use crate::documents::{ClusterInfo, Documents};
 use crate::guard::{Guard, guard};
 use crate::http::bodies::BodyError;
 use crate::http::limits::HttpLimits;
-use crate::messages::{Messages, MessagesQuery, ProduceBody, Produced, bus_problem};
+use crate::messages::produce::{ProduceBody, Produced};
+use crate::messages::{MessagesQuery, Views, bus_problem};
 use crate::problem::Problem;
 use crate::reads::LiveReads;
 use crate::sql::{Answer, SqlPort};
 use crate::{assets, live, messages};
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
 use axum::http::{StatusCode, header};
@@ -59,6 +60,8 @@ pub struct App {
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// A topic's settings with their sources, for its page.
     pub topic_configs: TopicConfigs,
+    /// Memory of all answers with records.
+    pub views: Views,
     /// Bounds of the listener.
     pub limits: HttpLimits,
     /// Time.
@@ -142,6 +145,11 @@ pub fn router(app: Arc<App>, names: Guard) -> Router {
         .route("/topics", get(topics).post(create_topic))
         .route("/topics/{name}", get(topic).delete(delete_topic))
         .route("/topics/{name}/messages", get(topic_messages))
+        .route("/topics/{name}/messages/{partition}/{offset}", get(record))
+        .route(
+            "/topics/{name}/messages/{partition}/{offset}/{part}",
+            get(record_bytes),
+        )
         .route(
             "/topics/{name}/produce",
             post(produce).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)),
@@ -184,11 +192,12 @@ async fn count(State(app): Shared, request: Request, next: Next) -> Response {
 }
 
 fn json_text(text: Arc<str>) -> Response {
-    (
-        [(header::CONTENT_TYPE, "application/json")],
-        text.to_string(),
-    )
-        .into_response()
+    json_body(text.to_string())
+}
+
+fn json_body(body: impl Into<axum::body::Body>) -> Response {
+    let body: axum::body::Body = body.into();
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 #[derive(Deserialize)]
@@ -239,9 +248,40 @@ async fn topic_messages(
     State(app): Shared,
     Path(name): Path<String>,
     query: Result<Query<MessagesQuery>, QueryRejection>,
-) -> Answered<Messages> {
+) -> Result<Response, Problem> {
     let Query(query) = query.map_err(|e| Problem::bad_request(e.body_text()))?;
-    Ok(Json(messages::read(&*app.bus, &name, &query).await?))
+    let body = messages::answer(&app.views, &app.bus, name, query).await?;
+    Ok(json_body(body))
+}
+
+type RecordPath = Result<Path<(String, i32, i64)>, PathRejection>;
+
+async fn record(State(app): Shared, path: RecordPath) -> Result<Response, Problem> {
+    let Path((name, partition, offset)) = path.map_err(bad_path)?;
+    let body = messages::record(&app.views, &app.bus, name, (partition, offset)).await?;
+    Ok(json_body(body))
+}
+
+async fn record_bytes(
+    State(app): Shared,
+    path: Result<Path<(String, i32, i64, String)>, PathRejection>,
+) -> Result<Response, Problem> {
+    let Path((name, partition, offset, part)) = path.map_err(bad_path)?;
+    let at = (partition, offset);
+    let body = messages::record_bytes(&app.views, &app.bus, name, at, &part).await?;
+    let file = format!("attachment; filename=\"{partition}-{offset}.{part}\"");
+    // Nothing that a producer wrote is run as a page of ours.
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+        (header::CONTENT_DISPOSITION, file),
+    ];
+    Ok((headers, body).into_response())
+}
+
+fn bad_path(rejection: PathRejection) -> Problem {
+    Problem::bad_request("a record is at /messages/{partition}/{offset}")
+        .detail(rejection.body_text())
 }
 
 async fn produce(
@@ -249,7 +289,9 @@ async fn produce(
     Path(name): Path<String>,
     Body(body): Body<ProduceBody>,
 ) -> Answered<Produced> {
-    Ok(Json(messages::produce(&*app.bus, &name, body).await?))
+    Ok(Json(
+        messages::produce::produce(&*app.bus, &name, body).await?,
+    ))
 }
 
 #[derive(Deserialize)]

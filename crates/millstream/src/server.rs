@@ -23,6 +23,7 @@ use millstream_console::documents::ClusterInfo;
 use millstream_console::engine::EmbeddedEngine;
 use millstream_console::guard::Guard;
 use millstream_console::http::{self, limits::HttpLimits};
+use millstream_console::messages::Views;
 use millstream_console::reads::LiveReads;
 use millstream_console::routes::{App, InFlight, router};
 use millstream_console::sql::SqlPort;
@@ -426,6 +427,7 @@ impl Parts {
             live_reads,
             not_ready: self.readiness.why_not(),
             in_flight: in_flight.clone(),
+            views: Views::default(),
             limits: limits.clone(),
             clock: Arc::clone(&self.clock),
             stop: stop.clone(),

@@ -11,6 +11,7 @@ use millstream_cluster::{MetadataOptions, MetadataService};
 use millstream_console::documents::ClusterInfo;
 use millstream_console::guard::Guard;
 use millstream_console::http::{self, limits::HttpLimits};
+use millstream_console::messages::Views;
 use millstream_console::reads::LiveReads;
 use millstream_console::routes::{App, InFlight, router};
 use millstream_core::env::{RealFs, SystemClock, SystemRand};
@@ -45,10 +46,10 @@ pub struct Stage {
 
 impl Stage {
     pub async fn set(limits: HttpLimits) -> Self {
-        Self::with(limits, MemoryBus::shared()).await
+        Self::with(limits, Views::default(), MemoryBus::shared()).await
     }
 
-    pub async fn with(limits: HttpLimits, bus: Arc<dyn Bus>) -> Self {
+    pub async fn with(limits: HttpLimits, views: Views, bus: Arc<dyn Bus>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let metadata = MetadataService::start(MetadataOptions::new(
             BrokerId(1),
@@ -87,6 +88,7 @@ impl Stage {
             not_ready: why_not,
             in_flight: InFlight::default(),
             limits: limits.clone(),
+            views,
             metrics: Box::new(|| "m".repeat(METRICS_BYTES)),
             topic_configs: Box::new(|_| Vec::new()),
             clock: SystemClock::shared(),
