@@ -253,7 +253,20 @@ export interface SqlResult {
   columns: Column[];
   rows: Cell[][];
   truncated?: boolean;
+  truncated_by?: "rows" | "bytes";
   elapsed_ms?: number;
+  /** Records that could not be decoded and gave no row. */
+  skipped_records?: number;
+  /** Of a live result: the tables of which it does not see all rows. */
+  covers?: Covers[];
+}
+
+/** The newest rows of a table that a live result sees, and of how many. */
+export interface Covers {
+  table: string;
+  rows: number;
+  of: number;
+  since_ms: number | null;
 }
 
 /** The answer to a statement; a live query pushes the result alone. */

@@ -398,7 +398,6 @@ export const en = {
     noRows: "The query has no rows.",
     noRowsWhy: "It ran without an error; nothing matches at the moment.",
     firstShown: "The first {{shown}} of {{total}} rows; the download has them all.",
-    truncated: "The result was cut at 10,000 rows: add a LIMIT or a WHERE.",
     download: "download the result",
     catalog: "Catalog",
     tables: "Tables",
@@ -452,6 +451,15 @@ export const en = {
     leftoversStay: "What was set apart stays:",
     deleteThem_one: "Delete it too",
     deleteThem_other: "Delete these {{count}} too",
+  },
+  coverage: {
+    mark: "newest {{rows}} of {{of}} records",
+    notAll: "not all",
+    newest: "Live sees the newest {{rows}} of {{of}} records of {{table}}, since {{since}}: Run reads them all.",
+    rows: "There are more rows than these {{rows}}, which are as many as a result has: add a LIMIT or a WHERE.",
+    bytes: "There are more rows than these {{rows}}, which fill the largest result: select fewer columns, or add a LIMIT or a WHERE.",
+    skipped_one: "{{n}} record could not be decoded and gave no row.",
+    skipped_other: "{{n}} records could not be decoded and gave no row.",
   },
   dashboard: {
     screen: "Big screen",

@@ -400,7 +400,6 @@ export const zh: Dictionary = {
     noRows: "查询没有返回行。",
     noRowsWhy: "执行成功，目前没有符合条件的数据。",
     firstShown: "显示前 {{shown}} 行，共 {{total}} 行；下载包含全部。",
-    truncated: "结果在 10,000 行处截断，请增加 LIMIT 或 WHERE。",
     download: "下载结果",
     catalog: "目录",
     tables: "表",
@@ -454,6 +453,15 @@ export const zh: Dictionary = {
     leftoversStay: "另存的数据仍在：",
     deleteThem_one: "一并删除",
     deleteThem_other: "一并删除这 {{count}} 个",
+  },
+  coverage: {
+    mark: "最新 {{rows}} 条，共 {{of}} 条",
+    notAll: "非全部",
+    newest: "实时查询只看到 {{table}} 共 {{of}} 条消息中最新的 {{rows}} 条（自 {{since}} 起），执行一次则读取全部。",
+    rows: "还有更多行：结果最多返回这 {{rows}} 行，请增加 LIMIT 或 WHERE。",
+    bytes: "还有更多行：这 {{rows}} 行已达到结果的大小上限，请减少列，或增加 LIMIT 或 WHERE。",
+    skipped_one: "有 {{n}} 条消息无法解码，未产生行。",
+    skipped_other: "有 {{n}} 条消息无法解码，未产生行。",
   },
   dashboard: {
     screen: "大屏",

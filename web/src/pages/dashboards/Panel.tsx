@@ -9,6 +9,7 @@ import { path } from "../../links";
 import type { Push } from "../../live/client";
 import { useConnection, useLive, useOnScreen } from "../../live/hooks";
 import { Icon } from "../../ui/icons";
+import { CoverageMark } from "../../ui/coverage";
 import { AgeMark, cx, Empty, Loading, ProblemBlock } from "../../ui/parts";
 import { Sparkline } from "../../ui/sparkline";
 import { cellOf, colorBook, columnIndex, figureOf, isRight, numberText, OTHER, plot, ranked, single } from "./data";
@@ -81,6 +82,7 @@ export function Panel({ panel, onPush, always }: { panel: PanelFile; onPush: OnP
             <Icon name="sql" small />
           </Link>
         </span>
+        <CoverageMark result={result} />
         <AgeMark push={push} />
       </header>
       {problem && !result ? (

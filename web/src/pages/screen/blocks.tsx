@@ -5,6 +5,7 @@ import type { Cell, Panel, PanelColumn, Slot, SqlResult } from "../../api/types"
 import type { Language } from "../../format/language";
 import { count, money, toNumber } from "../../format/number";
 import { joinUnits, useLanguage, words } from "../../i18n/language";
+import { CoverageMark } from "../../ui/coverage";
 import { cx, Loading, ProblemBlock } from "../../ui/parts";
 import { cellOf, columnIndex, figureOf, isRight, numberText, ranked, single } from "../dashboards/data";
 import { Chart, isOverThreshold, type OnPush, thresholdOf, usePanel } from "../dashboards/Panel";
@@ -33,6 +34,7 @@ export function Hero({ panel, onPush }: { panel: Panel; onPush: OnPush }) {
       <div className="hero-title">
         {fullTitle(panel, language)}
         {panel.unit && (language === "zh" ? `（${words(panel.unit, language)}）` : ` (${words(panel.unit, language)})`)}
+        <CoverageMark result={result} />
       </div>
       <div className={cx("flip", panel.format === "money" && "gold")} role="img" aria-label={text} data-testid="hero">
         {digits.map((digit) =>
@@ -76,6 +78,7 @@ function FigureBlock({ panel, onPush }: { panel: Panel; onPush: OnPush }) {
         {joinUnits([panel.format === "percent" ? "" : unit, words(panel.unit, language)], language)}
         {limit !== null && ` ${t("dashboard.target", { value: numberText(limit, panel.format, language) })}`}
       </em>
+      <CoverageMark result={result} />
     </div>
   );
 }
@@ -97,6 +100,7 @@ export function MapBlock({ panel, onPush }: { panel: Panel; onPush: OnPush }) {
             {text(Math.min(...values))} <TileScale /> {text(Math.max(...values))}
           </small>
         )}
+        <CoverageMark result={result} />
       </h2>
       {problem && !result ? <ProblemBlock problem={problem} /> : result ? <TileMap places={places} format={text} screen /> : <Loading />}
     </section>
@@ -127,6 +131,7 @@ function ScreenPanel({ panel, first, onPush }: { panel: Panel; first: boolean; o
           <small>{words(panel.note ?? panel.unit, language)}</small>
         </h2>
       )}
+      <CoverageMark result={result} />
       {problem && !result ? <ProblemBlock problem={problem} /> : !result ? <Loading rows={4} /> : result.rows.length === 0 ? <p className="muted">{t("dashboard.empty")}</p> : <ScreenBody panel={panel} result={result} stale={stale} />}
     </section>
   );

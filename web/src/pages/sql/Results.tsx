@@ -49,12 +49,7 @@ export function ResultTable({ result, stale }: { result: SqlResult; stale?: bool
           </tbody>
         </table>
       </div>
-      {(result.rows.length > ROWS_SHOWN_MAX || result.truncated) && (
-        <p className="strip-note">
-          {result.rows.length > ROWS_SHOWN_MAX && t("sql.firstShown", { shown: count(ROWS_SHOWN_MAX), total: count(result.rows.length) })}
-          {result.truncated && ` ${t("sql.truncated")}`}
-        </p>
-      )}
+      {result.rows.length > ROWS_SHOWN_MAX && <p className="strip-note">{t("sql.firstShown", { shown: count(ROWS_SHOWN_MAX), total: count(result.rows.length) })}</p>}
     </>
   );
 }

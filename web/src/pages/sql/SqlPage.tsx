@@ -14,6 +14,7 @@ import { Page } from "../../shell/Page";
 import { firstRows } from "../../sql/quote";
 import { destructions } from "../../sql/statements";
 import { Button, cx, Empty, LiveMark, Loading, ProblemBlock } from "../../ui/parts";
+import { CoverageNotes } from "../../ui/coverage";
 import { Catalog } from "./Catalog";
 import { type Aftermath, AftermathNote, deleteLeftovers, DestroyDialog } from "./Destroy";
 import { Editor, type EditorHandle } from "./Editor";
@@ -192,6 +193,7 @@ export default function SqlPage() {
             )}
             {aftermath && <AftermathNote aftermath={aftermath} set={setAftermath} />}
             {!result && !problem && (running || live ? <div className="cell"><Loading rows={5} /></div> : <First tables={tables} query={query} />)}
+            {result && <CoverageNotes result={result} />}
             {result && isJob(result) && <JobStarted job={String(result.rows[0]?.[0] ?? "")} />}
             {result && !isJob(result) && !told && (result.rows.length === 0 ? <div className="cell"><Empty title={t("sql.noRows")}>{t("sql.noRowsWhy")}</Empty></div> : <ResultTable result={result} stale={problem !== null} />)}
           </section>
