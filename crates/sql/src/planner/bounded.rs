@@ -126,11 +126,11 @@ fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
 
 /// A context that executes bound plans:
 /// `context.execute_logical_plan(plan).await?.execute_stream().await`. It has
-/// our optimiser rules, runs two partitions at a time, and its operators hold
-/// at most `memory_bytes_max`; nothing spills to disk.
+/// our optimiser rules, runs on one thread at a time, and its operators hold at
+/// most `memory_bytes_max`; nothing spills to disk.
 pub fn session_context(memory_bytes_max: usize) -> Result<SessionContext> {
     let mut config = SessionConfig::new()
-        .with_target_partitions(2)
+        .with_target_partitions(1)
         .with_information_schema(false);
     let options = config.options_mut();
     options.sql_parser.enable_ident_normalization = false;

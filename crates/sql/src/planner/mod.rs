@@ -24,6 +24,7 @@ mod explain;
 pub(crate) mod expr;
 mod insert;
 mod literal;
+mod multiset;
 pub(crate) mod operators;
 mod query;
 mod relation;

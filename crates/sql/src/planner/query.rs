@@ -4,6 +4,7 @@
 
 use super::coerce::common_type;
 use super::expr::{Binder, Subqueries, convert, position};
+use super::multiset::{Keep, match_all};
 use super::scope::internal;
 use super::steps::{self, Spent};
 use super::value::Bound;
@@ -196,11 +197,17 @@ impl<'a> QueryPlanner<'a> {
             (ast::SetOperator::Union, false) => {
                 LogicalPlanBuilder::from(left).union_distinct(right)
             }
-            (ast::SetOperator::Intersect, all) => {
-                return LogicalPlanBuilder::intersect(left, right, all).map_err(internal(at));
+            (ast::SetOperator::Intersect, true) => {
+                return match_all(left, right, Keep::Matched, at);
             }
-            (ast::SetOperator::Except | ast::SetOperator::Minus, all) => {
-                return LogicalPlanBuilder::except(left, right, all).map_err(internal(at));
+            (ast::SetOperator::Except | ast::SetOperator::Minus, true) => {
+                return match_all(left, right, Keep::Unmatched, at);
+            }
+            (ast::SetOperator::Intersect, false) => {
+                return LogicalPlanBuilder::intersect(left, right, false).map_err(internal(at));
+            }
+            (ast::SetOperator::Except | ast::SetOperator::Minus, false) => {
+                return LogicalPlanBuilder::except(left, right, false).map_err(internal(at));
             }
         };
         plan.and_then(LogicalPlanBuilder::build)

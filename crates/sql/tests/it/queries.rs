@@ -172,6 +172,32 @@ fn joins_subqueries_and_set_operations() {
     );
 }
 
+/// Flink 2.3.0's answers.
+#[test]
+fn set_operations_with_all_count_how_often_a_row_is_there() {
+    const TWO: &str = "SELECT v FROM (VALUES (1), (1), (1), (2), (2), (3)) AS a (v)";
+    const ONE: &str = "SELECT v FROM (VALUES (1), (2), (2), (2), (4)) AS b (v)";
+    let with = |operation: &str| rows(&format!("{TWO} {operation} {ONE} ORDER BY v"));
+    assert_eq!(with("EXCEPT ALL"), ["1", "1", "3"]);
+    assert_eq!(with("INTERSECT ALL"), ["1", "2", "2"]);
+    assert_eq!(with("EXCEPT"), ["3"]);
+    assert_eq!(with("INTERSECT"), ["1", "2"]);
+    assert_eq!(
+        rows("(VALUES (1), (1), (1), (2)) EXCEPT ALL (VALUES (1)) ORDER BY 1"),
+        ["1", "1", "2"]
+    );
+    // NULL is the same as NULL here, and columns may share a name.
+    assert_eq!(
+        rows(
+            "SELECT v, v FROM (VALUES (CAST(NULL AS INT)), (NULL), (7)) AS a (v)
+             EXCEPT ALL SELECT v, v FROM (VALUES (CAST(NULL AS INT)), (8)) AS b (v) ORDER BY v"
+        ),
+        ["NULL|NULL", "7|7"]
+    );
+    let names = run("SELECT id AS a, id AS b FROM orders INTERSECT ALL SELECT id, id FROM orders");
+    assert_eq!(names.unwrap().names, ["a", "b"]);
+}
+
 #[test]
 fn names_repeat_as_calcite_numbers_them() {
     let answer = run("SELECT id, id, 1 + 1, *, o.region AS region FROM orders o LIMIT 1").unwrap();
