@@ -63,6 +63,42 @@ struct Answer {
     rows: Vec<Vec<serde_json::Value>>,
     #[serde(default)]
     truncated: bool,
+    #[serde(default)]
+    truncated_by: Option<String>,
+    #[serde(default)]
+    skipped_records: u64,
+}
+
+impl Answer {
+    /// What the rows alone do not say, for standard error.
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.truncated {
+            let rows = plural(self.rows.len() as u64, "row");
+            notes.push(match self.truncated_by.as_deref() {
+                Some("bytes") => format!(
+                    "there are more rows than these {rows}: they fill the largest answer that \
+                     the server gives. Select fewer columns, or add a WHERE or a LIMIT"
+                ),
+                _ => format!(
+                    "there are more rows than these {rows}: the server answers with no more. Add \
+                     a WHERE or a LIMIT"
+                ),
+            });
+        }
+        if self.skipped_records > 0 {
+            notes.push(format!(
+                "{} could not be decoded and gave no row: compare the table's columns and \
+                 format with the topic (millstream consume TOPIC)",
+                plural(self.skipped_records, "record")
+            ));
+        }
+        notes
+    }
+}
+
+fn plural(n: u64, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -89,11 +125,8 @@ impl Sql {
             }
             Format::Csv => print_csv(&answer, csv_cell),
         }
-        if answer.truncated {
-            eprintln!(
-                "more rows than these: the server answers with at most {}",
-                answer.rows.len()
-            );
+        for note in answer.notes() {
+            eprintln!("note: {note}");
         }
         Ok(())
     }
@@ -195,11 +228,7 @@ fn print_table(answer: &Answer) {
         table.row(row.iter().map(cell));
     }
     table.print();
-    eprintln!(
-        "{} row{}",
-        answer.rows.len(),
-        if answer.rows.len() == 1 { "" } else { "s" }
-    );
+    eprintln!("{}", plural(answer.rows.len() as u64, "row"));
 }
 
 fn print_json(answer: &Answer) {
@@ -229,6 +258,27 @@ fn print_csv(answer: &Answer, quote: fn(&str) -> String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn notes(answer: &str) -> Vec<String> {
+        serde_json::from_str::<Answer>(answer).unwrap().notes()
+    }
+
+    #[test]
+    fn rows_that_are_not_shown_and_records_that_gave_none_are_told() {
+        let whole = r#"{"columns": [], "rows": [[1]], "truncated": false, "skipped_records": 0}"#;
+        assert!(notes(whole).is_empty());
+        let one = notes(r#"{"columns": [], "rows": [[1]], "skipped_records": 1}"#);
+        assert!(
+            one[0].starts_with("1 record could not be decoded"),
+            "{one:?}"
+        );
+        let both = notes(
+            r#"{"columns": [], "rows": [[1], [2]], "truncated": true, "truncated_by": "bytes",
+                "skipped_records": 60}"#,
+        );
+        assert!(both[0].contains("these 2 rows: they fill"), "{both:?}");
+        assert!(both[1].starts_with("60 records"), "{both:?}");
+    }
 
     #[test]
     fn a_problem_points_at_its_column() {
