@@ -5,7 +5,7 @@ use crate::sql::{Answer, Column, LivePush, LiveStream, SqlPort};
 use async_trait::async_trait;
 use axum::http::StatusCode;
 use millstream_engine::{
-    EngineError, EngineHandle, LiveState, LiveSubscription, QueryColumn, TableInfo,
+    EngineError, EngineHandle, LiveResult, LiveState, LiveSubscription, QueryColumn, TableInfo,
 };
 use serde_json::{Value, json};
 
@@ -20,14 +20,14 @@ impl SqlPort for EmbeddedEngine {
         Ok(Answer {
             columns: result.columns.into_iter().map(column).collect(),
             rows: result.rows,
-            truncated: result.truncated,
+            truncated_by: result.truncated_by,
             elapsed_ms: result.elapsed_ms,
             skipped_records: result.skipped_records,
         })
     }
 
-    fn subscribe(&self, sql: &str) -> Result<Box<dyn LiveStream>, Problem> {
-        let subscription = self.0.subscribe(sql).map_err(problem)?;
+    async fn subscribe(&self, sql: &str) -> Result<Box<dyn LiveStream>, Problem> {
+        let subscription = self.0.subscribe(sql).await.map_err(problem)?;
         Ok(Box::new(EmbeddedStream(subscription)))
     }
 
@@ -66,7 +66,7 @@ impl LiveStream for EmbeddedStream {
             LiveState::Result(result) => Some(Ok(LivePush {
                 seq: result.seq,
                 age_ms: result.age_ms,
-                data: json!({ "columns": result.columns, "rows": result.rows }).to_string(),
+                data: live_data(&result),
             })),
             LiveState::Error(reason) => Some(Err(Problem::bad_request(reason))),
         }
@@ -75,6 +75,27 @@ impl LiveStream for EmbeddedStream {
     fn topics(&self) -> Vec<String> {
         self.0.topics().to_vec()
     }
+}
+
+fn live_data(result: &LiveResult) -> String {
+    let mut rest = json!({
+        "columns": result.columns,
+        "skipped_records": result.skipped_records,
+    });
+    if let Some(by) = result.truncated_by {
+        rest["truncated"] = json!(true);
+        rest["truncated_by"] = json!(by);
+    }
+    if !result.covers.is_empty() {
+        rest["covers"] = json!(result.covers);
+    }
+    let rest = rest.to_string();
+    let mut data = String::with_capacity(rest.len() + result.rows.bytes() + 16);
+    data.push_str("{\"rows\":[");
+    result.rows.pieces().iter().for_each(|p| data.push_str(p));
+    data.push_str("],");
+    data.push_str(rest.trim_start_matches('{'));
+    data
 }
 
 fn column(column: QueryColumn) -> Column {
@@ -99,4 +120,42 @@ fn problem(error: EngineError) -> Problem {
         problem = problem.at(small(line), small(column));
     }
     problem
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millstream_engine::{Covers, CutBy, ResultRows};
+
+    #[test]
+    fn a_live_answer_that_is_not_whole_says_what_it_covers() {
+        let covers = Covers {
+            table: "orders".into(),
+            rows: 2,
+            of: 9,
+            since_ms: Some(5),
+        };
+        let whole = LiveResult {
+            columns: Vec::new(),
+            rows: ResultRows::of(&[vec![json!(1)], vec![json!(2)]]),
+            truncated_by: None,
+            covers: Vec::new(),
+            skipped_records: 3,
+            age_ms: None,
+            seq: 1,
+        };
+        let read =
+            |result: &LiveResult| -> Value { serde_json::from_str(&live_data(result)).unwrap() };
+        let expected = json!({"rows": [[1], [2]], "columns": [], "skipped_records": 3});
+        assert_eq!(read(&whole), expected);
+        let cut = LiveResult {
+            truncated_by: Some(CutBy::Rows),
+            covers: vec![covers],
+            ..whole
+        };
+        let cut = read(&cut);
+        assert_eq!(cut["truncated_by"], json!("rows"));
+        let covers = json!([{"table": "orders", "rows": 2, "of": 9, "since_ms": 5}]);
+        assert_eq!(cut["covers"], covers);
+    }
 }

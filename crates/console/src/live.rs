@@ -292,7 +292,7 @@ async fn follow_page(app: &App, pushes: &Pushes, page: Page) -> Result<(), Probl
 }
 
 async fn follow_sql(app: &App, pushes: &Pushes, sql: &str) -> Result<(), Problem> {
-    let mut stream = app.sql()?.subscribe(sql)?;
+    let mut stream = app.sql()?.subscribe(sql).await?;
     let _reads = app.live_reads.note(&stream.topics());
     while let Some(result) = stream.next().await {
         let push = result?;

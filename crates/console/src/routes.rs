@@ -206,8 +206,8 @@ struct SqlBody {
     sql: String,
 }
 
-async fn run_sql(State(app): Shared, Body(body): Body<SqlBody>) -> Answered<Answer> {
-    Ok(Json(app.sql()?.execute(&body.sql).await?))
+async fn run_sql(State(app): Shared, Body(body): Body<SqlBody>) -> Result<Answer, Problem> {
+    app.sql()?.execute(&body.sql).await
 }
 
 async fn overview(State(app): Shared) -> Result<Response, Problem> {

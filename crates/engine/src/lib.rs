@@ -8,7 +8,7 @@
 //! | [`source`] | records to rows, event time |
 //! | [`changelog`] | state and positions on the job's changelog topic |
 //! | [`batch`] | what flows between operators |
-//! | [`query`] | bounded queries |
+//! | [`query`] | bounded queries, and the threads that all queries run on |
 //! | [`live`] | bounded queries that run again when their tables change |
 //!
 //! Invariants:
@@ -18,6 +18,7 @@
 //! - Recovery fences, then reads the changelog to its stable end, then reads
 //!   on where the last control record says.
 //! - Operators do no I/O and read no clock.
+//! - What people ask never runs on the threads of the jobs ([`query::pool`]).
 //!
 //! Deliberately absent: the broker. The engine knows topics through
 //! [`millstream_core::ports::Bus`] alone, so the same job runs in the
@@ -35,6 +36,7 @@ pub mod service;
 pub mod source;
 
 pub use job::{JobInfo, JobOptions, JobStatus};
-pub use live::{LiveOptions, LiveResult, LiveState, LiveSubscription};
-pub use query::{QueryColumn, QueryLimits, QueryResult};
+pub use live::{Covers, LiveOptions, LiveResult, LiveState, LiveSubscription};
+pub use query::pool::PoolOptions;
+pub use query::{CutBy, QueryColumn, QueryError, QueryLimits, QueryResult, ResultRows};
 pub use service::{Engine, EngineError, EngineHandle, EngineOptions, TableColumn, TableInfo};

@@ -195,7 +195,8 @@ impl World {
             .execute(select, &mut engine.session())
             .await
             .expect("rows")
-            .rows;
+            .rows
+            .values();
         rows.sort_by_key(|row| (row[0].to_string(), row[1].to_string()));
         rows
     }

@@ -32,7 +32,7 @@ use millstream_core::env::{Clock, Fs, Rand, RealFs, SystemClock, SystemRand};
 use millstream_core::ids::BrokerId;
 use millstream_core::ports::{Bus, BusError, TopicSpec};
 use millstream_engine::{
-    Engine, EngineHandle, EngineOptions, JobOptions, LiveOptions, QueryLimits,
+    Engine, EngineHandle, EngineOptions, JobOptions, LiveOptions, PoolOptions, QueryLimits,
 };
 use readiness::Readiness;
 use runtimes::Runtimes;
@@ -50,6 +50,9 @@ const NODE_ID: BrokerId = BrokerId(1);
 const HTTP_DRAIN_MAX: Duration = Duration::from_secs(3);
 /// How long the listener may take to close: it has a shorter bound itself.
 const HTTP_CLOSE_MAX: Duration = Duration::from_secs(1);
+
+/// How long jobs may take to commit their last epochs when the server stops.
+const JOBS_STOP_MAX: Duration = Duration::from_secs(10);
 
 /// A running server.
 pub struct Server {
@@ -237,6 +240,11 @@ impl Server {
     pub fn stop(self) -> Result<()> {
         self.readiness.stopping();
         self.stop.cancel();
+        if let Some(engine) = &self.engine {
+            // Requests that wait for them are answered, and the jobs have all
+            // cores for their last epochs.
+            engine.end_queries();
+        }
         let Http {
             in_flight,
             close,
@@ -247,7 +255,13 @@ impl Server {
             let _ = tokio::time::timeout(HTTP_DRAIN_MAX, in_flight.none()).await;
         });
         if let Some(engine) = &self.engine {
-            self.runtimes.engine.block_on(engine.shutdown());
+            let stop = async { tokio::time::timeout(JOBS_STOP_MAX, engine.shutdown()).await };
+            if self.runtimes.engine.block_on(stop).is_err() {
+                tracing::warn!(
+                    "jobs did not end within {JOBS_STOP_MAX:?}: what they had not committed is \
+                     computed again after the next start"
+                );
+            }
         }
         if let Some(broker) = self.broker {
             self.runtimes
@@ -368,10 +382,16 @@ impl Parts {
             },
             query: QueryLimits {
                 memory_bytes_max: usize::try_from(engine.query_memory.0)?,
+                time_max: engine.query_time.duration(),
                 ..QueryLimits::default()
+            },
+            pool: PoolOptions {
+                threads: engine.query_threads,
+                ..PoolOptions::default()
             },
             live: LiveOptions {
                 rows_max: engine.live_rows_max,
+                bytes_max: usize::try_from(engine.live_memory.0)?,
                 ..LiveOptions::default()
             },
         };

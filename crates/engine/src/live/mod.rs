@@ -2,31 +2,38 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `tail` | the newest rows of a table, in memory, one for all queries |
+//! | `plan` | what a query needs of its tables |
+//! | `tail` | a table's rows in memory, shared by its queries |
+//! | `window` | those rows, within a bound |
+//! | `table` | the rows as DataFusion reads them |
 //! | `runner` | one for each distinct query text |
 //!
-//! A query sees the newest rows of its tables within a bound of rows and of
-//! bytes. A runner and a tail end when the last that needs them is gone.
+//! A query sees all rows of its tables as long as they fit: the columns that
+//! it needs, within a bound of bytes for all live queries together. Where
+//! they do not, the newest win, and each result says what it covers. A runner
+//! and a tail end when the last that needs them is gone.
 
+mod plan;
 mod runner;
+mod table;
 mod tail;
+mod window;
 
-use crate::query::{QueryColumn, QueryLimits};
+pub(crate) use plan::{Planned, plan};
+
+use crate::query::pool::QueryPool;
+use crate::query::{CutBy, QueryColumn, QueryLimits, ResultRows};
 use crate::service::EngineError;
 use millstream_core::env::Clock;
 use millstream_core::ports::Bus;
-use millstream_sql::catalog::Catalog;
 use millstream_sql::error::{Position, SqlError};
-use millstream_sql::planner::{plan_bounded, source_node};
-use millstream_sql::session::Session;
-use millstream_sql::statement::StatementKind;
 use parking_lot::Mutex;
-use runner::Runner;
+use plan::Needed;
+use runner::{Runner, RunnerParts};
 use serde::Serialize;
-use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
-use tail::Tail;
+use tail::{Budget, Tail, TailParts};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -35,10 +42,12 @@ use tokio::sync::watch;
 pub struct LiveOptions {
     /// Results sent at most, a second and query.
     pub push_per_s: u32,
-    /// Rows kept of a table; the newest win.
+    /// Newest records of a table that are read at most.
     pub rows_max: usize,
-    /// Bytes kept of a table.
+    /// Bytes of rows kept of all tables together, each with an equal share.
     pub bytes_max: usize,
+    /// Bytes of a result's rows as JSON.
+    pub result_bytes_max: usize,
     /// Distinct queries at a time.
     pub queries_max: usize,
 }
@@ -47,24 +56,65 @@ impl Default for LiveOptions {
     fn default() -> Self {
         Self {
             push_per_s: 10,
-            rows_max: 200_000,
-            bytes_max: 64 * 1024 * 1024,
+            rows_max: 5_000_000,
+            bytes_max: 256 * 1024 * 1024,
+            result_bytes_max: 4 * 1024 * 1024,
             queries_max: 500,
         }
     }
 }
 
 /// A result.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LiveResult {
     /// Names and types.
     pub columns: Vec<QueryColumn>,
     /// Values, row by row.
-    pub rows: Vec<Vec<Value>>,
+    pub rows: ResultRows,
+    /// Set when there were more rows.
+    pub truncated_by: Option<CutBy>,
+    /// The tables of which it does not see all rows; empty when the answer is
+    /// whole.
+    pub covers: Vec<Covers>,
+    /// Records of its tables that gave no row, because they cannot be
+    /// decoded.
+    pub skipped_records: u64,
     /// From the newest input record's timestamp to this result.
     pub age_ms: Option<f64>,
     /// Counts the results of this query.
     pub seq: u64,
+}
+
+/// A result whose tables have grown by more than this part of what was said
+/// is news, though its rows are the same.
+const COVERS_NEWS_DIVISOR: u64 = 100;
+
+impl LiveResult {
+    /// Whether someone who was shown this one learns nothing from `new`.
+    fn says_the_same(&self, new: &Self) -> bool {
+        let mut covers = self.covers.iter().zip(&new.covers);
+        let grown =
+            |(old, new): (&Covers, &Covers)| new.of.abs_diff(old.of) > old.of / COVERS_NEWS_DIVISOR;
+        self.rows == new.rows
+            && self.truncated_by == new.truncated_by
+            && self.skipped_records == new.skipped_records
+            && self.covers.len() == new.covers.len()
+            && !covers.any(grown)
+    }
+}
+
+/// What a live query sees of a table that does not fit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Covers {
+    /// The table.
+    pub table: String,
+    /// Its newest rows that are seen.
+    pub rows: u64,
+    /// Of how many; by offsets where rows were never read.
+    pub of: u64,
+    /// No record that is seen has an older timestamp than this, in
+    /// milliseconds since the Unix epoch.
+    pub since_ms: Option<i64>,
 }
 
 /// What a subscriber sees.
@@ -116,16 +166,23 @@ pub struct LiveQueries {
     limits: QueryLimits,
     bus: Arc<dyn Bus>,
     clock: Arc<dyn Clock>,
+    pool: Arc<QueryPool>,
     runtime: Handle,
+    budget: Arc<Budget>,
     shared: Mutex<Shared>,
 }
+
+/// Tails of one table at a time. The first has the columns of the query that
+/// came first, the next those of both, the last all: what differs between
+/// queries costs two more readings of the table, not one each.
+const TAILS_OF_TABLE_MAX: usize = 3;
 
 #[derive(Default)]
 struct Shared {
     /// By the query's text and its tables' definitions.
     runners: HashMap<Vec<String>, Weak<Runner>>,
     /// By the table's definition.
-    tails: HashMap<String, Weak<Tail>>,
+    tails: HashMap<String, Vec<Weak<Tail>>>,
     stopped: bool,
 }
 
@@ -135,33 +192,28 @@ impl LiveQueries {
         limits: QueryLimits,
         bus: Arc<dyn Bus>,
         clock: Arc<dyn Clock>,
+        pool: Arc<QueryPool>,
         runtime: Handle,
     ) -> Self {
+        let budget = Arc::new(Budget::new(options.bytes_max));
+        let limits = QueryLimits {
+            result_bytes_max: options.result_bytes_max,
+            ..limits
+        };
         Self {
             options,
             limits,
             bus,
             clock,
+            pool,
             runtime,
+            budget,
             shared: Mutex::default(),
         }
     }
 
-    pub(crate) fn subscribe(
-        &self,
-        sql: &str,
-        catalog: &dyn Catalog,
-        session: &Session,
-    ) -> Result<LiveSubscription, EngineError> {
-        let query = only_query(sql)?;
-        let plan = plan_bounded(&query, catalog, session)?;
-        let mut key = vec![sql.trim().to_owned(), session.time_zone.name().to_owned()];
-        key.extend(plan.tables.iter().map(|table| table.statement.clone()));
-        let topics = plan
-            .tables
-            .iter()
-            .map(|t| t.connector.topic.clone())
-            .collect();
+    pub(crate) fn subscribe(&self, planned: Planned) -> Result<LiveSubscription, EngineError> {
+        let topics = planned.topics();
         let mut shared = self.shared.lock();
         if shared.stopped {
             return Err(EngineError::Sql(SqlError::at(
@@ -169,7 +221,7 @@ impl LiveQueries {
                 "the engine is stopping",
             )));
         }
-        let runner = match shared.runners.get(&key).and_then(Weak::upgrade) {
+        let runner = match shared.runners.get(&planned.key).and_then(Weak::upgrade) {
             Some(runner) => runner,
             None => {
                 shared.runners.retain(|_, runner| runner.strong_count() > 0);
@@ -177,18 +229,21 @@ impl LiveQueries {
                     let error = SqlError::at(Position::START, "too many live queries");
                     return Err(error.hint("close some dashboards").into());
                 }
-                let mut tails = Vec::new();
-                for table in &plan.tables {
-                    let node = source_node(table, session)?;
-                    tails.push(self.tail(&mut shared, &table.statement, node)?);
-                }
-                let clock = Arc::clone(&self.clock);
-                let limits = self.limits.clone();
-                let push_per_s = self.options.push_per_s;
-                let zone = session.time_zone;
-                let runner =
-                    Runner::start(plan, tails, limits, push_per_s, zone, clock, &self.runtime)?;
-                shared.runners.insert(key, Arc::downgrade(&runner));
+                let needed = planned.needed.iter();
+                let tails = needed
+                    .map(|needed| self.tail(&mut shared, needed))
+                    .collect();
+                let parts = RunnerParts {
+                    plan: planned.plan,
+                    time_zone: planned.time_zone,
+                    tails,
+                    limits: self.limits.clone(),
+                    push_per_s: self.options.push_per_s,
+                    clock: Arc::clone(&self.clock),
+                    pool: Arc::clone(&self.pool),
+                };
+                let runner = Runner::start(parts, &self.runtime)?;
+                shared.runners.insert(planned.key, Arc::downgrade(&runner));
                 runner
             }
         };
@@ -201,26 +256,45 @@ impl LiveQueries {
         })
     }
 
-    fn tail(
-        &self,
-        shared: &mut Shared,
-        definition: &str,
-        node: millstream_sql::plan::SourceNode,
-    ) -> Result<Arc<Tail>, EngineError> {
-        if let Some(tail) = shared.tails.get(definition).and_then(Weak::upgrade) {
-            return Ok(tail);
+    /// One that has the columns, or a new one.
+    fn tail(&self, shared: &mut Shared, needed: &Needed) -> Arc<Tail> {
+        let definition = &needed.node.table.statement;
+        shared.tails.retain(|_, tails| {
+            tails.retain(|tail| tail.strong_count() > 0);
+            !tails.is_empty()
+        });
+        let others = shared.tails.entry(definition.clone()).or_default();
+        let alive: Vec<Arc<Tail>> = others.iter().filter_map(Weak::upgrade).collect();
+        let has_all = |tail: &&Arc<Tail>| needed.columns.iter().all(|c| tail.keeps(*c));
+        if let Some(tail) = alive.iter().find(has_all) {
+            return Arc::clone(tail);
         }
-        shared.tails.retain(|_, tail| tail.strong_count() > 0);
-        let tail = Tail::start(
-            node,
-            self.options.clone(),
-            Arc::clone(&self.bus),
-            &self.runtime,
-        )?;
-        shared
-            .tails
-            .insert(definition.to_owned(), Arc::downgrade(&tail));
-        Ok(tail)
+        let columns: BTreeSet<usize> = if alive.len() + 1 >= TAILS_OF_TABLE_MAX {
+            (0..needed.node.schema.fields().len()).collect()
+        } else {
+            let theirs = alive.iter().flat_map(|tail| tail.columns());
+            needed.columns.iter().chain(theirs).copied().collect()
+        };
+        let parts = TailParts {
+            node: needed.node.clone(),
+            columns: columns.into_iter().collect(),
+            rows_max: self.options.rows_max,
+            time_max: self.limits.time_max,
+            budget: Arc::clone(&self.budget),
+            bus: Arc::clone(&self.bus),
+            pool: Arc::clone(&self.pool),
+        };
+        let tail = Tail::start(parts, &self.runtime);
+        others.push(Arc::downgrade(&tail));
+        tail
+    }
+
+    /// Tables, and sets of their columns, that are kept now.
+    #[cfg(test)]
+    pub(crate) fn tails(&self) -> usize {
+        let shared = self.shared.lock();
+        let all = shared.tails.values().flatten();
+        all.filter(|tail| tail.strong_count() > 0).count()
     }
 
     pub(crate) fn shutdown(&self) {
@@ -232,22 +306,6 @@ impl LiveQueries {
             .filter_map(|(_, runner)| runner.upgrade())
         {
             runner.stop();
-        }
-    }
-}
-
-fn only_query(sql: &str) -> Result<millstream_sql::statement::Query, EngineError> {
-    let mut statements = millstream_sql::parser::parse(sql)?;
-    let Some(statement) = statements.pop() else {
-        return Err(EngineError::Empty);
-    };
-    match statement.kind {
-        StatementKind::Query(query) if statements.is_empty() => Ok(query),
-        _ => {
-            let error = SqlError::at(statement.position, "a live query is one SELECT");
-            Err(error
-                .hint("run other statements with POST /api/v1/sql")
-                .into())
         }
     }
 }

@@ -2,19 +2,29 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`pool`] | the threads that queries run on |
+//! | `guarded` | plans that can be ended while they compute |
 //! | [`scan`] | reads a table's topic to its stable end |
 //! | [`values`] | columns as JSON values |
+//! | `rows` | a result's rows, bounded |
 
+mod guarded;
+pub mod pool;
+mod rows;
 pub mod scan;
 pub mod values;
 
+pub use rows::{CutBy, ResultRows};
+
 use crate::source::SourceError;
-use arrow::array::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::error::DataFusionError;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 use millstream_core::ports::BusError;
+use millstream_sql::functions::guard::GuardError;
 use millstream_sql::planner::BoundedPlan;
 use millstream_sql::planner::bounded::session_context;
 use serde::Serialize;
@@ -31,11 +41,14 @@ pub struct QueryLimits {
     pub scan_records_max: usize,
     /// Bytes of rows kept in memory from all its tables.
     pub scan_bytes_max: usize,
-    /// Memory of sorts, joins and aggregations.
+    /// Memory of sorts, joins and aggregations, and as much again for what
+    /// functions make.
     pub memory_bytes_max: usize,
     /// Rows of the result; more are cut off and said to be.
     pub result_rows_max: usize,
-    /// Time.
+    /// Bytes of the result's rows as JSON; more are cut off and said to be.
+    pub result_bytes_max: usize,
+    /// Time, once it runs; it waits for a thread at most as long.
     pub time_max: Duration,
 }
 
@@ -46,6 +59,7 @@ impl Default for QueryLimits {
             scan_bytes_max: 512 * 1024 * 1024,
             memory_bytes_max: 256 * 1024 * 1024,
             result_rows_max: 10_000,
+            result_bytes_max: 32 * 1024 * 1024,
             time_max: Duration::from_secs(60),
         }
     }
@@ -55,11 +69,20 @@ impl Default for QueryLimits {
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
     /// Too many records, or too many bytes of rows.
-    #[error("the query reads more than it may: {0}")]
+    #[error("the query takes more than it may: {0}")]
     TooMuch(String),
     /// Too slow.
     #[error("the query took longer than {0:?}")]
     Timeout(Duration),
+    /// All threads are taken, and as many wait as may.
+    #[error("too many queries run and wait")]
+    Busy,
+    /// The engine stops.
+    #[error("the query was ended: the engine is stopping")]
+    Stopping,
+    /// A bug.
+    #[error("internal error: the query ended without a result; the log says why")]
+    Broken,
     /// The log.
     #[error(transparent)]
     Bus(#[from] BusError),
@@ -68,7 +91,19 @@ pub enum QueryError {
     Source(#[from] SourceError),
     /// An expression failed, memory ran out.
     #[error("{}", .0.strip_backtrace())]
-    Run(#[from] DataFusionError),
+    Run(DataFusionError),
+}
+
+impl From<DataFusionError> for QueryError {
+    fn from(error: DataFusionError) -> Self {
+        match GuardError::of(&error) {
+            Some(guard @ (GuardError::TooLarge { .. } | GuardError::TextTooLong { .. })) => {
+                Self::TooMuch(guard.to_string())
+            }
+            Some(GuardError::TooLong(after)) => Self::Timeout(*after),
+            _ => Self::Run(error),
+        }
+    }
 }
 
 impl QueryError {
@@ -85,31 +120,31 @@ impl QueryError {
                  query that"
                     .to_owned(),
             ),
+            Self::Busy => Some("try again when others have ended".to_owned()),
             _ => None,
         }
     }
+
+    /// Whether the caller can mend it, by another query.
+    pub fn is_callers(&self) -> bool {
+        !matches!(self, Self::Busy | Self::Stopping | Self::Broken)
+    }
 }
 
-/// A result as the HTTP API answers it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// A result.
+#[derive(Debug, Clone, PartialEq)]
 pub struct QueryResult {
     /// Names and Flink's types.
     pub columns: Vec<QueryColumn>,
     /// Values, row by row.
-    pub rows: Vec<Vec<Value>>,
-    /// There were more rows.
-    pub truncated: bool,
+    pub rows: ResultRows,
+    /// Set when there were more rows.
+    pub truncated_by: Option<CutBy>,
     /// How long it took.
     pub elapsed_ms: f64,
     /// Records of its tables that gave no row, because they cannot be
     /// decoded.
-    #[serde(skip_serializing_if = "is_zero")]
     pub skipped_records: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_zero(n: &u64) -> bool {
-    *n == 0
 }
 
 /// A column of a result.
@@ -131,8 +166,8 @@ impl QueryResult {
         };
         Self {
             columns: names.iter().map(column).collect(),
-            rows,
-            truncated: false,
+            rows: ResultRows::of(&rows),
+            truncated_by: None,
             elapsed_ms: 0.0,
             skipped_records: 0,
         }
@@ -147,9 +182,9 @@ impl QueryResult {
 /// The rows of a result, and whether there were more.
 pub struct Rows {
     /// Values, row by row.
-    pub rows: Vec<Vec<Value>>,
-    /// There were more.
-    pub truncated: bool,
+    pub rows: ResultRows,
+    /// What cut them off.
+    pub truncated_by: Option<CutBy>,
 }
 
 /// What queries run in, within the limits' memory.
@@ -157,42 +192,33 @@ pub fn context(limits: &QueryLimits) -> Result<SessionContext, QueryError> {
     Ok(session_context(limits.memory_bytes_max)?)
 }
 
-/// Runs a planned query over these tables.
-pub async fn run(
+/// A plan over these tables, ready to run, once or again and again.
+pub fn prepare(
     context: &SessionContext,
     plan: &BoundedPlan,
     tables: &HashMap<String, Arc<dyn TableProvider>>,
+) -> Result<LogicalPlan, QueryError> {
+    Ok(guarded::optimize(context, &plan.bind(tables)?)?)
+}
+
+/// Runs a prepared plan. On a thread of the pool only: it computes for long
+/// without yielding.
+pub async fn run(
+    context: &SessionContext,
+    prepared: &LogicalPlan,
     format: &ValueFormat,
     limits: &QueryLimits,
 ) -> Result<Rows, QueryError> {
-    let work = async {
-        let bound = plan.bind(tables)?;
-        let mut stream = context
-            .execute_logical_plan(bound)
-            .await?
-            .execute_stream()
-            .await?;
-        let mut rows = Vec::new();
-        while let Some(batch) = stream.next().await {
-            let batch: RecordBatch = batch?;
-            let room = limits.result_rows_max - rows.len();
-            let fitting = batch.slice(0, batch.num_rows().min(room));
-            rows.extend(format.rows(&fitting)?);
-            if batch.num_rows() > room {
-                return Ok(Rows {
-                    rows,
-                    truncated: true,
-                });
-            }
-        }
-        Ok(Rows {
-            rows,
-            truncated: false,
-        })
-    };
-    tokio::time::timeout(limits.time_max, work)
-        .await
-        .unwrap_or(Err(QueryError::Timeout(limits.time_max)))
+    let operators = guarded::operators(context, prepared).await?;
+    let mut stream = execute_stream(operators, context.task_ctx())?;
+    let mut rows = ResultRows::default();
+    let mut truncated_by = None;
+    while truncated_by.is_none()
+        && let Some(batch) = stream.next().await
+    {
+        truncated_by = rows.extend(&batch?, format, limits)?;
+    }
+    Ok(Rows { rows, truncated_by })
 }
 
 /// The columns of a planned query.

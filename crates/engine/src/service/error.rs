@@ -90,14 +90,11 @@ impl EngineError {
 
     /// Whether the caller can mend it.
     pub fn is_callers(&self) -> bool {
-        matches!(
-            self,
-            Self::Sql(_)
-                | Self::Query(_)
-                | Self::NoTopic { .. }
-                | Self::UnknownJob(_)
-                | Self::Empty
-        )
+        match self {
+            Self::Sql(_) | Self::NoTopic { .. } | Self::UnknownJob(_) | Self::Empty => true,
+            Self::Query(error) => error.is_callers(),
+            Self::Bus(_) | Self::Cluster(_) | Self::Internal(_) => false,
+        }
     }
 }
 

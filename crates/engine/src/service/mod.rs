@@ -15,6 +15,8 @@ mod definitions;
 mod dependencies;
 mod error;
 mod jobs;
+#[cfg(test)]
+mod query_tests;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -24,10 +26,11 @@ pub use error::EngineError;
 pub use show::{TableColumn, TableInfo};
 
 use crate::job::{JobInfo, JobOptions};
-use crate::live::{LiveOptions, LiveQueries};
+use crate::live::{self, LiveOptions, LiveQueries};
+use crate::query::pool::{Line, PoolOptions, QueryPool};
 use crate::query::scan::{Scanned, scan};
 use crate::query::values::ValueFormat;
-use crate::query::{self, QueryLimits, QueryResult};
+use crate::query::{self, QueryError, QueryLimits, QueryResult};
 use catalog::TableCache;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
@@ -36,13 +39,14 @@ use millstream_cluster::{JobState, MetadataService, SqlObjectKind};
 use millstream_core::env::{Clock, Rand, SystemRand};
 use millstream_core::ports::Bus;
 use millstream_sql::catalog::TableDef;
-use millstream_sql::planner::{plan_bounded, source_node};
+use millstream_sql::planner::{define, plan_bounded, plan_job, plan_materialized, source_node};
 use millstream_sql::session::Session;
-use millstream_sql::statement::{Query, Statement, StatementKind};
+use millstream_sql::statement::{Statement, StatementKind};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 /// How the engine runs.
 #[derive(Debug, Clone, Default)]
@@ -51,6 +55,8 @@ pub struct EngineOptions {
     pub job: JobOptions,
     /// What one ad-hoc query may take.
     pub query: QueryLimits,
+    /// How many run and wait.
+    pub pool: PoolOptions,
     /// Live queries.
     pub live: LiveOptions,
 }
@@ -67,11 +73,23 @@ impl Engine {
         metadata: Arc<MetadataService>,
         clock: Arc<dyn Clock>,
     ) -> Result<EngineHandle, EngineError> {
+        let threads = |error: std::io::Error| {
+            EngineError::Internal(format!("the threads of queries do not start: {error}"))
+        };
+        let bytes_max = options.query.memory_bytes_max;
+        let queries = QueryPool::start("query", &options.pool, bytes_max).map_err(threads)?;
+        let queries = Arc::new(queries);
+        let one = PoolOptions {
+            threads: 1,
+            ..options.pool.clone()
+        };
+        let planning = QueryPool::start("plan", &one, bytes_max).map_err(threads)?;
         let live = LiveQueries::new(
             options.live.clone(),
             options.query.clone(),
             Arc::clone(&bus),
             Arc::clone(&clock),
+            Arc::clone(&queries),
             Handle::current(),
         );
         let inner = Inner {
@@ -80,6 +98,8 @@ impl Engine {
             changes: tokio::sync::Mutex::default(),
             rand: SystemRand::shared(),
             runtime: Handle::current(),
+            queries,
+            planning,
             live,
             options,
             bus,
@@ -99,8 +119,14 @@ pub(super) struct Inner {
     metadata: Arc<MetadataService>,
     clock: Arc<dyn Clock>,
     rand: Arc<dyn Rand>,
-    /// The engine's own: a query never runs on its caller's threads.
+    /// The engine's own, for the jobs.
     runtime: Handle,
+    /// Where SELECT, EXPLAIN and live queries run.
+    queries: Arc<QueryPool>,
+    /// Where texts are parsed, and definitions and live queries planned: one
+    /// that takes for ever holds up no query, and slow queries do not keep
+    /// anybody from defining and stopping jobs.
+    planning: QueryPool,
     tables: TableCache,
     slots: Mutex<HashMap<String, Slot>>,
     /// Held while definitions or the set of running jobs change: what was
@@ -123,7 +149,8 @@ impl EngineHandle {
 
     /// Runs the statements of a text in order and answers for the last one
     /// that returns rows, else for the last. Stops at the first error; what
-    /// ran before it stays done.
+    /// ran before it stays done. Dropping the future ends a query, and the
+    /// text after the statement that is being run.
     pub async fn execute(
         &self,
         text: &str,
@@ -131,9 +158,11 @@ impl EngineHandle {
     ) -> Result<QueryResult, EngineError> {
         let (inner, text) = (Arc::clone(&self.inner), text.to_owned());
         let mut own = session.clone();
+        let gone = CancellationToken::new();
+        let _gone = gone.clone().drop_guard();
         // A caller that goes away does not cut a definition in half.
         let task = self.inner.runtime.spawn(async move {
-            let result = inner.execute(&text, &mut own).await;
+            let result = inner.execute(text, &mut own, &gone).await;
             (own, result)
         });
         let (changed, result) = task
@@ -185,16 +214,30 @@ impl EngineHandle {
     }
 
     /// Subscribes to a `SELECT` that is run again whenever its tables change.
-    pub fn subscribe(&self, sql: &str) -> Result<crate::live::LiveSubscription, EngineError> {
+    pub async fn subscribe(&self, sql: &str) -> Result<crate::live::LiveSubscription, EngineError> {
+        let (inner, sql) = (Arc::clone(&self.inner), sql.to_owned());
         let session = self.session();
-        self.inner
-            .live
-            .subscribe(sql, &self.inner.catalog(), &session)
+        let plan = move || async move { live::plan(&sql, &inner.catalog(), &session) };
+        let time_max = self.inner.options.query.time_max;
+        let planned = self
+            .inner
+            .planning
+            .run(Line::Once, time_max, plan)
+            .await??;
+        self.inner.live.subscribe(planned)
     }
 
-    /// Ends all jobs after their current epochs, for a clean shutdown; they
-    /// run again at the next start.
+    /// Ends all queries, and refuses new ones; waits for none of them.
+    pub fn end_queries(&self) {
+        self.inner.live.shutdown();
+        self.inner.queries.shutdown();
+        self.inner.planning.shutdown();
+    }
+
+    /// Ends all queries, then all jobs after their current epochs, for a clean
+    /// shutdown; the jobs run again at the next start.
     pub async fn shutdown(&self) {
+        self.end_queries();
         let handles: Vec<_> = self
             .inner
             .slots
@@ -206,7 +249,6 @@ impl EngineHandle {
             })
             .collect();
         futures::future::join_all(handles.iter().map(|handle| handle.stop())).await;
-        self.inner.live.shutdown();
     }
 }
 
@@ -260,12 +302,21 @@ fn changes_definitions(kind: &StatementKind) -> bool {
 }
 
 impl Inner {
-    async fn execute(&self, text: &str, session: &mut Session) -> Result<QueryResult, EngineError> {
+    async fn execute(
+        self: &Arc<Self>,
+        text: String,
+        session: &mut Session,
+        gone: &CancellationToken,
+    ) -> Result<QueryResult, EngineError> {
         let began = self.clock.monotonic();
         let mut answer: Option<(bool, QueryResult)> = None;
-        for statement in millstream_sql::parser::parse(text)? {
+        let parse = move || async move { millstream_sql::parser::parse(&text) };
+        for statement in self.on(&self.planning, gone, parse).await?? {
+            if gone.is_cancelled() {
+                return Err(QueryError::Stopping.into());
+            }
             let has_rows = returns_rows(&statement.kind);
-            let result = self.run(&statement, session).await?;
+            let result = self.run(statement, session, gone).await?;
             if has_rows || !answer.as_ref().is_some_and(|(rows, _)| *rows) {
                 answer = Some((has_rows, result));
             }
@@ -276,22 +327,44 @@ impl Inner {
         Ok(result)
     }
 
-    async fn run(
+    /// Work on the threads of a pool, until its time limit or until the caller
+    /// is gone.
+    async fn on<T, F>(
         &self,
-        statement: &Statement,
+        pool: &QueryPool,
+        gone: &CancellationToken,
+        work: impl FnOnce() -> F + Send + 'static,
+    ) -> Result<T, QueryError>
+    where
+        T: Send + 'static,
+        F: Future<Output = T>,
+    {
+        tokio::select! {
+            result = pool.run(Line::Once, self.options.query.time_max, work) => result,
+            () = gone.cancelled() => Err(QueryError::Stopping),
+        }
+    }
+
+    async fn run(
+        self: &Arc<Self>,
+        statement: Statement,
         session: &mut Session,
+        gone: &CancellationToken,
     ) -> Result<QueryResult, EngineError> {
         let _one_at_a_time = match changes_definitions(&statement.kind) {
             true => Some(self.changes.lock().await),
             false => None,
         };
+        let statement = &Arc::new(statement);
         match &statement.kind {
             StatementKind::CreateTable(create) => {
+                self.in_time(statement, session, gone).await?;
                 let name = &create.name.value;
                 self.create_table(statement, name, create.if_not_exists, session)
                     .await
             }
             StatementKind::CreateMaterializedTable(create) => {
+                self.in_time(statement, session, gone).await?;
                 self.create_materialized(statement, create, session).await
             }
             StatementKind::DropTable(drop) => self.drop_table(drop, SqlObjectKind::Table).await,
@@ -299,14 +372,27 @@ impl Inner {
                 self.drop_table(drop, SqlObjectKind::MaterializedTable)
                     .await
             }
-            StatementKind::Insert(insert) => self.insert(statement, insert, session).await,
-            StatementKind::Query(query) => self.query(query, session).await,
+            StatementKind::Insert(insert) => {
+                self.in_time(statement, session, gone).await?;
+                self.insert(statement, insert, session).await
+            }
+            StatementKind::Query(_) => {
+                let (inner, session) = (Arc::clone(self), session.clone());
+                let statement = Arc::clone(statement);
+                let work = move || async move { inner.query(&statement, &session).await };
+                self.on(&self.queries, gone, work).await?
+            }
+            StatementKind::Explain(_) => {
+                let (inner, session) = (Arc::clone(self), session.clone());
+                let statement = Arc::clone(statement);
+                let work = move || async move { inner.explain(&statement, &session) };
+                self.on(&self.queries, gone, work).await?
+            }
             StatementKind::ShowTables => Ok(self.show_tables()),
             StatementKind::ShowJobs => Ok(self.show_jobs()),
             StatementKind::ShowFunctions => Ok(show::functions()),
             StatementKind::ShowCreateTable(name) => self.show_create(name),
             StatementKind::Describe(name) => self.describe(name),
-            StatementKind::Explain(explained) => self.explain(explained, session),
             StatementKind::StopJob(id) => {
                 self.stop(&id.value).await?;
                 Ok(QueryResult::ok())
@@ -341,7 +427,40 @@ impl Inner {
         }
     }
 
-    async fn query(&self, query: &Query, session: &Session) -> Result<QueryResult, EngineError> {
+    /// Fails when a definition cannot be planned in time. What else is wrong
+    /// with it is told by who defines it, and plans it again on the threads
+    /// of the jobs.
+    async fn in_time(
+        self: &Arc<Self>,
+        statement: &Arc<Statement>,
+        session: &Session,
+        gone: &CancellationToken,
+    ) -> Result<(), EngineError> {
+        let (inner, session) = (Arc::clone(self), session.clone());
+        let statement = Arc::clone(statement);
+        let work = move || async move { inner.try_planning(&statement, &session) };
+        Ok(self.on(&self.planning, gone, work).await?)
+    }
+
+    fn try_planning(&self, statement: &Statement, session: &Session) {
+        let catalog = self.catalog();
+        let _ = match &statement.kind {
+            StatementKind::CreateMaterializedTable(create) => {
+                plan_materialized(create, &catalog, session).map(|_| ())
+            }
+            StatementKind::Insert(insert) => plan_job(insert, &catalog, session).map(|_| ()),
+            _ => define(statement, &catalog, session).map(|_| ()),
+        };
+    }
+
+    async fn query(
+        &self,
+        statement: &Statement,
+        session: &Session,
+    ) -> Result<QueryResult, EngineError> {
+        let StatementKind::Query(query) = &statement.kind else {
+            return Err(EngineError::Empty);
+        };
         let plan = plan_bounded(query, &self.catalog(), session)?;
         let columns = query::columns(&plan);
         let format = ValueFormat {
@@ -351,16 +470,16 @@ impl Inner {
         self.check_topics(&plan.tables).await?;
         let limits = &self.options.query;
         let mut scanned = Scanned::default();
-        let read = self.read_tables(&plan.tables, session, &mut scanned);
-        let tables = tokio::time::timeout(limits.time_max, read)
-            .await
-            .unwrap_or(Err(query::QueryError::Timeout(limits.time_max).into()))?;
+        let tables = self
+            .read_tables(&plan.tables, session, &mut scanned)
+            .await?;
         let context = query::context(limits)?;
-        let rows = query::run(&context, &plan, &tables, &format, limits).await?;
+        let prepared = query::prepare(&context, &plan, &tables)?;
+        let rows = query::run(&context, &prepared, &format, limits).await?;
         Ok(QueryResult {
             columns,
             rows: rows.rows,
-            truncated: rows.truncated,
+            truncated_by: rows.truncated_by,
             elapsed_ms: 0.0,
             skipped_records: scanned.skipped,
         })

@@ -119,6 +119,9 @@ impl Inner {
         statement: &Statement,
         session: &Session,
     ) -> Result<QueryResult, EngineError> {
+        let StatementKind::Explain(statement) = &statement.kind else {
+            return Err(EngineError::Empty);
+        };
         let catalog = self.catalog();
         let text = match &statement.kind {
             StatementKind::Insert(insert) => job_text(&plan_job(insert, &catalog, session)?),

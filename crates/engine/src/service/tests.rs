@@ -30,14 +30,14 @@ const BY_REGION: &str = "CREATE MATERIALIZED TABLE by_region AS
     FROM TABLE(TUMBLE(TABLE orders, DESCRIPTOR(ts), INTERVAL '5' SECOND))
     GROUP BY window_start, window_end, region";
 
-struct World {
-    bus: Arc<MemoryBus>,
-    metadata: Arc<MetadataService>,
+pub(super) struct World {
+    pub(super) bus: Arc<MemoryBus>,
+    pub(super) metadata: Arc<MetadataService>,
     _dir: TempDir,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let dir = TempDir::new().unwrap();
         let options = MetadataOptions::new(
             BrokerId(1),
@@ -67,7 +67,7 @@ impl World {
             .unwrap()
     }
 
-    async fn order(&self, region: &str, amount: i64, time: &str) {
+    pub(super) async fn order(&self, region: &str, amount: i64, time: &str) {
         let value = json!({"region": region, "amount": amount, "ts": format!("2026-11-22 {time}")});
         let record = ProduceRecord {
             value: Some(Bytes::from(value.to_string())),
@@ -81,12 +81,13 @@ impl World {
     }
 }
 
-async fn run(engine: &EngineHandle, sql: &str) -> Vec<Vec<Value>> {
+pub(super) async fn run(engine: &EngineHandle, sql: &str) -> Vec<Vec<Value>> {
     let mut session = engine.session();
     let result = engine.execute(sql, &mut session).await;
     result
         .unwrap_or_else(|e| panic!("{sql}\n{e}\n{:?}", e.hint()))
         .rows
+        .values()
 }
 
 async fn refused(engine: &EngineHandle, sql: &str) -> String {
@@ -97,7 +98,7 @@ async fn refused(engine: &EngineHandle, sql: &str) -> String {
     }
 }
 
-async fn eventually(what: &str, mut check: impl AsyncFnMut() -> bool) {
+pub(super) async fn eventually(what: &str, mut check: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !check().await {
         assert!(began.elapsed() < PATIENCE, "waited in vain: {what}");
@@ -105,7 +106,7 @@ async fn eventually(what: &str, mut check: impl AsyncFnMut() -> bool) {
     }
 }
 
-async fn read_by(engine: &EngineHandle, job: &str, records: u64) {
+pub(super) async fn read_by(engine: &EngineHandle, job: &str, records: u64) {
     eventually("the job has read the records", async || {
         let info = engine.job(job).unwrap();
         assert_ne!(info.state, JobStatus::Failed, "{:?}", info.error);
@@ -117,14 +118,18 @@ async fn read_by(engine: &EngineHandle, job: &str, records: u64) {
 /// With the topic there before the job creates it with the wrong partitions.
 async fn orders_job(world: &World) -> EngineHandle {
     let engine = world.engine().await;
-    run(&engine, ORDERS).await;
-    let started = run(&engine, BY_REGION).await;
+    start_orders_job(&engine).await;
+    engine
+}
+
+pub(super) async fn start_orders_job(engine: &EngineHandle) {
+    run(engine, ORDERS).await;
+    let started = run(engine, BY_REGION).await;
     assert_eq!(started, [[json!("by_region")]]);
     eventually("the job runs", async || {
         engine.job("by_region").unwrap().state == JobStatus::Running
     })
     .await;
-    engine
 }
 
 #[tokio::test]
@@ -309,7 +314,7 @@ async fn a_query_beyond_its_limits_is_refused_with_a_way_out() {
 
 async fn result(live: &mut LiveSubscription) -> Vec<Vec<Value>> {
     match tokio::time::timeout(PATIENCE, live.next()).await.unwrap() {
-        Some(LiveState::Result(result)) => result.rows.clone(),
+        Some(LiveState::Result(result)) => result.rows.values(),
         other => panic!("{other:?}"),
     }
 }
@@ -319,15 +324,16 @@ async fn a_live_query_is_pushed_when_its_table_changes() {
     let world = World::new().await;
     let engine = orders_job(&world).await;
     let sql = "SELECT COUNT(*) AS orders, SUM(amount) AS revenue FROM orders";
-    let mut first = engine.subscribe(sql).unwrap();
+    let mut first = engine.subscribe(sql).await.unwrap();
     assert_eq!(result(&mut first).await, [[json!(0), Value::Null]]);
     world.order("west", 5, "10:00:01").await;
     assert_eq!(result(&mut first).await, [[json!(1), json!(5)]]);
     // Another subscriber shares the runner, and sees the newest at once.
-    let mut second = engine.subscribe(sql).unwrap();
+    let mut second = engine.subscribe(sql).await.unwrap();
     assert_eq!(result(&mut second).await, [[json!(1), json!(5)]]);
     let mut windows = engine
         .subscribe("SELECT region, revenue FROM by_region")
+        .await
         .unwrap();
     assert_eq!(result(&mut windows).await, Vec::<Vec<Value>>::new());
     world.order("west", 7, "10:00:09").await;
@@ -339,8 +345,8 @@ async fn a_live_query_is_pushed_when_its_table_changes() {
     };
     assert!(pushed.age_ms.unwrap() < 5_000.0);
     assert_eq!(pushed.columns[0].name, "orders");
-    assert!(engine.subscribe("SELECT nope FROM orders").is_err());
-    assert!(engine.subscribe("DROP TABLE orders").is_err());
+    assert!(engine.subscribe("SELECT nope FROM orders").await.is_err());
+    assert!(engine.subscribe("DROP TABLE orders").await.is_err());
     engine.shutdown().await;
     assert_eq!(first.next().await, None);
 }
@@ -436,6 +442,7 @@ async fn the_retail_scenario_runs_and_its_panels_answer() {
     for sql in queries {
         let mut live = engine
             .subscribe(&sql)
+            .await
             .unwrap_or_else(|e| panic!("{sql}\n{e}"));
         assert!(!result(&mut live).await.is_empty(), "{sql}");
     }

@@ -221,7 +221,13 @@ pub struct Engine {
     pub job_memory: ByteSize,
     /// Memory of one ad-hoc query.
     pub query_memory: ByteSize,
-    /// Rows that a live query keeps of each table.
+    /// Time of one run of a query, ad-hoc or live.
+    pub query_time: Span,
+    /// Queries that run at a time; 0 is one more than the cores.
+    pub query_threads: usize,
+    /// Memory of the rows that live queries keep, of all tables together.
+    pub live_memory: ByteSize,
+    /// Newest records of each table that live queries read at most.
     pub live_rows_max: usize,
 }
 
@@ -231,7 +237,10 @@ impl Default for Engine {
             epoch: Span::from_millis(100),
             job_memory: ByteSize(512 << 20),
             query_memory: ByteSize(512 << 20),
-            live_rows_max: 100_000,
+            query_time: Span::from_millis(60_000),
+            query_threads: 0,
+            live_memory: ByteSize(256 << 20),
+            live_rows_max: 5_000_000,
         }
     }
 }
@@ -374,6 +383,18 @@ mod tests {
             load("[log]\ndurabilty = \"fsync\"\n", &[]).unwrap_err()
         );
         assert!(error.contains("durabilty"), "{error}");
+    }
+
+    #[test]
+    fn limits_of_queries_that_cannot_work_are_refused_with_their_range() {
+        for (setting, says) in [
+            ("query_time = \"0ms\"", "100ms to 1h"),
+            ("query_threads = 2000", "0 to 1024"),
+            ("live_rows_max = 0", "at least 1"),
+        ] {
+            let error = load(&format!("[engine]\n{setting}\n"), &[]).unwrap_err();
+            assert!(error.to_string().contains(says), "{error}");
+        }
     }
 
     #[test]

@@ -53,6 +53,9 @@ const RANGES: &[Range] = &[
     range("engine.epoch", Time(|c| c.engine.epoch), 5, 600_000),
     range("engine.job_memory", Size(|c| c.engine.job_memory), MIB, 1024 * GIB),
     range("engine.query_memory", Size(|c| c.engine.query_memory), MIB, 1024 * GIB),
+    range("engine.query_time", Time(|c| c.engine.query_time), 100, 3_600_000),
+    range("engine.query_threads", Count(|c| c.engine.query_threads as i128), 0, 1_024),
+    range("engine.live_memory", Size(|c| c.engine.live_memory), MIB, 1024 * GIB),
     range("engine.live_rows_max", Count(|c| c.engine.live_rows_max as i128), 1, 100_000_000),
 ];
 
