@@ -380,6 +380,6 @@ mod tests {
             ..Default::default()
         };
         let score = |job| health(&[], &[], &[job], &ProcessInput::default()).score;
-        assert_eq!((score(job(0)), score(job(10))), (100, 97));
+        assert_eq!((score(job(Some(0))), score(job(Some(10)))), (100, 97));
     }
 }
