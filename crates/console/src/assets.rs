@@ -1,11 +1,13 @@
 //! The web app inside the binary.
 //!
-//! A build without npm has no app; the server then says how to get it.
+//! A build without npm has no app; the server then says how to get it. The
+//! app's build compresses its files once: the server sends them as they are.
 
 use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use rust_embed::RustEmbed;
+use std::borrow::Cow;
 
 #[derive(RustEmbed)]
 #[folder = "../../web/dist"]
@@ -18,10 +20,15 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self'; \
      base-uri 'none'; form-action 'none'";
 
 /// A file of the app, or the app itself for a page's address.
-pub async fn serve(uri: Uri) -> Response {
+pub async fn serve(uri: Uri, headers: HeaderMap) -> Response {
     let path = uri.path().trim_start_matches('/');
     if let Some(file) = App::get(path) {
-        return respond(path, file);
+        let content = match App::get(&format!("{path}.gz")) {
+            Some(small) if takes_gzip(&headers) => Content::Gzip(small.data),
+            Some(_) => Content::PlainOrGzip(file.data),
+            None => Content::Plain(file.data),
+        };
+        return respond(path, file.metadata.mimetype(), content);
     }
     // A page's address (`/topics/orders`) is the app's to resolve; a missing
     // file is not.
@@ -29,22 +36,47 @@ pub async fn serve(uri: Uri) -> Response {
         return StatusCode::NOT_FOUND.into_response();
     }
     match App::get("index.html") {
-        Some(file) => respond("index.html", file),
+        Some(file) => respond(
+            "index.html",
+            file.metadata.mimetype(),
+            Content::Plain(file.data),
+        ),
         None => Html(WITHOUT_APP).into_response(),
     }
 }
 
-fn respond(path: &str, file: rust_embed::EmbeddedFile) -> Response {
+/// A file's bytes, and in which forms it is there.
+enum Content {
+    /// As it is; there is no other form.
+    Plain(Cow<'static, [u8]>),
+    /// As it is; compressed for those who take it.
+    PlainOrGzip(Cow<'static, [u8]>),
+    /// Compressed.
+    Gzip(Cow<'static, [u8]>),
+}
+
+fn respond(path: &str, mime: &str, content: Content) -> Response {
+    let (data, forms, coding) = match content {
+        Content::Plain(data) => (data, 1, None),
+        Content::PlainOrGzip(data) => (data, 2, None),
+        Content::Gzip(data) => (data, 2, Some("gzip")),
+    };
     // Names under assets/ carry a hash of their content.
     let cache = if path.starts_with("assets/") {
         "public, max-age=31536000, immutable"
     } else {
         "no-cache"
     };
-    let mut response = Body::from(file.data).into_response();
+    let mut response = Body::from(data).into_response();
     let headers = response.headers_mut();
-    if let Ok(kind) = HeaderValue::from_str(file.metadata.mimetype()) {
+    if let Ok(kind) = HeaderValue::from_str(mime) {
         headers.insert(header::CONTENT_TYPE, kind);
+    }
+    if forms > 1 {
+        headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    if let Some(coding) = coding {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
     headers.insert(
@@ -60,6 +92,29 @@ fn respond(path: &str, file: rust_embed::EmbeddedFile) -> Response {
         HeaderValue::from_static("no-referrer"),
     );
     response
+}
+
+/// Whether the client takes gzip (RFC 9110, 12.5.3): named, or by `*`, and not
+/// with a weight of 0.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let codings: Vec<(&str, bool)> = headers
+        .get_all(header::ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|item| {
+            let (coding, weight) = item.split_once(';').unwrap_or((item, ""));
+            let weight = weight.trim().strip_prefix("q=").unwrap_or("1");
+            (coding.trim(), weight.parse() != Ok(0.0_f32))
+        })
+        .collect();
+    let named = |name: &str| {
+        codings
+            .iter()
+            .find(|(coding, _)| coding.eq_ignore_ascii_case(name))
+            .map(|(_, taken)| *taken)
+    };
+    named("gzip").or_else(|| named("*")).unwrap_or(false)
 }
 
 const WITHOUT_APP: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>Millstream</title>\
@@ -79,9 +134,38 @@ mod tests {
 
     #[tokio::test]
     async fn a_pages_address_is_the_app_and_a_missing_file_is_not() {
-        let page = serve(Uri::from_static("/topics/orders")).await;
+        let page = serve(Uri::from_static("/topics/orders"), HeaderMap::new()).await;
         assert_eq!(page.status(), StatusCode::OK);
-        let file = serve(Uri::from_static("/assets/none.js")).await;
+        let file = serve(Uri::from_static("/assets/none.js"), HeaderMap::new()).await;
         assert_eq!(file.status(), StatusCode::NOT_FOUND);
+    }
+
+    #[test]
+    fn gzip_is_for_those_who_take_it() {
+        let takes = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(value));
+            takes_gzip(&headers)
+        };
+        assert!(takes("gzip, deflate, br") && takes("br;q=1.0, GZIP;q=0.8") && takes("*"));
+        assert!(!takes("br") && !takes("gzip;q=0, *") && !takes("identity") && !takes(""));
+        assert!(!takes_gzip(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_compressed_file_keeps_its_type_and_says_how_it_is_sent() {
+        let answer = |content| {
+            respond("assets/a.css", "text/css", content)
+                .headers()
+                .clone()
+        };
+        let small = answer(Content::Gzip(b"small".as_slice().into()));
+        assert_eq!(small[header::CONTENT_TYPE], "text/css");
+        assert_eq!(small[header::CONTENT_ENCODING], "gzip");
+        assert_eq!(small[header::VARY], "Accept-Encoding");
+        let plain = answer(Content::PlainOrGzip(b"plain".as_slice().into()));
+        assert_eq!(plain[header::VARY], "Accept-Encoding");
+        assert!(!plain.contains_key(header::CONTENT_ENCODING));
+        assert!(!answer(Content::Plain(b"".as_slice().into())).contains_key(header::VARY));
     }
 }
