@@ -279,10 +279,10 @@ impl Lane {
         let seen = i64::try_from(chunk.seen.len()).unwrap_or(i64::MAX);
         if !chunk.complete {
             self.chunk = (offsets / (CHUNK_STEP * 2)).max(1);
-        } else if seen < offsets / CHUNK_STEP {
+        } else if seen == 0 || seen < offsets / CHUNK_STEP {
             // Mostly gaps (compaction, markers): they cost nothing.
             self.chunk = self.chunk.saturating_mul(CHUNK_STEP);
-        } else if matches < offsets / CHUNK_STEP {
+        } else if matches == 0 || matches < offsets / CHUNK_STEP {
             self.chunk = self
                 .chunk
                 .saturating_mul(CHUNK_STEP)
@@ -495,6 +495,27 @@ mod tests {
                 all.sort_unstable();
                 assert_eq!(all, sorted, "{backwards} {wanted}");
             }
+        }
+    }
+
+    /// Compaction leaves offsets far apart: few reads pass over them.
+    #[test]
+    fn a_gap_is_passed_over_in_few_reads() {
+        for backwards in [true, false] {
+            let end = 1_000_000_000;
+            let start = if backwards { end } else { 0 };
+            let mut merge = Merge::new(backwards, 10, 1, [(0, 0, end, start)]);
+            let mut reads = 0;
+            while let Some(mut chunk) = merge.chunks().pop() {
+                reads += 1;
+                assert!(reads < 40, "of {end} offsets with one record");
+                if (chunk.from..chunk.to).contains(&500) {
+                    chunk.push(500, 7, Some(message(0, 500, 7)));
+                }
+                chunk.read_to(chunk.to);
+                merge.take(chunk);
+            }
+            assert_eq!(merge.finish().messages.len(), 1);
         }
     }
 }

@@ -560,6 +560,52 @@ mod tests {
         assert_eq!(found, (0..50).map(|i| i * 10 + 7).collect::<Vec<_>>());
     }
 
+    /// The budget of an answer is spent in bytes and in time as well, and
+    /// what was found by then is answered.
+    #[tokio::test]
+    async fn each_budget_ends_an_answer_and_none_of_them_loses_a_record() {
+        let bus = filled().await;
+        let bytes = Budget {
+            bytes_max: 200,
+            records_max: 20,
+            ..Budget::default()
+        };
+        let query = MessagesQuery {
+            from: From::Oldest,
+            contains: Some("{".into()),
+            ..Default::default()
+        };
+        let (mut found, spent) = all_pages(&*bus, query.clone(), bytes).await;
+        found.sort_unstable();
+        assert!(spent);
+        assert_eq!(found, (0..500).collect::<Vec<_>>());
+        let no_time = Budget {
+            time_max: Duration::ZERO,
+            ..Budget::default()
+        };
+        let gone = CancellationToken::new();
+        let answer = read(&*bus, "t", &query, no_time, gone).await.unwrap();
+        assert!(answer.budget_spent && answer.next.is_some());
+    }
+
+    #[tokio::test]
+    async fn more_partitions_than_are_merged_are_asked_for_one_by_one() {
+        let bus = MemoryBus::default();
+        let spec = TopicSpec {
+            name: "t".into(),
+            partitions: i32::try_from(PARTITIONS_MAX).unwrap() + 1,
+            configs: BTreeMap::new(),
+        };
+        bus.create_topic(spec).await.unwrap();
+        let all = MessagesQuery::default();
+        assert_eq!(messages(&bus, &all).await.unwrap_err().status, 400);
+        let one = MessagesQuery {
+            partition: Some(7),
+            ..Default::default()
+        };
+        assert!(messages(&bus, &one).await.unwrap().messages.is_empty());
+    }
+
     #[tokio::test]
     async fn a_position_of_another_direction_or_partition_is_refused() {
         let bus = filled().await;

@@ -212,3 +212,36 @@ impl Drop for Waiting<'_> {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn pushes_wait_until_others_have_been_taken() {
+        let views = Views::new(ViewLimits {
+            tails_bytes_max: 4 * UNIT,
+            ..ViewLimits::default()
+        });
+        // One larger than all there is gets all there is.
+        let first = views.tail(100 * UNIT).await.unwrap();
+        let mut second = Box::pin(views.tail(UNIT));
+        assert!(futures::poll!(second.as_mut()).is_pending());
+        drop(first);
+        assert!(second.await.is_some());
+    }
+
+    #[tokio::test]
+    async fn who_gets_no_share_in_time_is_refused() {
+        let views = Views::new(ViewLimits {
+            bytes_max: 4 * UNIT,
+            view_bytes: 4 * UNIT,
+            wait_max: Duration::from_millis(20),
+            ..ViewLimits::default()
+        });
+        let held = views.share().await.unwrap();
+        assert_eq!(views.share().await.unwrap_err().status, 503);
+        drop(held);
+        assert!(views.share().await.is_ok());
+    }
+}
