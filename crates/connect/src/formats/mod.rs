@@ -116,4 +116,6 @@ pub fn encoder(
 }
 
 #[cfg(test)]
+mod not_yet;
+#[cfg(test)]
 mod tests;
