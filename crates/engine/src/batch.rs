@@ -66,6 +66,19 @@ impl Batch {
         })
     }
 
+    /// `length` rows from `offset` on.
+    #[must_use]
+    pub fn slice(&self, offset: usize, length: usize) -> Self {
+        fn part<T: Copy>(values: &[T], offset: usize, length: usize) -> Arc<[T]> {
+            values.iter().skip(offset).take(length).copied().collect()
+        }
+        Self {
+            rows: self.rows.slice(offset, length),
+            kinds: self.kinds.as_ref().map(|k| part(k, offset, length)),
+            origins: self.origins.as_ref().map(|o| part(o, offset, length)),
+        }
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.rows.num_rows()

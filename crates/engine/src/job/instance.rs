@@ -23,8 +23,9 @@ use millstream_core::ports::{
     TransactionWriter,
 };
 use millstream_sql::catalog::TableDef;
+use millstream_sql::functions::guard::Guard;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -51,6 +52,41 @@ pub(super) enum Ended {
     /// What this life was made for has changed: the source has more
     /// partitions, or a topic takes smaller records. Another one goes on.
     Outdated,
+}
+
+/// Cancels the guard with the job, from another thread than the one that
+/// evaluates.
+struct CancelWatch(tokio::task::JoinHandle<()>);
+
+impl CancelWatch {
+    fn new(cancel: &CancellationToken, guard: &Guard) -> Self {
+        let (cancel, guard) = (cancel.clone(), guard.clone());
+        Self(tokio::spawn(async move {
+            cancel.cancelled().await;
+            guard.cancel();
+        }))
+    }
+}
+
+impl Drop for CancelWatch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Two or more records as two parts.
+fn halves(mut chunk: FetchedRecords) -> [FetchedRecords; 2] {
+    let records = chunk.records.split_off(chunk.records.len() / 2);
+    let rest = FetchedRecords {
+        topic_partition: chunk.topic_partition.clone(),
+        next_offset: chunk.next_offset,
+        end_offset: chunk.end_offset,
+        records,
+    };
+    if let Some(first) = rest.records.first() {
+        chunk.next_offset = first.offset;
+    }
+    [chunk, rest]
 }
 
 pub(super) struct Instance<'a> {
@@ -82,6 +118,8 @@ pub(super) struct Instance<'a> {
     finished: bool,
     warned: bool,
     looked_at: Duration,
+    /// Ends evaluations when the job is stopped.
+    guard: Guard,
 }
 
 impl<'a> Instance<'a> {
@@ -139,6 +177,7 @@ impl<'a> Instance<'a> {
             finished: control.is_some_and(|c| c.finished),
             warned: false,
             looked_at: env.clock.monotonic(),
+            guard: Guard::new(usize::MAX),
             names,
         };
         if control.is_none() {
@@ -155,6 +194,7 @@ impl<'a> Instance<'a> {
             return Ok(Ended::Finished);
         }
         self.publish(JobStatus::Running);
+        let _watch = CancelWatch::new(cancel, &self.guard);
         loop {
             if self.advance_time()? {
                 self.finished = true;
@@ -190,8 +230,12 @@ impl<'a> Instance<'a> {
                 () = cancel.cancelled() => return Ok(Ended::Cancelled),
                 chunks = poll => chunks.map_err(lost)?,
             };
-            for chunk in chunks {
-                self.on_chunk(chunk)?;
+            match self.on_chunks(chunks).await {
+                // Whoever stopped the job does not wait for a long evaluation.
+                Err(error) if cancel.is_cancelled() && error.is_ended() => {
+                    return Ok(Ended::Cancelled);
+                }
+                done => done?,
             }
             self.observe();
         }
@@ -231,21 +275,54 @@ impl<'a> Instance<'a> {
         Some(options.epoch.saturating_sub(since))
     }
 
+    /// Records that come to too much together are taken in halves, with a
+    /// commit between them where it is due.
+    async fn on_chunks(&mut self, chunks: Vec<FetchedRecords>) -> Result<(), JobError> {
+        let mut waiting = VecDeque::from(chunks);
+        while let Some(chunk) = waiting.pop_front() {
+            let guard = self.guard.clone();
+            let Some([first, rest]) = guard.scope(|| self.on_chunk(chunk))? else {
+                continue;
+            };
+            waiting.push_front(rest);
+            waiting.push_front(first);
+            self.check_budget()?;
+            if self.output.bytes >= self.spec.options.epoch_bytes_max {
+                self.epoch += 1;
+                self.commit_epoch().await?;
+            }
+        }
+        Ok(())
+    }
+
     /// One partition's records: rows through the operators, then the
-    /// watermark that they carry.
-    fn on_chunk(&mut self, mut chunk: FetchedRecords) -> Result<(), JobError> {
+    /// watermark that they carry. Gives the records back in halves, and has
+    /// done nothing, where they come to too much together.
+    fn on_chunk(
+        &mut self,
+        mut chunk: FetchedRecords,
+    ) -> Result<Option<[FetchedRecords; 2]>, JobError> {
         let Some(index) = self
             .positions
             .iter()
             .position(|p| p.partition == chunk.topic_partition)
         else {
-            return Ok(());
+            return Ok(None);
         };
-        let position = &mut self.positions[index];
-        if let Some(bound) = position.bound {
+        if let Some(bound) = self.positions[index].bound {
             chunk.records.retain(|r| r.offset < bound);
             chunk.next_offset = chunk.next_offset.min(bound);
         }
+        let mut watermark_ms = None;
+        if !chunk.records.is_empty() {
+            watermark_ms = match self.on_records(&chunk) {
+                Err(error) if error.is_too_large() && chunk.records.len() > 1 => {
+                    return Ok(Some(halves(chunk)));
+                }
+                done => done?,
+            };
+        }
+        let position = &mut self.positions[index];
         position.next = position.next.max(chunk.next_offset);
         position.log_end = position.log_end.max(chunk.end_offset);
         let (finished, caught_up) = (position.is_finished(), position.is_caught_up());
@@ -258,7 +335,6 @@ impl<'a> Instance<'a> {
                 .iter()
                 .map(|r| r.value.as_ref().map_or(0, |v| v.len()))
                 .sum::<usize>();
-            let watermark_ms = self.on_records(&chunk)?;
             self.watermark.on_records(index, watermark_ms, now);
         }
         self.watermark.on_position(index, caught_up);
@@ -268,15 +344,16 @@ impl<'a> Instance<'a> {
         if let Some(watermark_ms) = self.watermark.advance(now) {
             self.on_watermark(watermark_ms, Some(&chunk))?;
         }
-        Ok(())
+        Ok(None)
     }
 
     fn on_records(&mut self, chunk: &FetchedRecords) -> Result<Option<i64>, JobError> {
         let mut context = self.context();
         let decoded = self.source.decode(chunk, &mut context)?;
-        self.rows_in += decoded.batch.len() as u64;
+        let rows_in = decoded.batch.len() as u64;
         let shared = shared_origins(&decoded.batch);
         let rows = self.chain.on_batch(decoded.batch, &mut context)?;
+        self.rows_in += rows_in;
         self.emit(&rows, newest(chunk), &mut context)?;
         self.set_aside(context, Some(chunk), &shared)?;
         Ok(decoded.watermark_ms)

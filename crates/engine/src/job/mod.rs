@@ -107,6 +107,25 @@ pub enum JobError {
 }
 
 impl JobError {
+    fn operator(&self) -> Option<&OperatorError> {
+        match self {
+            Self::Operator(error) | Self::Source(SourceError::Operator(error)) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Whether records come to too much together, and could be taken in parts.
+    fn is_too_large(&self) -> bool {
+        matches!(self.operator(), Some(OperatorError::TooLarge(_)))
+    }
+
+    /// Whether an evaluation was ended from outside.
+    fn is_ended(&self) -> bool {
+        matches!(self.operator(), Some(OperatorError::Ended(_)))
+    }
+}
+
+impl JobError {
     /// Whether doing the same again must fail the same way.
     fn is_permanent(&self) -> bool {
         match self {

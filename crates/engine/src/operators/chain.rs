@@ -73,7 +73,9 @@ impl Chain {
         Ok((source.as_ref().clone(), Self { steps }))
     }
 
-    /// Rows from the source; gives the rows for the sink.
+    /// Rows from the source; gives the rows for the sink. After
+    /// [`OperatorError::TooLarge`] nothing of them is in any operator: they
+    /// can be pushed again, in parts.
     pub fn on_batch(
         &mut self,
         batch: Batch,
@@ -93,9 +95,37 @@ impl Chain {
         for i in 0..self.steps.len() {
             let freed = self.steps[i].operator.on_watermark(watermark_ms, context)?;
             self.steps[i].count(&freed);
-            out.extend(self.push(i + 1, freed, context)?);
+            for batch in freed {
+                self.push_in_parts(i + 1, batch, context, &mut out)?;
+            }
         }
         Ok(out)
+    }
+
+    /// Rows that are too large together go in halves.
+    fn push_in_parts(
+        &mut self,
+        first: usize,
+        batch: Batch,
+        context: &mut Context,
+        out: &mut Vec<Batch>,
+    ) -> Result<(), OperatorError> {
+        let (failures, failed_rows) = (context.failures.len(), context.failed_rows.len());
+        match self.push(first, vec![batch.clone()], context) {
+            Err(OperatorError::TooLarge(_)) if batch.len() > 1 => {
+                // A step before the one that refused may have set rows aside.
+                context.failures.truncate(failures);
+                context.failed_rows.truncate(failed_rows);
+                let half = batch.len() / 2;
+                self.push_in_parts(first, batch.slice(0, half), context, out)?;
+                let rest = batch.slice(half, batch.len() - half);
+                self.push_in_parts(first, rest, context, out)
+            }
+            pushed => {
+                out.extend(pushed?);
+                Ok(())
+            }
+        }
     }
 
     fn push(

@@ -44,7 +44,7 @@ impl Operator for Filter {
         batch: Batch,
         context: &mut Context,
     ) -> Result<Vec<Batch>, OperatorError> {
-        let (batch, columns) = evaluate("WHERE", &self.predicate, batch, context)?;
+        let (batch, columns) = evaluate("WHERE", &self.predicate, &[], batch, context)?;
         let keep = columns[0].as_boolean();
         if keep.null_count() == 0 && keep.true_count() == keep.len() {
             return Ok(vec![batch]);

@@ -23,6 +23,7 @@ use crate::dead_letters::row_text;
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
+use millstream_sql::functions::guard::GuardError;
 
 /// Event time before the first watermark.
 pub const WATERMARK_NONE: i64 = i64::MIN;
@@ -40,6 +41,13 @@ pub enum OperatorError {
         /// The expression's own words.
         reason: String,
     },
+    /// What functions make of these rows together is more than may be held at
+    /// a time; nothing has been done with them.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The evaluation was to end before it was done.
+    #[error(transparent)]
+    Ended(GuardError),
     /// An expression or accumulator failed as such.
     #[error(transparent)]
     DataFusion(#[from] DataFusionError),

@@ -147,7 +147,9 @@ impl Operator for Project {
         batch: Batch,
         context: &mut Context,
     ) -> Result<Vec<Batch>, OperatorError> {
-        let (batch, columns) = evaluate(STAGE, &self.expressions, batch, context)?;
+        let schema = Arc::clone(&self.schema);
+        let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+        let (batch, columns) = evaluate(STAGE, &self.expressions, &names, batch, context)?;
         let (batch, columns) = self.refuse_nulls(batch, columns, context)?;
         // A projection to no columns still has rows.
         let options = RecordBatchOptions::new().with_row_count(Some(batch.len()));

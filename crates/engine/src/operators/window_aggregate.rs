@@ -198,7 +198,7 @@ impl Operator for WindowAggregate {
                 "a window aggregation takes insert-only input".into(),
             ));
         }
-        let (batch, mut columns) = evaluate("GROUP BY", &self.expressions, batch, context)?;
+        let (batch, mut columns) = evaluate("GROUP BY", &self.expressions, &[], batch, context)?;
         let (keep, starts) = self.assign(&batch, context)?;
         if starts.is_empty() {
             return Ok(Vec::new());

@@ -24,6 +24,7 @@ use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 use millstream_core::ports::BusError;
+use millstream_sql::error::runtime_message;
 use millstream_sql::functions::guard::GuardError;
 use millstream_sql::planner::BoundedPlan;
 use millstream_sql::planner::bounded::session_context;
@@ -90,7 +91,7 @@ pub enum QueryError {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// An expression failed, memory ran out.
-    #[error("{}", .0.strip_backtrace())]
+    #[error("{}", runtime_message(.0))]
     Run(DataFusionError),
 }
 

@@ -11,8 +11,9 @@ use millstream_cluster::{MetadataOptions, MetadataService};
 use millstream_core::env::{RealFs, SystemClock, SystemRand};
 use millstream_core::ids::{BrokerId, TopicPartition};
 use millstream_core::ports::memory_bus::MemoryBus;
-use millstream_core::ports::{Bus, BusError, ProduceRecord};
+use millstream_core::ports::{Bus, BusError, Isolation, OffsetAt, ProduceRecord, TopicSpec};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -65,6 +66,16 @@ impl World {
         Engine::start(options, self.bus.clone(), metadata, SystemClock::shared())
             .await
             .unwrap()
+    }
+
+    /// The topic of `orders`, for records that are there before a job is.
+    pub(super) async fn orders_topic(&self) {
+        let spec = TopicSpec {
+            name: "orders".to_owned(),
+            partitions: 1,
+            configs: BTreeMap::new(),
+        };
+        self.bus.create_topic(spec).await.unwrap();
     }
 
     pub(super) async fn order(&self, region: &str, amount: i64, time: &str) {
@@ -446,4 +457,87 @@ async fn the_retail_scenario_runs_and_its_panels_answer() {
             .unwrap_or_else(|e| panic!("{sql}\n{e}"));
         assert!(!result(&mut live).await.is_empty(), "{sql}");
     }
+}
+
+/// CONCAT of five texts as long as the amount says.
+const LENGTHS: &str = "CREATE MATERIALIZED TABLE lengths AS
+    SELECT CHAR_LENGTH(CONCAT(
+        LPAD(region, CAST(amount AS INT), 'x'), LPAD(region, CAST(amount AS INT), 'x'),
+        LPAD(region, CAST(amount AS INT), 'x'), LPAD(region, CAST(amount AS INT), 'x'),
+        LPAD(region, CAST(amount AS INT), 'x'))) AS n
+    FROM orders";
+
+#[tokio::test]
+async fn a_row_whose_texts_are_too_large_is_a_dead_letter_and_the_job_goes_on() {
+    let world = World::new().await;
+    let engine = world.engine().await;
+    run(&engine, ORDERS).await;
+    run(&engine, LENGTHS).await;
+    for amount in [10, 16_000_000, 20] {
+        world.order("west", amount, "10:00:01").await;
+    }
+    read_by(&engine, "lengths", 3).await;
+    let rows = run(&engine, "SELECT n FROM lengths ORDER BY n").await;
+    assert_eq!(rows, [[json!(50)], [json!(100)]]);
+    assert_eq!(engine.job("lengths").unwrap().dead_letters, 1);
+    engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn rows_whose_texts_are_too_large_only_together_are_all_taken() {
+    let world = World::new().await;
+    let engine = world.engine().await;
+    run(&engine, ORDERS).await;
+    world.orders_topic().await;
+    for n in 0..12 {
+        world.order("west", 2_000_000 + n, "10:00:01").await;
+    }
+    run(&engine, LENGTHS).await;
+    read_by(&engine, "lengths", 12).await;
+    let rows = run(&engine, "SELECT COUNT(*), MIN(n) FROM lengths").await;
+    assert_eq!(rows, [[json!(12), json!(10_000_000)]]);
+    assert_eq!(engine.job("lengths").unwrap().dead_letters, 0);
+    engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_fails_at_run_time_is_told_with_its_column() {
+    let world = World::new().await;
+    let engine = world.engine().await;
+    run(&engine, ORDERS).await;
+    world.orders_topic().await;
+    world.order("west", 0, "10:00:01").await;
+    let error = refused(&engine, "SELECT 10 / amount AS share FROM orders").await;
+    assert!(error.starts_with("division by zero"), "{error}");
+    run(
+        &engine,
+        "CREATE MATERIALIZED TABLE shares AS SELECT 10 / amount AS share FROM orders",
+    )
+    .await;
+    read_by(&engine, "shares", 1).await;
+    let letters = TopicPartition::new(engine.job("shares").unwrap().dead_letter_topic, 0);
+    let start = world
+        .bus
+        .offsets(std::slice::from_ref(&letters), OffsetAt::Earliest);
+    let from = [(letters.clone(), start.await.unwrap()[0])];
+    let reader = world.bus.reader(&from, Isolation::ReadCommitted);
+    let mut reader = reader.await.unwrap();
+    let mut reason = None;
+    eventually("the dead letter is there", async || {
+        let chunks = reader.poll(Duration::ZERO, 1 << 20).await.unwrap();
+        let mut headers = chunks
+            .iter()
+            .flat_map(|c| &c.records)
+            .flat_map(|r| &r.headers);
+        let found = headers.find(|h| h.key == "__connect.errors.exception.message");
+        reason = found.and_then(|h| h.value.clone());
+        reason.is_some()
+    })
+    .await;
+    let reason = String::from_utf8(reason.unwrap().to_vec()).unwrap();
+    assert!(
+        reason.starts_with("column 'share': division by zero"),
+        "{reason}"
+    );
+    engine.shutdown().await;
 }

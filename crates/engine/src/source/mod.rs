@@ -180,7 +180,7 @@ impl Source {
         let batch = refuse_null_times(batch, watermark.column, context)?;
         // A time that is out of the range of times fails here, for its row.
         let expression = [Arc::clone(&watermark.expression)];
-        let (batch, marks) = evaluate(WATERMARK_STAGE, &expression, batch, context)?;
+        let (batch, marks) = evaluate(WATERMARK_STAGE, &expression, &[], batch, context)?;
         let watermark_ms = match marks.first() {
             Some(marks) => milliseconds(marks)?.iter().flatten().max(),
             None => None,
