@@ -147,9 +147,9 @@ impl Journal for CoordinatorPorts {
 fn journal_error(error: AppendError) -> JournalError {
     match error {
         AppendError::InvalidProducerEpoch { .. } => JournalError::ProducerFenced,
-        AppendError::TooLarge { .. } | AppendError::ListTooLarge { .. } => {
-            JournalError::TooLarge(error.to_string())
-        }
+        AppendError::TooLarge { .. }
+        | AppendError::Expands { .. }
+        | AppendError::ListTooLarge { .. } => JournalError::TooLarge(error.to_string()),
         AppendError::StaleLeaderEpoch { .. } => JournalError::NotLeader,
         other => JournalError::Failed(other.to_string()),
     }

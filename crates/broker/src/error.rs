@@ -85,9 +85,11 @@ impl From<AppendError> for ApiError {
     fn from(error: AppendError) -> Self {
         let code = match &error {
             AppendError::Corrupt(_) => ErrorCode::CorruptMessage,
-            AppendError::InvalidRecord(_) => ErrorCode::InvalidRecord,
+            AppendError::InvalidRecord(_) | AppendError::Keyless { .. } => ErrorCode::InvalidRecord,
             AppendError::UnsupportedMagic(_) => ErrorCode::UnsupportedForMessageFormat,
-            AppendError::TooLarge { .. } => ErrorCode::MessageTooLarge,
+            AppendError::TooLarge { .. } | AppendError::Expands { .. } => {
+                ErrorCode::MessageTooLarge
+            }
             AppendError::ListTooLarge { .. } => ErrorCode::RecordListTooLarge,
             AppendError::InvalidTimestamp { .. } | AppendError::TimestampType { .. } => {
                 ErrorCode::InvalidTimestamp

@@ -44,6 +44,17 @@ pub enum AppendError {
         /// The topic's limit.
         bytes_max: usize,
     },
+    /// Expands to more than a batch of the topic may (`MESSAGE_TOO_LARGE`, on
+    /// which a producer sends the records in smaller batches).
+    #[error(
+        "the records of the batch expand to more than {bytes_max} bytes, which is the most for a topic that takes batches of {message_bytes_max}: send smaller batches, or raise max.message.bytes"
+    )]
+    Expands {
+        /// The most that a batch may expand to.
+        bytes_max: usize,
+        /// The topic's `max.message.bytes`.
+        message_bytes_max: usize,
+    },
     /// All batches together are larger than a segment
     /// (`RECORD_LIST_TOO_LARGE`).
     #[error("{bytes} bytes in one append: a segment holds {bytes_max}, see segment.bytes")]
@@ -74,6 +85,14 @@ pub enum AppendError {
         "the batch calls its timestamps those of the log (LogAppendTime): a producer sends CreateTime"
     )]
     TimestampType {
+        /// The records to blame, by their place in the batch; the first ones
+        /// of many.
+        records: Vec<i32>,
+    },
+    /// Compaction keeps the last record of each key: without one there is
+    /// nothing to keep it by (`INVALID_RECORD`).
+    #[error("a compacted topic cannot take a record without a key")]
+    Keyless {
         /// The records to blame, by their place in the batch; the first ones
         /// of many.
         records: Vec<i32>,

@@ -85,8 +85,8 @@ pub use manager::{
     LogCounts, LogManager, LogManagerOptions, LogMetrics, NewPartition, NewestEpochs,
 };
 pub use partition::{
-    AbortedTransaction, AppendInfo, AppendOrigin, FetchRequest, FetchedBatches, FileRange,
-    PartitionLog, ProducerSummary, Progress, ReadySet, TimestampedOffset, UpTo,
+    AbortedTransaction, AppendInfo, AppendOrigin, CheckedBatches, FetchRequest, FetchedBatches,
+    FileRange, PartitionLog, ProducerSummary, Progress, ReadySet, TimestampedOffset, UpTo,
 };
 
 #[cfg(test)]

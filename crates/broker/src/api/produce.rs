@@ -15,7 +15,7 @@ use crate::topics::{HostedTopic, INTERNAL_TOPICS, refuse_job_state};
 use crate::txn::{ClientVersion, Dialect, FencedAs, OutsideAs, Producer, TxnError, Writing};
 use bytes::Bytes;
 use millstream_core::ids::{Offset, ProducerEpoch, ProducerId, TopicPartition};
-use millstream_log::{AppendError, AppendOrigin, PartitionLog};
+use millstream_log::{AppendError, AppendOrigin, CheckedBatches, PartitionLog};
 use millstream_wire::ErrorCode;
 use millstream_wire::batch::{BatchError, BatchHeader, BatchView, is_intact, split_batches};
 use millstream_wire::compression::Compression;
@@ -42,8 +42,6 @@ const VERSION_TOPIC_IDS: i16 = 13;
 const VERSION_HINTS: i16 = 10;
 /// From here on clients know zstd (KIP-110).
 const VERSION_ZSTD: i16 = 7;
-/// Records that one response names as refused.
-const RECORD_ERRORS_MAX: usize = 100;
 
 impl Handler for Produce {
     type Request = ProduceRequest;
@@ -320,11 +318,6 @@ impl Call<'_> {
             .map_err(refuse(hosted, data.index))?;
         let records = data.records.unwrap_or_default();
         let batch = self.check_batch(&records)?;
-        // What the log will refuse for its size is not worth decoding.
-        let bytes_max = partition.log.config().message_bytes_max as usize;
-        if hosted.settings.is_compacted() && records.len() <= bytes_max {
-            check_keys(&batch)?;
-        }
         let writing = if batch.header().is_transactional() {
             let at = TopicPartition::new(&*hosted.topic.name, data.index);
             let checked = self.check_transaction(&batch, at).await;
@@ -341,9 +334,10 @@ impl Call<'_> {
         };
         let (count, bytes) = (batch.header().records_count, records.len() as u64);
         drop(batch);
+        let checked = check(&partition.log, records, self.origin()).await?;
         let info = partition
             .log
-            .append_as_leader(records, self.origin(), partition.leader_epoch)
+            .append_checked(checked, partition.leader_epoch)
             .map_err(refused_by_log)?;
         drop(writing);
         if !info.duplicate {
@@ -518,41 +512,32 @@ fn refuse(hosted: &HostedTopic, partition: i32) -> impl Fn(ErrorCode) -> ApiErro
     }
 }
 
-/// Compaction keeps the last record of each key: without one there is nothing
-/// to keep it by (KIP-467 names the records).
-fn check_keys(batch: &BatchView) -> Result<(), Refused> {
-    let told_as = |code| move |error: BatchError| ApiError::new(code, error.to_string());
-    // Or damage is told as what the damaged records seem to be.
-    batch
-        .verify_crc()
-        .map_err(told_as(ErrorCode::CorruptMessage))?;
-    let invalid = told_as(ErrorCode::InvalidRecord);
-    let mut keyless = Vec::new();
-    for (index, record) in (0..).zip(batch.records().map_err(invalid)?) {
-        if record.map_err(invalid)?.key.is_none() && keyless.len() < RECORD_ERRORS_MAX {
-            keyless.push(BatchIndexAndErrorMessage {
-                batch_index: index,
-                batch_index_error_message: Some(
-                    "a compacted topic cannot take a record without a key".into(),
-                ),
-            });
+/// Looks inside the batch; what takes long to expand, on a thread that may be
+/// kept.
+async fn check(
+    log: &Arc<PartitionLog>,
+    records: Bytes,
+    origin: AppendOrigin,
+) -> Result<CheckedBatches, Refused> {
+    let quickly = log.check_quickly(records.clone(), origin);
+    if let Some(checked) = quickly.map_err(refused_by_log)? {
+        return Ok(checked);
+    }
+    let log = Arc::clone(log);
+    let checked = tokio::task::spawn_blocking(move || log.check(records, origin)).await;
+    match checked {
+        Ok(checked) => checked.map_err(refused_by_log),
+        Err(_) => {
+            Err(ApiError::new(ErrorCode::NotLeaderOrFollower, "the broker is stopping").into())
         }
     }
-    if keyless.is_empty() {
-        return Ok(());
-    }
-    let message = "one or more records have been refused, see record_errors";
-    Err(Refused {
-        error: ApiError::new(ErrorCode::InvalidRecord, message),
-        records: keyless,
-    })
 }
 
 fn refused_by_log(error: AppendError) -> Refused {
     let records = match &error {
-        AppendError::InvalidTimestamp { records, .. } | AppendError::TimestampType { records } => {
-            records.as_slice()
-        }
+        AppendError::InvalidTimestamp { records, .. }
+        | AppendError::TimestampType { records }
+        | AppendError::Keyless { records } => records.as_slice(),
         _ => &[],
     };
     let named = |batch_index: &i32| BatchIndexAndErrorMessage {

@@ -13,6 +13,18 @@ use millstream_core::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 use millstream_wire::batch::{BatchHeader, set_base_offset, set_leader_epoch, set_log_append_time};
 use std::sync::Arc;
 
+/// Expanded bytes of a batch that are looked at without a thread of its own:
+/// about a millisecond's work.
+const QUICK_BYTES_MAX: usize = 1024 * 1024;
+
+/// Batches that may be appended to the log that checked them.
+pub struct CheckedBatches {
+    batches: Vec<Validated>,
+    origin: AppendOrigin,
+    config: Arc<LogConfig>,
+    now_ms: i64,
+}
+
 impl PartitionLog {
     /// Appends whole record batches, checked, with offsets and `leader_epoch`
     /// set, in one write. Readable and to be acknowledged (`acks=all`) when
@@ -24,9 +36,64 @@ impl PartitionLog {
         origin: AppendOrigin,
         leader_epoch: LeaderEpoch,
     ) -> Result<AppendInfo, AppendError> {
+        self.append_checked(self.check(batches, origin)?, leader_epoch)
+    }
+
+    /// Checks the batches of an append, which for compressed ones takes as
+    /// long as to expand them: 50 ms and more for one that expands to all that
+    /// it may. See [`check_quickly`](Self::check_quickly).
+    pub fn check(
+        &self,
+        batches: Bytes,
+        origin: AppendOrigin,
+    ) -> Result<CheckedBatches, AppendError> {
+        self.check_below(batches, origin, usize::MAX)
+    }
+
+    /// As [`check`](Self::check), where it takes a thread no longer than
+    /// other requests do. `None` for batches that expand to more: for a thread
+    /// that may be kept.
+    pub fn check_quickly(
+        &self,
+        batches: Bytes,
+        origin: AppendOrigin,
+    ) -> Result<Option<CheckedBatches>, AppendError> {
+        match self.check_below(batches, origin, QUICK_BYTES_MAX) {
+            Ok(checked) => Ok(Some(checked)),
+            Err(AppendError::Expands { bytes_max, .. }) if bytes_max == QUICK_BYTES_MAX => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn check_below(
+        &self,
+        batches: Bytes,
+        origin: AppendOrigin,
+        expanded_max: usize,
+    ) -> Result<CheckedBatches, AppendError> {
         let config = self.config();
         let now_ms = self.shared.clock.now_ms();
-        let batches = validate::validate(batches, origin, &config, now_ms)?;
+        let batches = validate::validate(batches, origin, &config, now_ms, expanded_max)?;
+        Ok(CheckedBatches {
+            batches,
+            origin,
+            config,
+            now_ms,
+        })
+    }
+
+    /// Appends what was checked. Blocks for one write into the page cache.
+    pub fn append_checked(
+        &self,
+        checked: CheckedBatches,
+        leader_epoch: LeaderEpoch,
+    ) -> Result<AppendInfo, AppendError> {
+        let CheckedBatches {
+            batches,
+            origin,
+            config,
+            now_ms,
+        } = checked;
         let mut writer = self.writer.lock();
         self.check_leader(&writer, leader_epoch)?;
         let mut seen = ProducerAppend::default();

@@ -30,6 +30,7 @@ mod types;
 mod validate;
 mod wait;
 
+pub use append::CheckedBatches;
 pub use ready::ReadySet;
 pub use types::{
     AbortedTransaction, AppendInfo, AppendOrigin, FetchRequest, FetchedBatches, FileRange,

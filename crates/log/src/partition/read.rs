@@ -10,6 +10,7 @@ use crate::segment::Segment;
 use bytes::Bytes;
 use millstream_core::ids::{LeaderEpoch, Offset};
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -346,15 +347,22 @@ fn first_since(
             position,
             what: e.to_string(),
         };
-        for record in batch.records().map_err(damaged)? {
-            let record = record.map_err(damaged)?;
-            if record.timestamp >= timestamp_ms && record.offset >= from {
-                return Ok(Some(TimestampedOffset {
-                    offset: Offset(record.offset),
-                    timestamp_ms: record.timestamp,
-                    leader_epoch: LeaderEpoch(header.partition_leader_epoch),
-                }));
+        let mut found = None;
+        let walked = batch.walk_framing(usize::MAX, |record| {
+            let offset = header.base_offset + i64::from(record.offset_delta);
+            if record.timestamp < timestamp_ms || offset < from {
+                return ControlFlow::Continue(());
             }
+            found = Some(TimestampedOffset {
+                offset: Offset(offset),
+                timestamp_ms: record.timestamp,
+                leader_epoch: LeaderEpoch(header.partition_leader_epoch),
+            });
+            ControlFlow::Break(())
+        });
+        walked.map_err(damaged)?;
+        if found.is_some() {
+            return Ok(found);
         }
     }
     Ok(None)

@@ -7,7 +7,9 @@ use crate::testing::*;
 use bytes::Bytes;
 use millstream_core::env::Keep;
 use millstream_core::ids::{LeaderEpoch, Offset};
-use millstream_wire::batch::{BatchBuilder, BatchOptions, BatchView, ControlKind};
+use millstream_wire::batch::{
+    BatchBuilder, BatchOptions, BatchView, ControlKind, set_max_timestamp,
+};
 use millstream_wire::compression::Compression;
 
 fn refused(log: &PartitionLog, batch: Bytes) -> AppendError {
@@ -135,6 +137,40 @@ fn records_too_far_from_now_are_named() {
     append(&log, batch_at(&times));
 }
 
+#[test]
+fn the_largest_timestamp_is_that_of_the_records_whatever_the_header_says() {
+    let disk = Disk::new(LogConfig::default());
+    let (_manager, log) = disk.open();
+    for told in [-1, NOW_MS - 1_000, NOW_MS + 500] {
+        let mut batch = batch_at(&[NOW_MS - 20, NOW_MS - 5, NOW_MS - 9]).to_vec();
+        set_max_timestamp(&mut batch, told).unwrap();
+        append(&log, batch.into());
+    }
+    log.flush().unwrap();
+    for batch in read_batches(&log, UpTo::HighWatermark) {
+        batch.verify_crc().unwrap();
+        assert_eq!(batch.header().max_timestamp, NOW_MS - 5);
+    }
+}
+
+#[test]
+fn a_compacted_topic_names_the_records_without_a_key() {
+    let disk = Disk::new(LogConfig {
+        cleanup_policy: CleanupPolicy::Compact,
+        ..LogConfig::default()
+    });
+    let (_manager, log) = disk.open();
+    let mut builder = BatchBuilder::new(BatchOptions::default());
+    for key in [Some(&b"k"[..]), None, Some(b""), None] {
+        builder.append(NOW_MS, key, Some(b"v"), &[]).unwrap();
+    }
+    let error = refused(&log, builder.build().unwrap());
+    let AppendError::Keyless { records } = error else {
+        panic!("another error: {error}");
+    };
+    assert_eq!(records, [1, 3]);
+}
+
 /// Milliseconds after which the first segment of a partition is closed.
 fn closed_after(partition: i32, config: &LogConfig) -> i64 {
     let disk = Disk::new(config.clone());
@@ -143,7 +179,8 @@ fn closed_after(partition: i32, config: &LogConfig) -> i64 {
     let log = manager.create(&name, topic_id(), config.clone()).unwrap();
     (0..)
         .find(|ms| {
-            append(&log, batch_of(NOBODY, NOW_MS + ms, &[b"v"]));
+            let batch = keyed_at(NOBODY, NOW_MS + ms, &[(b"k", Some(b"v"))]);
+            append(&log, batch);
             log.segments_count() == 2
         })
         .unwrap()

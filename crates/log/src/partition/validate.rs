@@ -4,13 +4,17 @@ use super::AppendOrigin;
 use crate::config::{LogConfig, StoredCompression, TimestampType};
 use crate::error::AppendError;
 use bytes::Bytes;
+use millstream_core::limits::batch_uncompressed_bytes_max;
 use millstream_wire::batch::{
-    self, BatchError, BatchView, EndTxnMarker, recompress, set_create_time, set_max_timestamp,
-    split_batches,
+    self, BatchError, BatchView, EndTxnMarker, recompress, set_create_time, split_batches,
 };
+use millstream_wire::compression::CompressionError;
 
 /// Records that one error names.
 const RECORD_ERRORS_MAX: usize = 100;
+
+/// What a producer sends that knows no time; no bound is about it.
+const NO_TIMESTAMP: i64 = -1;
 
 /// A batch that may be appended, and what it ends if it is a marker.
 pub(super) struct Validated {
@@ -18,18 +22,22 @@ pub(super) struct Validated {
     pub(super) marker: Option<EndTxnMarker>,
 }
 
-/// Splits and checks the batches of one append.
+/// Splits and checks the batches of one append, which expand to no more than
+/// `expanded_max` bytes each, nor to more than the topic takes.
 pub(super) fn validate(
     batches: Bytes,
     origin: AppendOrigin,
     config: &LogConfig,
     now_ms: i64,
+    expanded_max: usize,
 ) -> Result<Vec<Validated>, AppendError> {
+    let topic_max = batch_uncompressed_bytes_max(config.message_bytes_max as usize);
+    let expanded_max = expanded_max.min(topic_max);
     if batches.is_empty() {
         return Err(AppendError::InvalidRecord("no record batch".to_owned()));
     }
     let validated = split_batches(batches)
-        .map(|batch| validate_one(batch.map_err(refuse)?, origin, config, now_ms))
+        .map(|batch| validate_one(batch.map_err(refuse)?, origin, config, now_ms, expanded_max))
         .collect::<Result<Vec<_>, _>>()?;
     let bytes = validated.iter().map(|v| v.batch.size_bytes()).sum();
     if bytes > config.segment_bytes as usize {
@@ -46,6 +54,7 @@ fn validate_one(
     origin: AppendOrigin,
     config: &LogConfig,
     now_ms: i64,
+    expanded_max: usize,
 ) -> Result<Validated, AppendError> {
     let header = batch.header();
     check_size(&batch, config)?;
@@ -62,14 +71,7 @@ fn validate_one(
     if header.has_producer_id() && header.producer_epoch < 0 {
         return invalid(format!("producer epoch {}", header.producer_epoch));
     }
-    let batch = match origin {
-        AppendOrigin::Client | AppendOrigin::ClientV2 => {
-            with_its_max_timestamp(with_its_timestamp_type(batch, config)?, config)?
-        }
-        AppendOrigin::Coordinator | AppendOrigin::CoordinatorV2 => batch,
-    };
-    let header = batch.header();
-    if origin.is_client() {
+    let batch = if origin.is_client() {
         if header.is_control() {
             return invalid("clients cannot write control batches".to_owned());
         }
@@ -79,10 +81,12 @@ fn validate_one(
                 header.base_sequence
             ));
         }
-        check_timestamps(&batch, config, now_ms)?;
-    }
+        checked_inside(batch, config, now_ms, expanded_max)?
+    } else {
+        batch
+    };
     let marker = marker_of(&batch).map_err(contradicts)?;
-    if marker.is_some() && !header.has_producer_id() {
+    if marker.is_some() && !batch.header().has_producer_id() {
         return invalid("a marker needs a producer id".to_owned());
     }
     let batch = stored(batch, config)?;
@@ -97,72 +101,85 @@ fn check_size(batch: &BatchView, config: &LogConfig) -> Result<(), AppendError> 
     Ok(())
 }
 
-/// Only the log calls timestamps its own. Where the topic wants the producer's
-/// they are taken for those, as Kafka takes them.
-fn with_its_timestamp_type(batch: BatchView, config: &LogConfig) -> Result<BatchView, AppendError> {
+/// Looks at what is inside a client's batch as Kafka's `LogValidator` does:
+/// what is stored can be read. The largest timestamp is set right where the
+/// header tells another (sarama 1.23 leaves -1): search by time and retention
+/// go by it. Only the log calls timestamps its own: where the topic wants the
+/// producer's they are taken for those, as Kafka takes them.
+fn checked_inside(
+    batch: BatchView,
+    config: &LogConfig,
+    now_ms: i64,
+    expanded_max: usize,
+) -> Result<BatchView, AppendError> {
     let header = batch.header();
-    if header.timestamp_type() == batch::TimestampType::CreateTime {
-        return Ok(batch);
-    }
-    if config.timestamp_type == TimestampType::LogAppendTime {
+    let is_marked = header.timestamp_type() == batch::TimestampType::LogAppendTime;
+    if is_marked && config.timestamp_type == TimestampType::LogAppendTime {
         let records = (0..header.records_count).take(RECORD_ERRORS_MAX).collect();
         return Err(AppendError::TimestampType { records });
     }
-    let mut bytes = batch.bytes().to_vec();
-    set_create_time(&mut bytes, header.max_timestamp).map_err(refuse)?;
-    BatchView::parse(&bytes.into()).map_err(refuse)
-}
-
-/// The batch with the largest of its records' timestamps in its header, where
-/// some clients leave -1 (sarama 1.23): search by time and retention go by it.
-/// Kafka compares it with every record's; here only a header that contradicts
-/// itself is worth decoding the records.
-fn with_its_max_timestamp(batch: BatchView, config: &LogConfig) -> Result<BatchView, AppendError> {
-    let header = batch.header();
-    let is_plausible = header.max_timestamp >= header.base_timestamp;
-    if is_plausible || config.timestamp_type != TimestampType::CreateTime {
+    let (mut newest_ms, mut oldest_ms) = (i64::MIN, i64::MAX);
+    let mut keyless = Vec::new();
+    batch
+        .check_framing(expanded_max, |record| {
+            newest_ms = newest_ms.max(record.timestamp);
+            oldest_ms = oldest_ms.min(record.timestamp);
+            if !record.has_key && config.compacts() && keyless.len() < RECORD_ERRORS_MAX {
+                keyless.push(record.offset_delta);
+            }
+        })
+        .map_err(|error| refuse_inside(error, config))?;
+    if !keyless.is_empty() {
+        return Err(AppendError::Keyless { records: keyless });
+    }
+    if config.timestamp_type != TimestampType::CreateTime {
         return Ok(batch);
     }
-    let mut max_ms = header.max_timestamp;
-    for record in batch.records().map_err(contradicts)? {
-        max_ms = max_ms.max(record.map_err(contradicts)?.timestamp);
+    let bounds = TimeBounds { config, now_ms };
+    if bounds.is_outside(newest_ms) || bounds.is_outside(oldest_ms) {
+        return Err(bounds.refuse(&batch, expanded_max));
+    }
+    if header.max_timestamp == newest_ms && !is_marked {
+        return Ok(batch);
     }
     let mut bytes = batch.bytes().to_vec();
-    set_max_timestamp(&mut bytes, max_ms).map_err(refuse)?;
+    set_create_time(&mut bytes, newest_ms).map_err(refuse)?;
     BatchView::parse(&bytes.into()).map_err(refuse)
 }
 
 /// A producer's own timestamps lie within bounds around now.
-fn check_timestamps(batch: &BatchView, config: &LogConfig, now_ms: i64) -> Result<(), AppendError> {
-    if config.timestamp_type != TimestampType::CreateTime {
-        return Ok(());
+struct TimeBounds<'a> {
+    config: &'a LogConfig,
+    now_ms: i64,
+}
+
+impl TimeBounds<'_> {
+    fn is_outside(&self, ms: i64) -> bool {
+        let is_ahead = ms.saturating_sub(self.now_ms) > self.config.timestamp_after_ms_max;
+        let is_behind = self.now_ms.saturating_sub(ms) > self.config.timestamp_before_ms_max;
+        ms != NO_TIMESTAMP && (is_ahead || is_behind)
     }
-    let is_ahead = |ms: i64| ms.saturating_sub(now_ms) > config.timestamp_after_ms_max;
-    let is_behind = |ms: i64| now_ms.saturating_sub(ms) > config.timestamp_before_ms_max;
-    // The header tells the largest. For the smallest all have to be looked at,
-    // which only a bound that somebody has set is worth.
-    let header_ms = batch.header().max_timestamp;
-    if !is_ahead(header_ms) && config.timestamp_before_ms_max == i64::MAX {
-        return Ok(());
-    }
-    let mut timestamp_ms = header_ms;
-    let mut records = Vec::new();
-    for (index, record) in (0..).zip(batch.records().map_err(contradicts)?) {
-        let at_ms = record.map_err(contradicts)?.timestamp;
-        if (is_ahead(at_ms) || is_behind(at_ms)) && records.len() < RECORD_ERRORS_MAX {
-            timestamp_ms = at_ms;
-            records.push(index);
+
+    /// Names the records that lie outside.
+    fn refuse(&self, batch: &BatchView, expanded_max: usize) -> AppendError {
+        let mut timestamp_ms = batch.header().max_timestamp;
+        let mut records = Vec::new();
+        let walked = batch.check_framing(expanded_max, |record| {
+            if self.is_outside(record.timestamp) && records.len() < RECORD_ERRORS_MAX {
+                timestamp_ms = record.timestamp;
+                records.push(record.offset_delta);
+            }
+        });
+        match walked {
+            Ok(()) => AppendError::InvalidTimestamp {
+                timestamp_ms,
+                after_ms_max: self.config.timestamp_after_ms_max,
+                before_ms_max: self.config.timestamp_before_ms_max,
+                records,
+            },
+            Err(error) => refuse_inside(error, self.config),
         }
     }
-    if records.is_empty() && !is_ahead(header_ms) {
-        return Ok(());
-    }
-    Err(AppendError::InvalidTimestamp {
-        timestamp_ms,
-        after_ms_max: config.timestamp_after_ms_max,
-        before_ms_max: config.timestamp_before_ms_max,
-        records,
-    })
 }
 
 /// The batch as the topic wants it compressed. Markers stay as they are.
@@ -191,6 +208,16 @@ pub(super) fn marker_of(batch: &BatchView) -> Result<Option<EndTxnMarker>, Batch
     }
     let record = batch.records()?.next().ok_or(BatchError::Empty)??;
     EndTxnMarker::parse(&record).map(Some)
+}
+
+fn refuse_inside(error: BatchError, config: &LogConfig) -> AppendError {
+    match error {
+        BatchError::Compression(CompressionError::TooLarge { bytes_max }) => AppendError::Expands {
+            bytes_max,
+            message_bytes_max: config.message_bytes_max as usize,
+        },
+        other => contradicts(other),
+    }
 }
 
 /// What is wrong inside a batch whose checksum holds was sent so.

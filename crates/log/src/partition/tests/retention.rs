@@ -81,7 +81,11 @@ fn compacted_logs_keep_everything() {
     };
     let disk = Disk::new(config);
     let (_manager, log) = disk.open();
-    append_values(&log, 0..100);
+    for i in 0..100 {
+        let value = format!("value-{i}");
+        let record = (&b"k"[..], Some(value.as_bytes()));
+        append(&log, keyed_at(NOBODY, NOW_MS + i, &[record]));
+    }
     log.flush().unwrap();
     assert_eq!(log.enforce_retention(NOW_MS + 1_000_000_000).unwrap(), 0);
     assert_eq!(read_values(&log, UpTo::HighWatermark), values(0..100));
