@@ -1,6 +1,6 @@
 //! Counters of a data folder.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Counters, updated by all logs of a data folder.
@@ -11,6 +11,8 @@ pub struct LogMetrics {
     syncs: AtomicU64,
     sync_us: AtomicU64,
     failures: AtomicU64,
+    /// When somebody was last told of an append that could not be written.
+    unwritten_told_ms: AtomicI64,
     cleanings: AtomicU64,
     cleaned_bytes_before: AtomicU64,
     cleaned_bytes_after: AtomicU64,
@@ -40,7 +42,26 @@ pub struct LogCounts {
     pub cleanings_failed: u64,
 }
 
+/// Of appends that cannot be written, one is told in this time, in ms.
+const UNWRITTEN_TOLD_EVERY_MS: i64 = 10_000;
+
 impl LogMetrics {
+    /// Whether an append that could not be written is to be told: a full disk
+    /// refuses every one.
+    pub(crate) fn unwritten_is_news(&self, now_ms: i64) -> bool {
+        let told_ms = self.unwritten_told_ms.load(Ordering::Relaxed);
+        if told_ms != 0 && now_ms.saturating_sub(told_ms) < UNWRITTEN_TOLD_EVERY_MS {
+            return false;
+        }
+        let swapped = self.unwritten_told_ms.compare_exchange(
+            told_ms,
+            now_ms,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        swapped.is_ok()
+    }
+
     pub(crate) fn appended(&self, bytes: usize) {
         self.appends.fetch_add(1, Ordering::Relaxed);
         self.appended_bytes

@@ -257,10 +257,23 @@ impl PartitionLog {
         error: Result<std::io::Error, std::io::Error>,
     ) -> AppendError {
         match error {
-            Ok(source) => AppendError::Io {
-                path: segment.path(),
-                source,
-            },
+            Ok(source) => {
+                if self
+                    .shared
+                    .metrics
+                    .unwritten_is_news(self.shared.clock.now_ms())
+                {
+                    tracing::error!(
+                        segment = %segment.path().display(), error = %source,
+                        "an append could not be written and was refused; if the disk is full, \
+                         make room: it is tried again with the next append"
+                    );
+                }
+                AppendError::Io {
+                    path: segment.path(),
+                    source,
+                }
+            }
             Err(source) => {
                 let what = format!(
                     "cannot undo a failed write to {}: {source}",

@@ -126,6 +126,15 @@ pub(crate) fn open(
     }
     let first = segments.first().map_or(0, |s| s.base_offset());
     let log_start = checkpointed_start.unwrap_or_default().max(Offset(first));
+    if log_start > checkpointed_start.unwrap_or_default() {
+        // Deletion moves the start first and removes files then.
+        tracing::error!(
+            folder = %folder.display(),
+            from = %checkpointed_start.unwrap_or_default(), to = first - 1,
+            "segments that nobody deleted are not there: these records are lost, and the log begins \
+             behind them. To get them back, stop the server and restore the files from a copy"
+        );
+    }
     let mut epochs = match paths.iter().any(|path| path.ends_with(names::EPOCHS)) {
         true => LeaderEpochs::load(fs.as_ref(), &folder)?,
         false => LeaderEpochs::default(),
