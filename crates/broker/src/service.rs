@@ -1,5 +1,6 @@
 //! Starts and stops a broker: options, handle, errors.
 
+use crate::bus::expansion::ExpansionBudget;
 use crate::connection::ConnectionLimits;
 use crate::connection::acceptor::{self, Acceptor};
 use crate::connection::budget::RequestBudget;
@@ -243,6 +244,7 @@ fn new_state(
             fetch_sessions: FetchSessions::new(Arc::clone(&deps.clock), Arc::clone(&deps.rand)),
             long_requests: Semaphore::new(LONG_REQUESTS_MAX),
             expansions: Semaphore::new(EXPANSIONS_MAX),
+            expansion_budget: ExpansionBudget::new(),
             groups,
             transactions,
         }

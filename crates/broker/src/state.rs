@@ -1,5 +1,6 @@
 //! What handlers work on: the broker's state and the context of one request.
 
+use crate::bus::expansion::ExpansionBudget;
 use crate::connection::budget::RequestBudget;
 use crate::connection::unsent::Unsent;
 use crate::connection::{Connection, ConnectionLimits};
@@ -21,10 +22,8 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-/// Batches that are expanded at the same time outside of the path of records:
-/// each may become [`BATCH_UNCOMPRESSED_BYTES_MAX`] bytes.
-///
-/// [`BATCH_UNCOMPRESSED_BYTES_MAX`]: millstream_core::limits::BATCH_UNCOMPRESSED_BYTES_MAX
+/// Searches by time at the same time: each may walk over a batch that expands
+/// to a quarter of a gigabyte.
 pub(crate) const EXPANSIONS_MAX: usize = 2;
 
 /// Requests with long lists that are handled at the same time: what is made of
@@ -81,6 +80,7 @@ pub struct BrokerState {
     pub(crate) fetched_budget: FetchBudget,
     pub(crate) long_requests: Semaphore,
     pub(crate) expansions: Semaphore,
+    pub(crate) expansion_budget: ExpansionBudget,
     pub(crate) groups: GroupCoordinator,
     pub(crate) transactions: TxnCoordinator,
 }
@@ -187,7 +187,12 @@ impl BrokerState {
         &self.fetch_sessions
     }
 
-    /// One permit for each batch that may be expanded at the same time.
+    /// Memory for what readers inside the server expand.
+    pub(crate) fn expansion_budget(&self) -> &ExpansionBudget {
+        &self.expansion_budget
+    }
+
+    /// One permit for each search by time.
     pub(crate) fn expansions(&self) -> &Semaphore {
         &self.expansions
     }

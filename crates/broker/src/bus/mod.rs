@@ -4,6 +4,8 @@
 //! | module | what |
 //! |---|---|
 //! | `reader` | reads assigned partitions, waits on their logs |
+//! | `opened` | the batches of one fetch, expanded one at a time |
+//! | `expansion` | the node's memory for expanded batches |
 //! | `append` | records into batches into logs, with sequences |
 //! | `writer` | [`Writer`] |
 //! | `transaction` | [`TransactionWriter`], on the transaction coordinator |
@@ -15,6 +17,8 @@
 //! It may be used from any tokio runtime: the engine has its own.
 
 mod append;
+pub(crate) mod expansion;
+mod opened;
 mod reader;
 mod transaction;
 mod writer;

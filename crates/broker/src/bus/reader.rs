@@ -1,24 +1,23 @@
 //! Reading: assigned partitions in turn, waiting on their logs.
 
+use super::opened::{Chunk, Opened, Step};
 use super::{bus_error, log_of};
 use crate::state::BrokerState;
 use async_trait::async_trait;
-use millstream_core::ids::{Offset, ProducerId, TopicPartition};
-use millstream_core::ports::{
-    BusError, BusReader, FetchedRecords, Isolation, Record, RecordHeader,
-};
-use millstream_log::{
-    AbortedTransaction, FetchRequest, FetchedBatches, PartitionLog, ReadError, UpTo,
-};
-use millstream_wire::batch::{BatchError, BatchView, ControlKind, EndTxnMarker, split_batches};
-use std::collections::HashSet;
+use millstream_core::ids::{Offset, TopicPartition};
+use millstream_core::limits::batch_uncompressed_bytes_max;
+use millstream_core::ports::{BusError, BusReader, FetchedRecords, Isolation, UnreadableRange};
+use millstream_log::{FetchRequest, FetchedBatches, PartitionLog, ReadError, UpTo};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// A reader this many records behind the end reads what may no longer be in
 /// the page cache, so it reads on a thread that may block.
 const CATCH_UP_RECORDS: i64 = 100_000;
+/// Why what lies behind a damaged batch cannot be read.
+const DAMAGED: &str = "the batch before it is damaged, and no whole one begins here";
 
 /// Reads assigned partitions.
 pub(super) struct EmbeddedReader {
@@ -27,6 +26,11 @@ pub(super) struct EmbeddedReader {
     assigned: Vec<Assigned>,
     /// Which partition is read first by the next poll.
     turn: usize,
+    /// What was fetched and not yet handed out.
+    opened: Option<Opened>,
+    /// Read and not given out yet: kept here so that a dropped poll loses
+    /// nothing.
+    ready: Vec<FetchedRecords>,
     waker: Arc<Notify>,
 }
 
@@ -34,6 +38,16 @@ struct Assigned {
     partition: TopicPartition,
     log: Arc<PartitionLog>,
     offset: Offset,
+    /// Whether the next batch is to be searched for: the one before it is
+    /// damaged.
+    is_behind_damage: bool,
+}
+
+/// What a partition had.
+enum Fetched {
+    Nothing,
+    Opened(Box<Opened>),
+    Unreadable(UnreadableRange),
 }
 
 impl EmbeddedReader {
@@ -51,6 +65,8 @@ impl EmbeddedReader {
             up_to,
             assigned: Vec::new(),
             turn: 0,
+            opened: None,
+            ready: Vec::new(),
             waker: Arc::new(Notify::new()),
         };
         for (partition, offset) in start {
@@ -61,56 +77,157 @@ impl EmbeddedReader {
 
     fn assign(&mut self, partition: &TopicPartition, offset: Offset) -> Result<(), BusError> {
         let log = log_of(&self.state, partition)?;
+        self.opened.take_if(|o| o.partition == *partition);
+        self.ready.retain(|r| r.topic_partition != *partition);
         match self.assigned.iter_mut().find(|a| a.partition == *partition) {
             Some(assigned) => {
                 assigned.log = log;
                 assigned.offset = offset;
+                assigned.is_behind_damage = false;
             }
             None => self.assigned.push(Assigned {
                 partition: partition.clone(),
                 log,
                 offset,
+                is_behind_damage: false,
             }),
         }
         Ok(())
     }
 
-    /// Reads what is there now, in turn. The offsets move at the very end,
-    /// after the last await, so that a dropped poll loses nothing.
-    async fn read(&mut self, bytes_max: usize) -> Result<Vec<FetchedRecords>, BusError> {
-        let count = self.assigned.len();
+    /// Reads what is there now into `ready`, in turn from all partitions.
+    async fn read(&mut self, deadline: Instant, bytes_max: usize) -> Result<(), BusError> {
         let mut left = bytes_max;
-        let mut fetched = Vec::new();
-        for step in 0..count {
-            let place = (self.turn + step) % count;
-            let Some(assigned) = self.assigned.get(place) else {
+        let mut looked_at = 0;
+        while left > 0 || self.ready.is_empty() {
+            if self.opened.is_none() {
+                if looked_at == self.assigned.len() {
+                    return Ok(());
+                }
+                looked_at += 1;
+                self.open_next(left).await?;
                 continue;
-            };
-            if left == 0 && !fetched.is_empty() {
-                break;
             }
-            if let Some((records, bytes)) =
-                self.read_one(assigned, left, fetched.is_empty()).await?
-            {
-                left = left.saturating_sub(bytes);
-                fetched.push((place, records));
+            let mut chunk = Chunk::new(left);
+            let step = self.hand_out(deadline, &mut chunk).await;
+            left = left.saturating_sub(chunk.bytes);
+            self.give(chunk, matches!(step, Step::Damaged));
+            match step {
+                Step::Done | Step::Damaged => self.opened = None,
+                Step::Full | Step::NeedsRoom => return Ok(()),
             }
         }
-        for (place, records) in &fetched {
-            if let Some(assigned) = self.assigned.get_mut(*place) {
-                assigned.offset = records.next_offset;
-            }
-            self.turn = place + 1;
-        }
-        Ok(fetched.into_iter().map(|(_, records)| records).collect())
+        Ok(())
     }
 
-    async fn read_one(
+    /// Hands out what is opened, waiting for room only before there is
+    /// anything to lose.
+    async fn hand_out(&mut self, deadline: Instant, chunk: &mut Chunk) -> Step {
+        loop {
+            let Some(opened) = &mut self.opened else {
+                return Step::Done;
+            };
+            match opened.hand_out(chunk) {
+                Step::NeedsRoom => {}
+                step => return step,
+            }
+            if !self.ready.is_empty() || !chunk.is_empty() {
+                // What there is goes out first.
+                return Step::NeedsRoom;
+            }
+            let taking = self.state.expansion_budget().take(opened.room_bytes());
+            let room = tokio::time::timeout_at(deadline, taking).await;
+            let Some(expand) = room.ok().flatten().and_then(|room| opened.expansion(room)) else {
+                return Step::NeedsRoom;
+            };
+            // A poll that is dropped here has lost nothing.
+            match tokio::task::spawn_blocking(expand).await {
+                Ok(expanded) => opened.expanded(expanded, chunk),
+                Err(_) => return Step::NeedsRoom,
+            }
+        }
+    }
+
+    /// Puts what was handed out where it is not lost.
+    fn give(&mut self, chunk: Chunk, is_damaged: bool) {
+        let Some(opened) = &self.opened else { return };
+        let next_offset = opened.next_offset();
+        let Some(assigned) = self
+            .assigned
+            .iter_mut()
+            .find(|a| a.partition == opened.partition)
+        else {
+            return;
+        };
+        assigned.is_behind_damage |= is_damaged;
+        if next_offset <= assigned.offset && chunk.is_empty() {
+            return;
+        }
+        assigned.offset = next_offset;
+        if let Some(hosted) = self.state.hosted(&opened.partition.topic) {
+            let records = chunk.records_count() as u64;
+            hosted.stats.fetched(records, 0);
+        }
+        let records = opened.close(chunk);
+        tell(&records);
+        self.ready.push(records);
+    }
+
+    /// Fetches from the partition whose turn it is.
+    async fn open_next(&mut self, left: usize) -> Result<(), BusError> {
+        let count = self.assigned.len();
+        let place = self.turn % count.max(1);
+        self.turn = place + 1;
+        let Some(assigned) = self.assigned.get(place) else {
+            return Ok(());
+        };
+        let is_searched = assigned.is_behind_damage;
+        let opened = match self.fetch(assigned, left, self.ready.is_empty()).await {
+            Ok(Fetched::Opened(opened)) => opened,
+            Ok(Fetched::Nothing) => return Ok(()),
+            Ok(Fetched::Unreadable(range)) => {
+                self.skip(place, range);
+                return Ok(());
+            }
+            // What is ready is given out first; the next poll says it again.
+            Err(_) if !self.ready.is_empty() => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if is_searched && let Some(assigned) = self.assigned.get_mut(place) {
+            assigned.is_behind_damage = false;
+        }
+        self.opened = Some(*opened);
+        Ok(())
+    }
+
+    /// Sets apart what the log could not fetch.
+    fn skip(&mut self, place: usize, range: UnreadableRange) {
+        let Some(assigned) = self.assigned.get_mut(place) else {
+            return;
+        };
+        assigned.offset = range.last_offset.plus(1);
+        assigned.is_behind_damage = false;
+        let end_offset = match self.up_to {
+            UpTo::LastStable => assigned.log.last_stable_offset(),
+            _ => assigned.log.high_watermark(),
+        };
+        let records = FetchedRecords {
+            topic_partition: assigned.partition.clone(),
+            records: Vec::new(),
+            next_offset: assigned.offset,
+            unreadable: vec![range],
+            end_offset,
+        };
+        tell(&records);
+        self.ready.push(records);
+    }
+
+    async fn fetch(
         &self,
         assigned: &Assigned,
         left: usize,
         first: bool,
-    ) -> Result<Option<(FetchedRecords, usize)>, BusError> {
+    ) -> Result<Fetched, BusError> {
         let progress = assigned.log.progress();
         let end_offset = self.end(assigned);
         let inside = assigned.offset >= progress.log_start_offset
@@ -118,7 +235,7 @@ impl EmbeddedReader {
         if inside && assigned.offset >= end_offset {
             return match progress.failure {
                 Some(_) => Err(self.gone(assigned)),
-                None => Ok(None),
+                None => Ok(Fetched::Nothing),
             };
         }
         let request = FetchRequest {
@@ -127,37 +244,71 @@ impl EmbeddedReader {
             min_one_batch: first,
             up_to: self.up_to,
         };
-        let batches = read_log(&assigned.log, request, end_offset)
-            .await
-            .map_err(|error| read_error(error, assigned))?;
-        if batches.next_offset == assigned.offset {
-            return Ok(None);
+        if assigned.is_behind_damage
+            && let Some(range) = self.behind(assigned, end_offset, DAMAGED).await?
+        {
+            return Ok(Fetched::Unreadable(range));
         }
-        let bytes = batches.batches.len();
-        let (next_offset, last_stable_offset) = (batches.next_offset, batches.last_stable_offset);
+        let read = match read_log(&assigned.log, request, end_offset).await {
+            Err(ReadError::Corrupt {
+                path,
+                position,
+                what,
+            }) => {
+                let path = path.display();
+                let reason = format!("{path} is damaged at position {position}: {what}");
+                match self.behind(assigned, end_offset, &reason).await? {
+                    Some(range) => return Ok(Fetched::Unreadable(range)),
+                    // The place is known now.
+                    None => read_log(&assigned.log, request, end_offset).await,
+                }
+            }
+            read => read,
+        };
+        let batches = read.map_err(|error| read_error(error, assigned))?;
+        if batches.next_offset == assigned.offset {
+            return Ok(Fetched::Nothing);
+        }
         let end_offset = match self.up_to {
-            UpTo::LastStable => last_stable_offset,
+            UpTo::LastStable => batches.last_stable_offset,
             _ => batches.high_watermark,
         };
-        let records = records(batches, assigned.offset).map_err(|error| {
-            BusError::Fatal(format!(
-                "{} from offset {}: {error}",
-                assigned.partition, assigned.offset
-            ))
-        })?;
         if let Some(hosted) = self.state.hosted(&assigned.partition.topic) {
-            hosted.stats.fetched(records.len() as u64, bytes as u64);
+            hosted.stats.fetched(0, batches.batches.len() as u64);
         }
-        let topic_partition = assigned.partition.clone();
-        Ok(Some((
-            FetchedRecords {
-                topic_partition,
-                records,
-                next_offset,
-                end_offset,
-            },
-            bytes,
-        )))
+        let message_bytes_max = assigned.log.config().message_bytes_max as usize;
+        Ok(Fetched::Opened(Box::new(Opened::new(
+            assigned.partition.clone(),
+            assigned.offset,
+            batches,
+            end_offset,
+            batch_uncompressed_bytes_max(message_bytes_max),
+        ))))
+    }
+
+    /// What a damaged place makes unreadable: all up to the next batch that is
+    /// whole. `None` where that is the one asked for.
+    async fn behind(
+        &self,
+        assigned: &Assigned,
+        end_offset: Offset,
+        reason: &str,
+    ) -> Result<Option<UnreadableRange>, BusError> {
+        let (log, offset) = (Arc::clone(&assigned.log), assigned.offset);
+        let searched = tokio::task::spawn_blocking(move || log.intact_from(offset)).await;
+        let intact = match searched {
+            Ok(found) => found.map_err(|error| read_error(error, assigned))?,
+            Err(stopped) => return Err(BusError::Fatal(stopped.to_string())),
+        };
+        let next = intact.unwrap_or(end_offset).min(end_offset);
+        if next <= offset {
+            return Ok(None);
+        }
+        Ok(Some(UnreadableRange {
+            first_offset: offset,
+            last_offset: Offset(next.0 - 1),
+            reason: reason.to_owned(),
+        }))
     }
 
     fn end(&self, assigned: &Assigned) -> Offset {
@@ -187,15 +338,21 @@ impl BusReader for EmbeddedReader {
         wait_max: Duration,
         bytes_max: usize,
     ) -> Result<Vec<FetchedRecords>, BusError> {
-        let deadline = tokio::time::Instant::now() + wait_max;
+        let deadline = Instant::now() + wait_max;
         loop {
             // Registered before the look: what happens in between wakes us.
             for assigned in &self.assigned {
                 assigned.log.wake_on_progress(&self.waker);
             }
-            let fetched = self.read(bytes_max).await?;
-            if !fetched.is_empty() {
-                return Ok(fetched);
+            self.read(deadline, bytes_max).await?;
+            if !self.ready.is_empty() {
+                if let Some(opened) = &self.opened {
+                    opened.park(self.state.expansion_budget());
+                }
+                return Ok(std::mem::take(&mut self.ready));
+            }
+            if deadline <= Instant::now() {
+                return Ok(Vec::new());
             }
             let woken = tokio::time::timeout_at(deadline, self.waker.notified()).await;
             if woken.is_err() {
@@ -206,6 +363,17 @@ impl BusReader for EmbeddedReader {
 
     async fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> Result<(), BusError> {
         self.assign(partition, offset)
+    }
+}
+
+/// What cannot be read is for a person too.
+fn tell(fetched: &FetchedRecords) {
+    for range in &fetched.unreadable {
+        tracing::error!(
+            partition = %fetched.topic_partition, from = %range.first_offset,
+            to = %range.last_offset, reason = range.reason,
+            "records cannot be read: they are left out; restore the segment from a copy, or delete them (DeleteRecords)"
+        );
     }
 }
 
@@ -232,89 +400,5 @@ fn read_error(error: ReadError, assigned: &Assigned) -> BusError {
             offset,
         },
         other => bus_error(other.into(), &assigned.partition.topic),
-    }
-}
-
-/// The records of some batches from `from` on, without control batches and
-/// without what was aborted.
-fn records(batches: FetchedBatches, from: Offset) -> Result<Vec<Record>, BatchError> {
-    let mut aborted = Aborted::new(&batches.aborted);
-    let mut records = Vec::new();
-    for batch in split_batches(batches.batches) {
-        let batch = batch?;
-        if aborted.hides(&batch)? || batch.header().is_control() {
-            continue;
-        }
-        records.reserve(
-            usize::try_from(batch.header().records_count)
-                .unwrap_or(0)
-                .min(100_000),
-        );
-        for record in batch.records()? {
-            let record = record?;
-            if record.offset >= from.0 {
-                records.push(own_record(record));
-            }
-        }
-    }
-    Ok(records)
-}
-
-fn own_record(record: millstream_wire::batch::Record) -> Record {
-    let headers = record
-        .headers
-        .into_iter()
-        .map(|header| RecordHeader {
-            key: header.key_text().into_owned(),
-            value: header.value,
-        })
-        .collect();
-    Record {
-        offset: Offset(record.offset),
-        timestamp_ms: record.timestamp,
-        key: record.key,
-        value: record.value,
-        headers,
-    }
-}
-
-/// Which producers are inside an aborted transaction at the batch that is
-/// being read; the rule that every Kafka consumer applies.
-struct Aborted<'a> {
-    /// By first offset; those that have not begun yet.
-    ahead: std::slice::Iter<'a, AbortedTransaction>,
-    next: Option<&'a AbortedTransaction>,
-    inside: HashSet<ProducerId>,
-}
-
-impl<'a> Aborted<'a> {
-    fn new(transactions: &'a [AbortedTransaction]) -> Self {
-        let mut ahead = transactions.iter();
-        let next = ahead.next();
-        Self {
-            ahead,
-            next,
-            inside: HashSet::new(),
-        }
-    }
-
-    fn hides(&mut self, batch: &BatchView) -> Result<bool, BatchError> {
-        while let Some(transaction) = self.next
-            && transaction.first_offset.0 <= batch.last_offset()
-        {
-            self.inside.insert(transaction.producer_id);
-            self.next = self.ahead.next();
-        }
-        let header = batch.header();
-        let producer = ProducerId(header.producer_id);
-        if header.is_control() {
-            for record in batch.records()? {
-                if EndTxnMarker::parse(&record?)?.kind == ControlKind::Abort {
-                    self.inside.remove(&producer);
-                }
-            }
-            return Ok(false);
-        }
-        Ok(header.is_transactional() && self.inside.contains(&producer))
     }
 }

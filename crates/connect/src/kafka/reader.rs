@@ -4,6 +4,10 @@
 //! show as gaps. Its *position* does move past markers, and the end-of-
 //! partition event says when to look: that is how a reader learns that it is
 //! at the end of a log whose last entry is a marker.
+//!
+//! Checksums are verified (`check.crcs`). librdkafka passes over a batch that
+//! is damaged and says so, but not where: the next gap is reported as what
+//! could not be read. A batch that it cannot decompress it does not pass over.
 
 use super::admin::{Admin, partition_list};
 use super::errors::bus_error;
@@ -13,7 +17,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use millstream_core::ids::{Offset, TopicPartition};
 use millstream_core::ports::{
-    BusError, BusReader, FetchedRecords, Isolation, OffsetAt, Record, RecordHeader,
+    BusError, BusReader, FetchedRecords, Isolation, OffsetAt, Record, RecordHeader, UnreadableRange,
 };
 use rdkafka::Offset as KafkaOffset;
 use rdkafka::consumer::{Consumer, StreamConsumer};
@@ -35,6 +39,8 @@ pub(super) struct KafkaReader {
     /// About the bytes that are buffered in `partitions`.
     buffered_bytes: usize,
     ends_at: Instant,
+    /// What librdkafka said of a damaged batch whose place is not known yet.
+    damage: Option<String>,
 }
 
 struct Assigned {
@@ -44,6 +50,7 @@ struct Assigned {
     /// Read and not given out yet: kept here so that a dropped poll loses
     /// nothing.
     records: Vec<Record>,
+    unreadable: Vec<UnreadableRange>,
     /// `next` as of the last answer.
     reported: Offset,
 }
@@ -69,6 +76,7 @@ impl KafkaReader {
                 ("allow.auto.create.topics", "false"),
                 ("auto.offset.reset", "error"),
                 ("enable.partition.eof", "true"),
+                ("check.crcs", "true"),
                 ("fetch.wait.max.ms", "500"),
                 ("fetch.error.backoff.ms", "50"),
             ])
@@ -84,6 +92,7 @@ impl KafkaReader {
             partitions: partitions.collect(),
             buffered_bytes: 0,
             ends_at: Instant::now(),
+            damage: None,
         };
         reader.refresh_ends().await?;
         reader.check_range().await?;
@@ -156,6 +165,7 @@ impl KafkaReader {
             match received {
                 Ok(message) => self.buffer(&message),
                 Err(KafkaError::PartitionEOF(_)) => self.look_at_positions()?,
+                Err(error) if is_damage(&error) => self.damage = Some(error.to_string()),
                 Err(error) => return Err(self.failed(error).await),
             }
         }
@@ -174,6 +184,7 @@ impl KafkaReader {
         }
         self.buffered_bytes += record.key.as_ref().map_or(0, |k| k.len());
         self.buffered_bytes += record.value.as_ref().map_or(0, |v| v.len()) + 1;
+        assigned.passed_over(record.offset, &mut self.damage);
         assigned.next = record.offset.plus(1);
         assigned.end = assigned.end.max(assigned.next);
         assigned.records.push(record);
@@ -190,6 +201,7 @@ impl KafkaReader {
                 continue;
             };
             if let Some(assigned) = self.partitions.get_mut(&tp) {
+                assigned.passed_over(Offset(position), &mut self.damage);
                 assigned.next = assigned.next.max(Offset(position));
                 assigned.end = assigned.end.max(assigned.next);
             }
@@ -227,6 +239,7 @@ impl KafkaReader {
                 FetchedRecords {
                     topic_partition: tp.clone(),
                     records: std::mem::take(&mut a.records),
+                    unreadable: std::mem::take(&mut a.unreadable),
                     next_offset: a.next,
                     end_offset: a.end,
                 }
@@ -241,7 +254,21 @@ impl Assigned {
             next: offset,
             end: offset,
             records: Vec::new(),
+            unreadable: Vec::new(),
             reported: offset,
+        }
+    }
+
+    /// Where records were passed over after damage was told of.
+    fn passed_over(&mut self, to: Offset, damage: &mut Option<String>) {
+        if to > self.next
+            && let Some(reason) = damage.take()
+        {
+            self.unreadable.push(UnreadableRange {
+                first_offset: self.next,
+                last_offset: Offset(to.0 - 1),
+                reason,
+            });
         }
     }
 }
@@ -264,6 +291,7 @@ impl BusReader for KafkaReader {
     }
 
     async fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> Result<(), BusError> {
+        self.damage = None;
         self.partitions
             .insert(partition.clone(), Assigned::at(offset));
         self.refresh_ends().await?;
@@ -271,6 +299,11 @@ impl BusReader for KafkaReader {
         // here of the other partitions stays.
         self.assign().await
     }
+}
+
+/// A checksum that does not hold.
+fn is_damage(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::BadMessage)
 }
 
 fn record(message: &impl Message) -> Record {

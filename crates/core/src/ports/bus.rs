@@ -170,6 +170,18 @@ fn varint_bytes(length: usize) -> usize {
     bits.div_ceil(7)
 }
 
+/// Records that are in the log and that nobody can read: damaged on the disk,
+/// or stored in a shape that cannot be decoded. A reader goes on behind them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableRange {
+    /// The first offset of the range.
+    pub first_offset: Offset,
+    /// The last one; how many records there were is not known.
+    pub last_offset: Offset,
+    /// What is wrong, for a person.
+    pub reason: String,
+}
+
 /// Consecutive records of one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchedRecords {
@@ -178,6 +190,9 @@ pub struct FetchedRecords {
     /// In offset order, gaps possible (markers, compaction, aborted data);
     /// may be empty when only `next_offset` moved.
     pub records: Vec<Record>,
+    /// What could not be read between `records`, in offset order: to be
+    /// reported, never to be skipped in silence.
+    pub unreadable: Vec<UnreadableRange>,
     /// Where to read on: one past the last record or control marker seen.
     pub next_offset: Offset,
     /// The end of what the reader may see now, at its isolation; lag is
@@ -249,9 +264,13 @@ pub trait Bus: Send + Sync + 'static {
 #[async_trait]
 pub trait BusReader: Send {
     /// Waits until something can be read or `wait_max` has passed (then the
-    /// answer is empty). Reads at most about `bytes_max` bytes, but always
-    /// at least one batch, and in turn from all partitions. Cancel-safe: a
-    /// dropped poll loses no record.
+    /// answer is empty). Reads at most about `bytes_max` bytes of records as
+    /// they are in memory, but always at least one record, and in turn from
+    /// all partitions. Cancel-safe: a dropped poll loses no record. What is
+    /// read was checked against its checksum.
+    ///
+    /// Keys and values may be slices of a larger buffer that counts against a
+    /// bound of the node: copy what is kept for long.
     async fn poll(
         &mut self,
         wait_max: Duration,

@@ -210,6 +210,54 @@ pub async fn a_dropped_poll_loses_nothing(bus: &dyn Bus, prefix: &str) {
     assert_eq!(values(&read), expected);
 }
 
+/// Of three sends the middle one is damaged by `damage`, which is told where:
+/// the others are read, and the range between them says why it is missing. Not
+/// part of [`run_all`]: how to damage what is stored is each bus's own.
+pub async fn what_cannot_be_read_is_set_apart(
+    bus: &dyn Bus,
+    prefix: &str,
+    damage: impl AsyncFnOnce(&TopicPartition, Offset, Offset),
+) {
+    let parts = create(bus, &format!("{prefix}-damaged"), 1).await;
+    let mut writer = bus.writer().await.unwrap();
+    for sent in [["a", "b"], ["c", "d"], ["e", "f"]] {
+        let records = sent.map(text).to_vec();
+        writer.send(&parts[0], records).await.unwrap();
+    }
+    damage(&parts[0], Offset(2), Offset(3)).await;
+    for isolation in [Isolation::ReadUncommitted, Isolation::ReadCommitted] {
+        for bytes_max in [1, BYTES] {
+            let start = [(parts[0].clone(), Offset(0))];
+            let mut reader = bus.reader(&start, isolation).await.unwrap();
+            let (mut records, mut unreadable) = (Vec::new(), Vec::new());
+            let mut next_offset = Offset(0);
+            let began = Instant::now();
+            while next_offset < Offset(6) {
+                assert!(began.elapsed() < PATIENCE, "read to {next_offset} of 6");
+                for chunk in reader.poll(POLL, bytes_max).await.unwrap() {
+                    assert!(chunk.next_offset > next_offset);
+                    next_offset = chunk.next_offset;
+                    records.extend(chunk.records);
+                    unreadable.extend(chunk.unreadable);
+                }
+            }
+            assert_eq!(values(&records), ["a", "b", "e", "f"]);
+            assert_eq!(unreadable.len(), 1, "{unreadable:?}");
+            assert_eq!(
+                (unreadable[0].first_offset, unreadable[0].last_offset),
+                (Offset(2), Offset(3))
+            );
+            assert!(!unreadable[0].reason.is_empty());
+        }
+    }
+    // Between the damage and the end, and within the damage.
+    for (from, expected) in [(4, vec!["e", "f"]), (3, vec!["e", "f"])] {
+        let start = [(parts[0].clone(), Offset(from))];
+        let mut reader = bus.reader(&start, Isolation::ReadCommitted).await.unwrap();
+        assert_eq!(values(&read_until(reader.as_mut(), 2).await), expected);
+    }
+}
+
 /// Reading below the start or above the end is an error, not a reset.
 pub async fn a_reader_outside_the_log_is_told(bus: &dyn Bus, prefix: &str) {
     let parts = create(bus, &format!("{prefix}-outside"), 1).await;

@@ -7,7 +7,7 @@
 
 use super::bus::{
     Bus, BusError, BusReader, FetchedRecords, Isolation, OffsetAt, ProduceRecord, Record,
-    TopicInfo, TopicSpec, TransactionWriter, Writer,
+    TopicInfo, TopicSpec, TransactionWriter, UnreadableRange, Writer,
 };
 use crate::env::{Clock, SystemClock};
 use crate::ids::{Offset, TopicPartition, check_topic_name};
@@ -77,6 +77,8 @@ struct Entry {
     /// `None` is a control marker.
     record: Option<Record>,
     txn: Option<TxnId>,
+    /// Why the record cannot be read.
+    damage: Option<String>,
 }
 
 impl Default for MemoryBus {
@@ -101,6 +103,24 @@ impl MemoryBus {
         Self {
             shared: Arc::new(shared),
         }
+    }
+}
+
+impl MemoryBus {
+    /// Makes the records `first..=last` of a partition unreadable, as damage
+    /// on a disk would.
+    pub fn damage(&self, tp: &TopicPartition, first: Offset, last: Offset, reason: &str) {
+        let damaged = self.shared.change(|state| {
+            let partition = state.partition_mut(tp)?;
+            let log_start = partition.log_start;
+            for (offset, entry) in (log_start..).zip(&mut partition.entries) {
+                if (first.0..=last.0).contains(&offset) {
+                    entry.damage = Some(reason.to_owned());
+                }
+            }
+            Ok(())
+        });
+        assert_eq!(damaged, Ok(()), "{tp} is not there");
     }
 }
 
@@ -173,6 +193,7 @@ impl State {
             partition.entries.push_back(Entry {
                 record: Some(record),
                 txn,
+                damage: None,
             });
         }
         Ok(Offset(first))
@@ -193,6 +214,7 @@ impl State {
                 partition.entries.push_back(Entry {
                     record: None,
                     txn: Some(id),
+                    damage: None,
                 });
             }
         }
@@ -478,6 +500,7 @@ fn read_chunk(
     let mut chunk = FetchedRecords {
         topic_partition: tp.clone(),
         records: Vec::new(),
+        unreadable: Vec::new(),
         next_offset: position,
         end_offset: Offset(limit),
     };
@@ -486,13 +509,29 @@ fn read_chunk(
         let index = (chunk.next_offset.0 - partition.log_start) as usize;
         let entry = &partition.entries[index];
         let hidden = isolation == Isolation::ReadCommitted && state.is_aborted(entry.txn);
-        if let (Some(record), false) = (&entry.record, hidden) {
+        if let (Some(reason), false) = (&entry.damage, hidden) {
+            set_apart(&mut chunk.unreadable, chunk.next_offset, reason);
+        } else if let (Some(record), false) = (&entry.record, hidden) {
             bytes += stored_bytes(record).max(1);
             chunk.records.push(record.clone());
         }
         chunk.next_offset = chunk.next_offset.plus(1);
     }
     Ok(chunk)
+}
+
+/// Adds an offset to the last range, or begins another.
+fn set_apart(ranges: &mut Vec<UnreadableRange>, offset: Offset, reason: &str) {
+    match ranges.last_mut() {
+        Some(last) if last.last_offset.plus(1) == offset && last.reason == reason => {
+            last.last_offset = offset;
+        }
+        _ => ranges.push(UnreadableRange {
+            first_offset: offset,
+            last_offset: offset,
+            reason: reason.to_owned(),
+        }),
+    }
 }
 
 #[async_trait]
@@ -655,6 +694,17 @@ mod tests {
     #[tokio::test]
     async fn the_memory_bus_conforms() {
         crate::ports::conformance::run_all(MemoryBus::shared(), "memory").await;
+    }
+
+    #[tokio::test]
+    async fn the_memory_bus_sets_apart_what_cannot_be_read() {
+        let bus = MemoryBus::shared();
+        crate::ports::conformance::what_cannot_be_read_is_set_apart(
+            bus.as_ref(),
+            "memory",
+            async |tp, first, last| bus.damage(tp, first, last, "a flipped bit"),
+        )
+        .await;
     }
 
     #[tokio::test]

@@ -8,5 +8,5 @@ pub mod memory_bus;
 
 pub use bus::{
     Bus, BusError, BusReader, FetchedRecords, Isolation, OffsetAt, ProduceRecord, Record,
-    RecordHeader, TopicInfo, TopicSpec, TransactionWriter, Writer,
+    RecordHeader, TopicInfo, TopicSpec, TransactionWriter, UnreadableRange, Writer,
 };

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::error::ReadError;
 use crate::index::TimeEntry;
+use crate::partition::recovery::find_batch;
 use crate::segment::Segment;
 use bytes::Bytes;
 use millstream_core::ids::{LeaderEpoch, Offset};
@@ -31,6 +32,26 @@ impl PartitionLog {
             last_stable_offset: progress.last_stable_offset,
             log_start_offset: progress.log_start_offset,
         }))
+    }
+
+    /// Where a reader that met damage goes on: the first offset from there on that is
+    /// in an intact batch, `offset` itself if only what lies before it is
+    /// damaged. `None` when nothing that follows can be read.
+    pub fn intact_from(&self, offset: Offset) -> Result<Option<Offset>, ReadError> {
+        let segment = self.segment_of(offset);
+        // What is damaged may tell any length: no step is taken over a batch
+        // that is not whole.
+        let mut position = segment.floor_position(offset.0)?;
+        while let Some((at, header)) = find_batch(&segment, position, segment.base_offset())? {
+            if header.last_offset() >= offset.0 {
+                let found = offset.0.max(header.base_offset);
+                segment.begins_at(found, at);
+                return Ok(Some(Offset(found)));
+            }
+            position = at + header.size_bytes() as u64;
+        }
+        let next = self.segment_after(segment.base_offset());
+        Ok(next.map(|next| Offset(next.base_offset())))
     }
 
     /// As [`read`](Self::read), without reading: where a reader that goes on

@@ -61,6 +61,8 @@ mod base_offsets;
 mod leader_epochs;
 mod scan;
 
+pub(crate) use scan::find_batch;
+
 /// How the log was left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {

@@ -127,6 +127,12 @@ impl Segment {
         }
     }
 
+    /// Notes that the batch with this offset begins at this position, where
+    /// what lies before it cannot be walked over.
+    pub(crate) fn begins_at(&self, offset: i64, position: u64) {
+        self.recent.lock().note(offset, (offset, position));
+    }
+
     /// Bytes from the batch that begins with this offset on, or from a little
     /// before it.
     pub(crate) fn bytes_from(&self, offset: i64) -> usize {
@@ -235,6 +241,8 @@ fn take_batches(
         let (needed, header) = match &parsed {
             Ok(header) => (header.size_bytes(), Some(header)),
             Err(e) if e.is_truncated() => (HEADER_BYTES, None),
+            // What comes before the damage can be read.
+            Err(_) if from.is_some() => break,
             Err(e) => return Err((at, e.clone())),
         };
         if header.is_some_and(|h| h.base_offset >= bound) {

@@ -479,8 +479,9 @@ fn valid_bytes_after(segments: &[Arc<Segment>], tear: &Tear) -> Result<u64, Read
     Ok(valid)
 }
 
-/// The next intact batch at any byte from `position` on.
-fn find_batch(
+/// The next intact batch at any byte from `position` on, that begins at
+/// `expected` or later.
+pub(crate) fn find_batch(
     segment: &Segment,
     mut position: u64,
     expected: i64,
