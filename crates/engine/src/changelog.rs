@@ -258,6 +258,13 @@ pub async fn restore(
             return Err(ChangelogError::Incomplete { read: next, end });
         }
         for chunk in chunks {
+            // Without them it would be the state of another job.
+            if let Some(range) = chunk.unreadable.first() {
+                return Err(ChangelogError::Record {
+                    offset: range.first_offset,
+                    reason: range.reason.clone(),
+                });
+            }
             for record in &chunk.records {
                 replay.apply(record)?;
             }

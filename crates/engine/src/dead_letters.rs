@@ -13,7 +13,8 @@ use arrow::json::WriterBuilder;
 use arrow::json::writer::LineDelimited;
 use bytes::Bytes;
 use millstream_connect::formats::{self, FormatError};
-use millstream_core::ports::{FetchedRecords, ProduceRecord, RecordHeader};
+use millstream_core::ids::TopicPartition;
+use millstream_core::ports::{FetchedRecords, ProduceRecord, RecordHeader, UnreadableRange};
 use millstream_sql::catalog::{ColumnKind, TableDef};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -82,6 +83,36 @@ pub(crate) fn row_letter(job: &str, failed: &FailedRow, bytes_max: usize) -> Pro
         ..ProduceRecord::default()
     };
     fit(letter, connect_headers(why), bytes_max)
+}
+
+/// The dead letters' stage of records that could not be read.
+const UNREADABLE_STAGE: &str = "KAFKA_CONSUME";
+/// Where a range of unreadable records ends.
+const UNREADABLE_LAST: &str = "millstream.unreadable.last_offset";
+
+/// The dead letter of records that the log could not give: no key and no value,
+/// but where they are and why. The stage is Kafka Connect's for reading.
+pub(crate) fn unreadable(
+    job: &str,
+    partition: &TopicPartition,
+    range: &UnreadableRange,
+    bytes_max: usize,
+) -> ProduceRecord {
+    let mut why = vec![
+        ("topic", partition.topic.clone()),
+        ("partition", partition.partition.to_string()),
+        ("offset", range.first_offset.to_string()),
+    ];
+    why.extend(errors(
+        job,
+        UNREADABLE_STAGE,
+        "UnreadableRecords",
+        &range.reason,
+        bytes_max,
+    ));
+    let mut headers = connect_headers(why);
+    headers.push(header(UNREADABLE_LAST, range.last_offset.to_string()));
+    fit(ProduceRecord::default(), headers, bytes_max)
 }
 
 fn errors(

@@ -55,6 +55,9 @@ fn every_package_of_the_web_app_has_a_notice() {
     assert!(!direct.is_empty());
     for (name, version) in direct {
         let line = format!("\n{name} {} (", version.as_str().expect("a version"));
-        assert!(told.contains(&line), "{HINT}: no notice of {name} {version}");
+        assert!(
+            told.contains(&line),
+            "{HINT}: no notice of {name} {version}"
+        );
     }
 }

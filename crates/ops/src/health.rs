@@ -226,7 +226,8 @@ fn restarting(job: &JobView) -> Example {
 /// what is old, or whose input is silent, is not.
 fn late(job: &JobView) -> Option<Example> {
     let lag_ms = job.watermark_lag_ms?;
-    let late = job.state == "running" && job.lag_records > Some(0) && lag_ms > WATERMARK_LAG_WARN_MS;
+    let late =
+        job.state == "running" && job.lag_records > Some(0) && lag_ms > WATERMARK_LAG_WARN_MS;
     late.then(|| example("jobs", &job.id, lag_ms as f64 / 1_000.0))
 }
 

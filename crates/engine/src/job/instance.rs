@@ -11,7 +11,7 @@ use super::stats::{JobStats, JobStatus};
 use super::{JobEnv, JobError, JobSpec};
 use crate::batch::Batch;
 use crate::changelog::{self, Control, Counters};
-use crate::dead_letters::{LateRecords, dead_letter, row_letter};
+use crate::dead_letters::{LateRecords, dead_letter, row_letter, unreadable};
 use crate::operators::sink::{Sink, input_time};
 use crate::operators::window_aggregate::duration_label;
 use crate::operators::{Chain, Context, OperatorInfo, WATERMARK_NONE};
@@ -77,14 +77,19 @@ impl Drop for CancelWatch {
 /// Two or more records as two parts.
 fn halves(mut chunk: FetchedRecords) -> [FetchedRecords; 2] {
     let records = chunk.records.split_off(chunk.records.len() / 2);
-    let rest = FetchedRecords {
+    let mut rest = FetchedRecords {
         topic_partition: chunk.topic_partition.clone(),
         next_offset: chunk.next_offset,
         end_offset: chunk.end_offset,
         records,
+        unreadable: Vec::new(),
     };
-    if let Some(first) = rest.records.first() {
-        chunk.next_offset = first.offset;
+    if let Some(first) = rest.records.first().map(|record| record.offset) {
+        chunk.next_offset = first;
+        let unreadable = std::mem::take(&mut chunk.unreadable);
+        (chunk.unreadable, rest.unreadable) = unreadable
+            .into_iter()
+            .partition(|range| range.first_offset < first);
     }
     [chunk, rest]
 }
@@ -311,6 +316,7 @@ impl<'a> Instance<'a> {
         };
         if let Some(bound) = self.positions[index].bound {
             chunk.records.retain(|r| r.offset < bound);
+            chunk.unreadable.retain(|range| range.first_offset < bound);
             chunk.next_offset = chunk.next_offset.min(bound);
         }
         let mut watermark_ms = None;
@@ -327,6 +333,7 @@ impl<'a> Instance<'a> {
         position.log_end = position.log_end.max(chunk.end_offset);
         let (finished, caught_up) = (position.is_finished(), position.is_caught_up());
         let now = self.env.clock.monotonic();
+        self.report_unreadable(&chunk);
         if !chunk.records.is_empty() {
             self.dirty = true;
             self.counters.in_records += chunk.records.len() as u64;
@@ -345,6 +352,20 @@ impl<'a> Instance<'a> {
             self.on_watermark(watermark_ms, Some(&chunk))?;
         }
         Ok(None)
+    }
+
+    /// Records that the log cannot give any more are reported by their place,
+    /// and the job goes on: neither a restart nor the error policy brings them
+    /// back.
+    fn report_unreadable(&mut self, chunk: &FetchedRecords) {
+        let partition = TopicPartition::new(self.names.dead_letters.clone(), 0);
+        for range in &chunk.unreadable {
+            let bytes_max = self.limits.dead_letters;
+            let record = unreadable(&self.spec.id, &chunk.topic_partition, range, bytes_max);
+            self.output.push(partition.clone(), record);
+            self.counters.dead_letters += 1;
+            self.dirty = true;
+        }
     }
 
     fn on_records(&mut self, chunk: &FetchedRecords) -> Result<Option<i64>, JobError> {

@@ -28,7 +28,7 @@ pub struct Scanned {
     pub records: usize,
     /// Bytes of rows in memory.
     pub bytes: usize,
-    /// Records that gave no row.
+    /// Records that gave no row, and offsets that could not be read.
     pub skipped: u64,
 }
 
@@ -87,6 +87,11 @@ pub async fn scan(
                 continue;
             };
             chunk.records.retain(|record| record.offset < end);
+            for range in &chunk.unreadable {
+                let last = range.last_offset.0.min(end.0 - 1);
+                let offsets = last.saturating_sub(range.first_offset.0) + 1;
+                scanned.skipped += u64::try_from(offsets).unwrap_or(0);
+            }
             if chunk.next_offset >= end {
                 open.remove(&chunk.topic_partition);
             }

@@ -17,7 +17,14 @@ impl Licenses {
     /// Prints them; a reader that has seen enough (`| head`) is no error.
     pub fn run(self) -> anyhow::Result<()> {
         let mut out = std::io::stdout().lock();
-        for text in ["Millstream is licensed under:\n\n", OWN, "\n\n", RUST, "\n\n", WEB] {
+        for text in [
+            "Millstream is licensed under:\n\n",
+            OWN,
+            "\n\n",
+            RUST,
+            "\n\n",
+            WEB,
+        ] {
             match out.write_all(text.as_bytes()) {
                 Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
                 written => written?,

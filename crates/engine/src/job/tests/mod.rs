@@ -365,6 +365,35 @@ async fn undecodable_records_become_dead_letters_and_the_job_goes_on() {
 }
 
 #[tokio::test]
+async fn records_that_cannot_be_read_are_a_dead_letter_and_the_job_goes_on() {
+    let bus = MemoryBus::shared();
+    topic(bus.as_ref(), "orders", 1).await;
+    let records = (0..6).map(|i| order("west", 1 << i, 100 + i)).collect();
+    send(bus.as_ref(), "orders", 0, records).await;
+    let orders = TopicPartition::new("orders", 0);
+    bus.damage(&orders, Offset(1), Offset(3), "a flipped bit");
+    let job = JobHandle::start(spec("j", windows(&bounded(1))), env(bus.clone()));
+    finished(&job).await;
+    let expected: Revenue = [((sql_time(0), "west".to_owned()), vec![(3, 1 + 16 + 32)])].into();
+    assert_eq!(revenue(bus.as_ref()).await, expected);
+    assert_eq!((job.info().dead_letters, job.info().restarts), (1, 0));
+    let letters = read(bus.as_ref(), "j.dlq").await;
+    assert_eq!(letters.len(), 1);
+    assert_eq!((&letters[0].key, &letters[0].value), (&None, &None));
+    for (name, value) in [
+        ("__connect.errors.topic", "orders"),
+        ("__connect.errors.partition", "0"),
+        ("__connect.errors.offset", "1"),
+        ("millstream.unreadable.last_offset", "3"),
+        ("__connect.errors.connector.name", "j"),
+        ("__connect.errors.stage", "KAFKA_CONSUME"),
+        ("__connect.errors.exception.message", "a flipped bit"),
+    ] {
+        assert_eq!(header(&letters[0], name), value, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_row_on_which_an_expression_fails_is_a_dead_letter_or_fails_the_job() {
     let bus = MemoryBus::shared();
     topic(bus.as_ref(), "orders", 1).await;
