@@ -6,7 +6,7 @@
 //! state, never to a backlog.
 
 use crate::messages::filter::Filter;
-use crate::messages::show::{Shown, message};
+use crate::messages::show::{Shown, message, unreadable};
 use crate::messages::views::Share;
 use crate::messages::{bus_problem, show};
 use crate::problem::Problem;
@@ -382,9 +382,10 @@ async fn tail_once(
         .collect();
     messages.sort_by_key(|(partition, r)| (r.timestamp_ms, *partition, r.offset));
     let skipped = messages.len().saturating_sub(TAIL_MESSAGES_MAX);
-    let shown = messages
+    let mut shown: Vec<_> = messages
         .drain(skipped..)
         .map(|(p, r)| message(p, r, TAIL_SHOWN))
         .collect();
+    shown.extend(fetched.iter().flat_map(unreadable).take(TAIL_MESSAGES_MAX));
     Ok((shown, skipped, scanned))
 }

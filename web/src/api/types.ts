@@ -150,6 +150,8 @@ export interface Message {
   headers: { key: string; value: string | null; encoding: Encoding; value_bytes: number }[];
   /** All of them, also those that are not shown. */
   headers_count: number;
+  /** Stands for records that cannot be read, from `offset` to `last_offset`. */
+  unreadable?: { last_offset: number; reason: string };
 }
 
 export interface MessagePage {

@@ -230,6 +230,7 @@ export const en = {
     key: "Key",
     value: "Value",
     contains: "Key or value contains …",
+    unreadable: "Offsets {{from}} to {{to}} cannot be read: {{reason}}",
     pause: "Pause",
     resume: "Resume",
     newHeld_one: "{{n}} new",

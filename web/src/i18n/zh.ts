@@ -232,6 +232,7 @@ export const zh: Dictionary = {
     key: "键",
     value: "值",
     contains: "键或值包含 …",
+    unreadable: "位点 {{from}} 至 {{to}} 无法读取：{{reason}}",
     pause: "暂停",
     resume: "继续",
     newHeld_one: "{{n}} 条新消息",

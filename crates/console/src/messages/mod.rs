@@ -432,6 +432,42 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_cannot_be_read_is_told_in_its_place() {
+        let bus = MemoryBus::default();
+        let spec = TopicSpec {
+            name: "t".into(),
+            partitions: 1,
+            configs: BTreeMap::new(),
+        };
+        bus.create_topic(spec).await.unwrap();
+        let mut writer = bus.writer().await.unwrap();
+        let partition = TopicPartition::new("t", 0);
+        let records = (0..6).map(|i| ProduceRecord {
+            timestamp_ms: Some(i * 10),
+            ..Default::default()
+        });
+        writer.send(&partition, records.collect()).await.unwrap();
+        bus.damage(&partition, Offset(2), Offset(3), "a flipped bit");
+        for (from, wanted) in [
+            (From::Newest, [5, 4, 2, 1, 0]),
+            (From::Oldest, [0, 1, 2, 4, 5]),
+        ] {
+            let query = MessagesQuery {
+                from,
+                ..Default::default()
+            };
+            let answer = messages(&bus, &query).await.unwrap();
+            let offsets: Vec<_> = answer.messages.iter().map(|m| m.offset).collect();
+            assert_eq!(offsets, wanted);
+            let told = answer.messages[2].unreadable.as_ref();
+            assert_eq!(
+                told.map(|u| (u.last_offset, u.reason.as_str())),
+                Some((3, "a flipped bit"))
+            );
+        }
+    }
+
+    #[tokio::test]
     async fn a_filter_looks_back_until_it_finds() {
         let bus = filled().await;
         let query = MessagesQuery {

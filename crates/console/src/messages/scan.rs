@@ -2,7 +2,7 @@
 
 use super::filter::Filter;
 use super::merge::{Chunk, Merge, Merged};
-use super::show::{Shown, message};
+use super::show::{Message, Shown, message, unreadable};
 use super::{Budget, bus_problem};
 use crate::problem::Problem;
 use axum::http::StatusCode;
@@ -151,7 +151,11 @@ impl Scan<'_> {
         let Some(at) = round.places.get(&partition).copied() else {
             return true;
         };
+        let mut apart = unreadable(fetched).peekable();
         for record in &fetched.records {
+            while let Some(range) = apart.next_if(|range| range.offset < record.offset.0) {
+                round.push_apart(at, range);
+            }
             if !round.wants(at, record.offset.0) {
                 continue;
             }
@@ -162,7 +166,10 @@ impl Scan<'_> {
                 .filter
                 .matches(record)
                 .then(|| message(partition, record, self.shown));
-            round.push(at, record, bytes, found);
+            round.push(at, (record.offset.0, record.timestamp_ms), bytes, found);
+        }
+        for range in apart {
+            round.push_apart(at, range);
         }
         round.read_to(at, fetched.next_offset.0)
     }
@@ -210,12 +217,20 @@ impl Round {
         self.chunks.get(at).is_some_and(|chunk| chunk.wants(offset))
     }
 
+    /// What stands for records that cannot be read is shown whatever is looked
+    /// for: what is asked for may be among them.
+    fn push_apart(&mut self, at: usize, range: Message) {
+        if self.wants(at, range.offset) {
+            self.push(at, (range.offset, range.timestamp_ms), 0, Some(range));
+        }
+    }
+
     fn push(
         &mut self,
         at: usize,
-        record: &Record,
+        (offset, timestamp_ms): (i64, i64),
         bytes: usize,
-        found: Option<super::show::Message>,
+        found: Option<Message>,
     ) {
         let Some(chunk) = self.chunks.get_mut(at) else {
             return;
@@ -223,8 +238,8 @@ impl Round {
         if let Some(read) = self.read_bytes.get_mut(at) {
             *read += bytes;
         }
-        self.held_bytes += found.as_ref().map_or(0, super::show::Message::cost);
-        chunk.push(record.offset.0, record.timestamp_ms, found);
+        self.held_bytes += found.as_ref().map_or(0, Message::cost);
+        chunk.push(offset, timestamp_ms, found);
         if chunk.held() > self.wanted {
             self.held_bytes -= self.held_bytes.min(chunk.shed(self.backwards));
         }

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use millstream_core::ports::{Record, RecordHeader};
+use millstream_core::ports::{FetchedRecords, Record, RecordHeader};
 use serde::Serialize;
 
 /// A record for a person.
@@ -33,6 +33,19 @@ pub struct Message {
     pub headers: Vec<MessageHeader>,
     /// How many headers there are.
     pub headers_count: usize,
+    /// This stands for records that cannot be read, from `offset` on; all of
+    /// the above but the place is empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<Unreadable>,
+}
+
+/// Why records cannot be read.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Unreadable {
+    /// The last of their offsets.
+    pub last_offset: i64,
+    /// What is wrong.
+    pub reason: String,
 }
 
 /// A header for a person.
@@ -109,7 +122,36 @@ pub fn message(partition: i32, record: &Record, shown: Shown) -> Message {
         cut: key_cut || value_cut || headers_cut,
         headers,
         headers_count: record.headers.len(),
+        unreadable: None,
     }
+}
+
+/// What could not be read, as messages in the places of the records: with the
+/// time of the record before, or after.
+pub fn unreadable(fetched: &FetchedRecords) -> impl Iterator<Item = Message> + '_ {
+    fetched.unreadable.iter().map(|range| {
+        let before = |r: &&Record| r.offset < range.first_offset;
+        let near = fetched.records.iter().take_while(before).last();
+        let near = near.or_else(|| fetched.records.first());
+        Message {
+            partition: fetched.topic_partition.partition.0,
+            offset: range.first_offset.0,
+            timestamp_ms: near.map_or(0, |record| record.timestamp_ms),
+            key: None,
+            key_encoding: Encoding::Null,
+            value: None,
+            value_encoding: Encoding::Null,
+            key_bytes: 0,
+            value_bytes: 0,
+            cut: false,
+            headers: Vec::new(),
+            headers_count: 0,
+            unreadable: Some(Unreadable {
+                last_offset: range.last_offset.0,
+                reason: range.reason.clone(),
+            }),
+        }
+    })
 }
 
 /// The first headers, as many as there is room for; the first one always.

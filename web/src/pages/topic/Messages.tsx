@@ -1,5 +1,6 @@
 /** Reading a topic: live tail, newest, oldest, from an offset or a time, filtered on the server. */
 import { memo, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import type { TFunction } from "i18next";
 import { useTranslation } from "react-i18next";
 import { useSearchParams } from "react-router";
 import type { MessageQuery } from "../../api/client";
@@ -158,6 +159,11 @@ export function Messages({ topic }: { topic: PageTopic }) {
   );
 }
 
+/** Stands for records that are in the log and that nobody can read. */
+function unreadableText(t: TFunction, { offset, unreadable }: Message) {
+  return t("messages.unreadable", { from: count(offset), to: count(unreadable?.last_offset ?? offset), reason: unreadable?.reason ?? "" });
+}
+
 const MessageRow = memo(function MessageRow({ message, selected, select }: { message: Message; selected: boolean; select: (key: string) => void }) {
   const { t } = useTranslation();
   const key = messageKey(message);
@@ -169,7 +175,7 @@ const MessageRow = memo(function MessageRow({ message, selected, select }: { mes
       <td className="r desk">{count(message.offset)}</td>
       <td className="desk" title={message.key ?? ""}>{message.key === null ? <span className="faint">null</span> : message.key === "" ? <span className="faint">{t("record.empty")}</span> : middleCut(message.key, 24)}</td>
       <td className="val">
-        {message.value === null ? <span className="faint">null</span> : message.value_encoding === "json" ? <JsonInline text={message.value} /> : <span className={message.value_encoding === "binary" ? "faint" : ""}>{message.value.slice(0, 220)}</span>}
+        {message.unreadable ? <span className="warn" title={message.unreadable.reason}>{unreadableText(t, message)}</span> : message.value === null ? <span className="faint">null</span> : message.value_encoding === "json" ? <JsonInline text={message.value} /> : <span className={message.value_encoding === "binary" ? "faint" : ""}>{message.value.slice(0, 220)}</span>}
       </td>
       <td className="r faint desk">{bytes(message.value_bytes)}</td>
     </tr>

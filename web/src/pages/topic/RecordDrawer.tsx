@@ -64,6 +64,9 @@ export function RecordDrawer({ position, listed, topic, place, find, onClose }: 
           {message.value !== null && <> · <a className="link" download href={path`/api/v1/topics/${topic.name}/messages/${message.partition}/${message.offset}/value`}>{t("record.download")}</a></>}
         </dd>
       </dl>
+      {message.unreadable && (
+        <div className="strip-note"><span className="warn">{t("messages.unreadable", { from: count(message.offset), to: count(message.unreadable.last_offset), reason: message.unreadable.reason })}</span></div>
+      )}
       {message.cut && (
         <div className="strip-note flex wrap">
           <span className="warn">{t("record.cut")}</span>
