@@ -309,6 +309,7 @@ fn one() -> i32 {
 }
 
 async fn create_topic(State(app): Shared, Body(body): Body<CreateTopicBody>) -> Answered<Value> {
+    messages::produce::refuse_internal(&body.name)?;
     let spec = TopicSpec {
         name: body.name,
         partitions: body.partitions,

@@ -41,8 +41,23 @@ pub struct Produced {
     pub offset: i64,
 }
 
+/// What the names of internal topics begin with: groups, transactions, and the
+/// state of jobs. Nobody writes or makes them by hand; the bus would let us,
+/// as it does the engine.
+const INTERNAL_PREFIX: &str = "__";
+
+/// Refuses what is not for people to write or to make.
+pub(crate) fn refuse_internal(topic: &str) -> Result<(), Problem> {
+    if topic.starts_with(INTERNAL_PREFIX) {
+        let title = format!("topic {topic} is internal: names that begin with __ are");
+        return Err(Problem::bad_request(title).hint("use a topic of another name"));
+    }
+    Ok(())
+}
+
 /// Writes one record.
 pub async fn produce(bus: &dyn Bus, topic: &str, body: ProduceBody) -> Result<Produced, Problem> {
+    refuse_internal(topic)?;
     let all = partitions(bus, topic, body.partition).await?;
     let partition = match (&body.partition, &body.key) {
         (None, Some(key)) => {
@@ -73,4 +88,20 @@ pub async fn produce(bus: &dyn Bus, topic: &str, body: ProduceBody) -> Result<Pr
         partition,
         offset: offset.0,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millstream_core::ports::memory_bus::MemoryBus;
+
+    #[tokio::test]
+    async fn nobody_writes_to_an_internal_topic_by_hand() {
+        let bus = MemoryBus::default();
+        for topic in ["__millstream_a_changelog", "__consumer_offsets"] {
+            let body: ProduceBody = serde_json::from_str(r#"{"value": "foreign"}"#).unwrap();
+            let refused = produce(&bus, topic, body).await.unwrap_err();
+            assert!(refused.title.contains("internal"), "{refused:?}");
+        }
+    }
 }
