@@ -249,8 +249,8 @@ impl Default for Engine {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Bus {
-    /// `host:port` of an existing Kafka cluster for the engine to work on;
-    /// the embedded log when empty.
+    /// `host:port,...` of an existing Kafka cluster for the engine to work
+    /// on; the embedded log when empty.
     pub bootstrap: String,
 }
 
@@ -401,5 +401,24 @@ mod tests {
     fn an_engine_without_a_log_is_refused_with_what_to_do() {
         let error = load("roles = [\"engine\"]\n", &[]).unwrap_err().to_string();
         assert!(error.contains("bus.bootstrap"), "{error}");
+    }
+
+    #[test]
+    fn a_bus_may_have_several_addresses_and_a_wrong_one_is_named() {
+        let bus = |text: &str| load(&format!("[bus]\nbootstrap = \"{text}\"\n"), &[]);
+        for right in ["", "kafka:9092", "a:1,b:2", "a.example:1, [::1]:2"] {
+            assert_eq!(bus(right).unwrap().bus.bootstrap, right);
+        }
+        for (wrong, named) in [
+            ("kafka", "kafka"),
+            ("a:1,", ""),
+            ("a:1,b", "b"),
+            (":9092", ":9092"),
+            ("a:99999", "a:99999"),
+        ] {
+            let named = format!("bus.bootstrap is \"{named}\": write host:port");
+            let error = bus(wrong).unwrap_err().to_string();
+            assert!(error.contains(&named), "{error}");
+        }
     }
 }
