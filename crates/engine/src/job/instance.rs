@@ -5,6 +5,7 @@
 //! says where to read on (group offsets expire, so they are never the truth).
 
 use super::epoch::{Epoch, EpochOutput, commit};
+use super::lag::Committed;
 use super::names::JobNames;
 use super::position::{Position, positions};
 use super::stats::{JobStats, JobStatus};
@@ -39,6 +40,10 @@ const PARTITIONS_LOOK: Duration = Duration::from_secs(10);
 /// Bytes of dead letters, and of late rows, that a new topic for them keeps.
 /// They carry the time of their input, so how old they are says nothing.
 const SET_ASIDE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// What a job waits for at most between two epochs: a look at its topic, the
+/// removal of old changelog. Both can be done another time, and a broker that
+/// is away must not hold up the others' records.
+const ASIDE_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Where the state budget is warned about, in percent.
 const STATE_WARN_PERCENT: usize = 80;
 
@@ -259,10 +264,11 @@ impl<'a> Instance<'a> {
         let Some(position) = self.positions.first() else {
             return false;
         };
-        match self.env.bus.topic(&position.partition.topic).await {
-            Ok(topic) => usize::try_from(topic.partitions).unwrap_or(0) > self.positions.len(),
+        let look = self.env.bus.topic(&position.partition.topic);
+        match tokio::time::timeout(ASIDE_WAIT_MAX, look).await {
+            Ok(Ok(topic)) => usize::try_from(topic.partitions).unwrap_or(0) > self.positions.len(),
             // The next read says what is wrong.
-            Err(_) => false,
+            Ok(Err(_)) | Err(_) => false,
         }
     }
 
@@ -525,9 +531,16 @@ impl<'a> Instance<'a> {
         self.on_committed(began, whole, bytes);
         if let Some(obsolete) = obsolete {
             // A changelog that stays long is only slower to restore.
-            if let Err(error) = self.env.bus.delete_records(&[obsolete]).await {
+            let remove = [obsolete];
+            let removal = self.env.bus.delete_records(&remove);
+            let error = match tokio::time::timeout(ASIDE_WAIT_MAX, removal).await {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some(format!("not within {ASIDE_WAIT_MAX:?}")),
+            };
+            if let Some(error) = error {
                 let job = &self.spec.id;
-                tracing::warn!(job, %error, "the changelog's old part was not removed");
+                tracing::warn!(job, error, "the changelog's old part was not removed");
             }
         }
         Ok(())
@@ -561,10 +574,27 @@ impl<'a> Instance<'a> {
         self.sink.next_epoch();
         let mut stats = self.stats.lock();
         stats.observe_commit(now.saturating_sub(began));
+        self.note_committed(&mut stats.committed);
         stats.epoch = self.epoch;
         stats.counters = self.counters;
         stats.state_bytes = self.chain.state_bytes() as u64;
         stats.watermark_ms = self.watermark.current();
+    }
+
+    /// Where everything read so far ends: right after a commit or a restore,
+    /// what is committed.
+    fn note_committed(&self, committed: &mut Vec<Committed>) {
+        if committed.len() != self.positions.len() {
+            let of = |position: &Position| Committed {
+                partition: position.partition.clone(),
+                next: position.next,
+                bound: position.bound,
+            };
+            *committed = self.positions.iter().map(of).collect();
+        }
+        for (committed, position) in committed.iter_mut().zip(&self.positions) {
+            committed.next = position.next;
+        }
     }
 
     fn check_budget(&mut self) -> Result<(), JobError> {
@@ -590,6 +620,7 @@ impl<'a> Instance<'a> {
             let mut stats = self.stats.lock();
             stats.status = status;
             stats.error = None;
+            self.note_committed(&mut stats.committed);
             stats.epoch = self.epoch;
             stats.counters = self.counters;
             stats.watermark_ms = self.watermark.current();

@@ -7,14 +7,18 @@
 //! | [`stats`] | what a job shows of itself |
 //! | `position` | where the job is in its source |
 //! | `instance` | one life of a job, from restore to the first failure |
+//! | `backoff` | when a job that has failed is started again |
+//! | `lag` | how far behind it is meanwhile |
 //! | `epoch` | what an epoch writes, and its one transaction |
 //!
 //! Invariant: whatever fails in an epoch, nothing of it is ever visible; the
 //! next instance starts from the last committed control record and does the
 //! epoch's work again from the same input.
 
+mod backoff;
 mod epoch;
 mod instance;
+mod lag;
 pub mod names;
 pub mod options;
 mod position;
@@ -30,6 +34,7 @@ use crate::changelog::ChangelogError;
 use crate::operators::OperatorError;
 use crate::operators::sink::SinkError;
 use crate::source::SourceError;
+use backoff::Backoff;
 use futures::FutureExt;
 use instance::{Ended, Instance};
 use millstream_core::env::{Clock, Rand};
@@ -41,10 +46,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-
-/// Fences in a row, without a committed epoch between them, after which this
-/// engine takes the other instance for the rightful one.
-const FENCES_MAX: u32 = 5;
 
 /// How long a stop waits for the running commit.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -286,26 +287,24 @@ struct Supervisor {
 
 impl Supervisor {
     async fn run(self) {
-        let (mut failures, mut fences) = (0_u32, 0_u32);
+        let options = &self.spec.options;
+        let mut backoff = Backoff::new(options.backoff_min, options.backoff_max);
         loop {
-            let epoch_before = self.stats.lock().epoch;
+            let commits_before = self.stats.lock().commits;
             let error = match self.one_life().await {
                 Ok(Ended::Finished) => return self.end(JobStatus::Finished, None),
                 Ok(Ended::Cancelled) => return self.end(JobStatus::Stopped, None),
                 Ok(Ended::Outdated) => continue,
                 Err(error) => error,
             };
-            if self.stats.lock().epoch != epoch_before {
-                (failures, fences) = (0, 0);
-            }
-            failures += 1;
-            fences = if error.is_fenced() { fences + 1 } else { 0 };
+            let committed = self.stats.lock().commits != commits_before;
+            let rightful = backoff.failed(committed, error.is_fenced());
             let reason = error.to_string();
-            if error.is_permanent() || fences >= FENCES_MAX {
+            if error.is_permanent() || !rightful {
                 tracing::error!(job = self.spec.id, error = reason, "job failed");
                 return self.end(JobStatus::Failed, Some(reason));
             }
-            let pause = self.backoff(failures);
+            let pause = backoff.pause(self.env.rand.next_u64());
             tracing::warn!(job = self.spec.id, error = reason, ?pause, "job restarts");
             {
                 let mut stats = self.stats.lock();
@@ -318,6 +317,7 @@ impl Supervisor {
             tokio::select! {
                 () = self.cancel.cancelled() => return self.end(JobStatus::Stopped, None),
                 () = tokio::time::sleep(pause) => {}
+                () = lag::watch(&self.env, &self.stats) => {}
             }
         }
     }
@@ -328,6 +328,8 @@ impl Supervisor {
             let instance = tokio::select! {
                 () = self.cancel.cancelled() => return Ok(Ended::Cancelled),
                 instance = restore => instance?,
+                // Does not end.
+                () = lag::watch(&self.env, &self.stats) => return Ok(Ended::Cancelled),
             };
             // Takes notice of the cancellation between epochs: a transaction
             // cut off in the middle would hold back readers until it times out.
@@ -344,24 +346,6 @@ impl Supervisor {
         if status != JobStatus::Finished {
             stats.lag_records = None;
         }
-    }
-
-    /// Full jitter: anywhere between the least and an exponential bound.
-    fn backoff(&self, failures: u32) -> Duration {
-        let options = &self.spec.options;
-        let bound = options
-            .backoff_min
-            .saturating_mul(1_u32 << failures.min(16))
-            .min(options.backoff_max)
-            .max(options.backoff_min);
-        let spread = (bound - options.backoff_min).as_millis();
-        let spread = u64::try_from(spread).unwrap_or(u64::MAX);
-        let jitter = if spread == 0 {
-            0
-        } else {
-            self.env.rand.next_u64() % spread
-        };
-        options.backoff_min + Duration::from_millis(jitter)
     }
 }
 

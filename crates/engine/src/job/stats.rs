@@ -1,5 +1,6 @@
 //! What a job shows of itself.
 
+use super::lag::Committed;
 use super::names::JobNames;
 use crate::changelog::Counters;
 use crate::operators::{OperatorInfo, WATERMARK_END, WATERMARK_NONE};
@@ -94,10 +95,14 @@ pub struct JobStats {
     pub counters: Counters,
     /// Memory of the state.
     pub state_bytes: u64,
-    /// Records that can be read and have not been; `None` while nobody looks.
+    /// Records that can be read and have not been; `None` while it is not known.
     pub lag_records: Option<i64>,
     /// Failures since the start.
     pub restarts: u64,
+    /// Epochs committed since the start.
+    pub(super) commits: u64,
+    /// Where the last committed epoch left the source.
+    pub(super) committed: Vec<Committed>,
     operators: Vec<(OperatorInfo, RateMeter)>,
     commits_ms: VecDeque<f64>,
 }
@@ -113,6 +118,8 @@ impl Default for JobStats {
             state_bytes: 0,
             lag_records: None,
             restarts: 0,
+            commits: 0,
+            committed: Vec::new(),
             operators: Vec::new(),
             commits_ms: VecDeque::new(),
         }
@@ -136,6 +143,7 @@ impl JobStats {
 
     /// One epoch has committed in this time.
     pub fn observe_commit(&mut self, took: Duration) {
+        self.commits += 1;
         if self.commits_ms.len() == COMMITS_KEPT {
             self.commits_ms.pop_front();
         }

@@ -542,14 +542,40 @@ async fn a_second_instance_takes_over_and_nothing_is_doubled() {
         old.info().error.is_some_and(|e| e.starts_with("fenced"))
     })
     .await;
-    let waiting = old.info();
-    assert_eq!(
-        (waiting.state, waiting.lag_records),
-        (JobStatus::Restarting, None),
-        "while nobody looks, the lag is not known"
-    );
+    assert_eq!(old.info().state, JobStatus::Restarting);
+    eventually("its lag is from what it has committed", async || {
+        old.info().lag_records == Some(1)
+    })
+    .await;
     let expected: Revenue = [((sql_time(0), "west".to_owned()), vec![(1, 5)])].into();
     assert_eq!(revenue(bus.as_ref()).await, expected);
+}
+
+#[tokio::test]
+async fn a_job_that_waits_for_its_restart_shows_what_is_behind_it() {
+    let bus = MemoryBus::shared();
+    topic(bus.as_ref(), "orders", 2).await;
+    send(bus.as_ref(), "orders", 0, vec![order("west", 5, 1_000)]).await;
+    let mut slow = spec("j", windows(&unbounded(2)));
+    slow.options.backoff_min = Duration::from_secs(60);
+    slow.options.backoff_max = Duration::from_secs(60);
+    let job = JobHandle::start(slow, env(bus.clone()));
+    in_records(&job, 1).await;
+    // Another instance fences it at its next commit, and goes.
+    let other = JobHandle::start(spec("j", windows(&unbounded(2))), env(bus.clone()));
+    in_records(&other, 1).await;
+    other.stop().await;
+    send(bus.as_ref(), "orders", 0, vec![order("west", 6, 1_000)]).await;
+    eventually("the job waits", async || {
+        job.status() == JobStatus::Restarting
+    })
+    .await;
+    let behind = (0..300).map(|n| order("west", n, 1_000)).collect();
+    send(bus.as_ref(), "orders", 1, behind).await;
+    eventually("the lag is shown", async || {
+        job.info().lag_records == Some(301)
+    })
+    .await;
 }
 
 /// Orders of two partitions, each in order but for less than the delay.
