@@ -23,6 +23,7 @@ impl SqlPort for EmbeddedEngine {
             truncated_by: result.truncated_by,
             elapsed_ms: result.elapsed_ms,
             skipped_records: result.skipped_records,
+            notices: result.notices,
         })
     }
 

@@ -33,6 +33,8 @@ pub struct Answer {
     pub elapsed_ms: f64,
     /// Records that gave no row, because they cannot be decoded.
     pub skipped_records: u64,
+    /// What of the statements did nothing, or not quite what it says.
+    pub notices: Vec<String>,
 }
 
 impl Answer {
@@ -46,6 +48,9 @@ impl Answer {
         });
         if let Some(by) = self.truncated_by {
             rest["truncated_by"] = json!(by);
+        }
+        if !self.notices.is_empty() {
+            rest["notices"] = json!(self.notices);
         }
         let rest = rest.to_string();
         (head, format!("],{}", rest.trim_start_matches('{')))
@@ -124,6 +129,7 @@ mod tests {
             truncated_by: Some(CutBy::Bytes),
             elapsed_ms: 1.5,
             skipped_records: 7,
+            notices: vec!["a \"note\"".into()],
         };
         assert!(answer.rows.pieces().len() > 1);
         let body = answer.into_response().into_body();
@@ -134,5 +140,6 @@ mod tests {
         assert_eq!(read["truncated"], json!(true));
         assert_eq!(read["truncated_by"], json!("bytes"));
         assert_eq!(read["skipped_records"], json!(7));
+        assert_eq!(read["notices"], json!(["a \"note\""]));
     }
 }

@@ -139,7 +139,7 @@ pub struct KeySpec {
 
 /// `scan.startup.mode`. Flink's default is `group-offsets`; a job here always
 /// resumes from its own epochs, so this only says where a *new* job begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StartupMode {
     /// `earliest-offset` (our default).
     Earliest,
@@ -147,6 +147,34 @@ pub enum StartupMode {
     Latest,
     /// `timestamp` with `scan.startup.timestamp-millis`.
     TimestampMs(i64),
+    /// `group-offsets`: where a consumer group has committed.
+    GroupOffsets {
+        /// `properties.group.id`.
+        group: String,
+        /// `properties.auto.offset.reset`.
+        reset: OffsetReset,
+    },
+    /// `specific-offsets` with `scan.startup.specific-offsets`. Partitions
+    /// without one begin where the group has committed, else at the start
+    /// (Flink: `SpecifiedOffsetsInitializer`).
+    SpecificOffsets {
+        /// Offsets by partition.
+        offsets: BTreeMap<i32, i64>,
+        /// `properties.group.id`.
+        group: Option<String>,
+    },
+}
+
+/// Where a partition begins whose group has committed no offset that is still
+/// in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OffsetReset {
+    /// Nowhere: an error (Flink's default).
+    None,
+    /// At the first record.
+    Earliest,
+    /// At the end.
+    Latest,
 }
 
 /// `scan.bounded.mode`.

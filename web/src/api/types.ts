@@ -259,6 +259,8 @@ export interface SqlResult {
   elapsed_ms?: number;
   /** Records that could not be decoded and gave no row. */
   skipped_records?: number;
+  /** What of the statements was taken and does nothing, a sentence each. */
+  notices?: string[];
   /** Of a live result: the tables of which it does not see all rows. */
   covers?: Covers[];
 }

@@ -399,6 +399,7 @@ export const en = {
     noRows: "The query has no rows.",
     noRowsWhy: "It ran without an error; nothing matches at the moment.",
     firstShown: "The first {{shown}} of {{total}} rows; the download has them all.",
+    notices: "Taken, and of no effect here",
     download: "download the result",
     catalog: "Catalog",
     tables: "Tables",

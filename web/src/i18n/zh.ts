@@ -401,6 +401,7 @@ export const zh: Dictionary = {
     noRows: "查询没有返回行。",
     noRowsWhy: "执行成功，目前没有符合条件的数据。",
     firstShown: "显示前 {{shown}} 行，共 {{total}} 行；下载包含全部。",
+    notices: "已接受，但在此处不起作用",
     download: "下载结果",
     catalog: "目录",
     tables: "表",

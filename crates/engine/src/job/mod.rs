@@ -34,6 +34,7 @@ use crate::changelog::ChangelogError;
 use crate::operators::OperatorError;
 use crate::operators::sink::SinkError;
 use crate::source::SourceError;
+use crate::source::startup::StartupError;
 use backoff::Backoff;
 use futures::FutureExt;
 use instance::{Ended, Instance};
@@ -102,6 +103,9 @@ pub enum JobError {
          belong to the old one. Drop the job and create it again to begin with the new one"
     )]
     InputReplaced(String),
+    /// The table says where to begin, and there is no such place.
+    #[error(transparent)]
+    Startup(StartupError),
     /// A bug.
     #[error("internal error: {0}")]
     Panic(String),
@@ -141,7 +145,8 @@ impl JobError {
             | Self::StateBudget { .. }
             | Self::InputLost { .. }
             | Self::InputDeleted(_)
-            | Self::InputReplaced(_) => true,
+            | Self::InputReplaced(_)
+            | Self::Startup(_) => true,
         }
     }
 
@@ -151,6 +156,15 @@ impl JobError {
             Self::Bus(BusError::Fenced(_))
                 | Self::Changelog(ChangelogError::Bus(BusError::Fenced(_)))
         )
+    }
+}
+
+impl From<StartupError> for JobError {
+    fn from(error: StartupError) -> Self {
+        match error {
+            StartupError::Bus(error) => Self::Bus(error),
+            other => Self::Startup(other),
+        }
     }
 }
 
@@ -309,7 +323,7 @@ impl Supervisor {
             {
                 let mut stats = self.stats.lock();
                 stats.status = JobStatus::Restarting;
-                // Records go on arriving, and nobody looks.
+                // Not known until it has been looked at again.
                 stats.lag_records = None;
                 stats.error = Some(reason);
                 stats.restarts += 1;

@@ -3,10 +3,11 @@
 use super::{JobEnv, JobError};
 use crate::changelog::{Control, PartitionPosition};
 use crate::operators::WATERMARK_NONE;
+use crate::source::startup::{Held, begin};
 use millstream_core::ids::{Offset, TopicId, TopicPartition};
+use millstream_core::ports::TopicInfo;
 use millstream_core::ports::bus::all_partitions;
-use millstream_core::ports::{OffsetAt, TopicInfo};
-use millstream_sql::catalog::{BoundedMode, StartupMode, TableDef};
+use millstream_sql::catalog::{BoundedMode, TableDef};
 
 /// One partition of the source.
 #[derive(Debug, Clone)]
@@ -70,14 +71,11 @@ pub(super) async fn positions(
         return Err(JobError::InputReplaced(topic.name.clone()));
     }
     let all = all_partitions(&connector.topic, topic.partitions);
-    let ends = env.bus.offsets(&all, OffsetAt::LatestStable).await?;
-    let earliest = env.bus.offsets(&all, OffsetAt::Earliest).await?;
-    let begin = match (control, connector.startup) {
-        (Some(_), _) | (None, StartupMode::Earliest) => earliest.clone(),
-        (None, StartupMode::Latest) => ends.clone(),
-        (None, StartupMode::TimestampMs(ms)) => {
-            env.bus.offsets(&all, OffsetAt::TimestampMs(ms)).await?
-        }
+    let bus = env.bus.as_ref();
+    let held = Held::of(bus, &all).await?;
+    let begin = match control {
+        Some(_) => held.starts.clone(),
+        None => begin(bus, &connector.startup, &all, &held).await?,
     };
     let bounded = connector.bounded == BoundedMode::Latest;
     let mut positions = Vec::with_capacity(all.len());
@@ -95,7 +93,7 @@ pub(super) async fn positions(
                 topic_id: topic.id,
                 next: Offset(stored.offset),
                 bound: stored.end.map(Offset),
-                log_end: ends[i],
+                log_end: held.ends[i],
                 watermark_ms: stored.watermark_ms,
             },
             None if control.is_some() && bounded => continue,
@@ -103,12 +101,12 @@ pub(super) async fn positions(
                 partition,
                 topic_id: topic.id,
                 next: begin[i],
-                bound: bounded.then_some(ends[i]),
-                log_end: ends[i],
+                bound: bounded.then_some(held.ends[i]),
+                log_end: held.ends[i],
                 watermark_ms: WATERMARK_NONE,
             },
         };
-        if position.next < earliest[i] && !position.is_finished() {
+        if position.next < held.starts[i] && !position.is_finished() {
             return Err(JobError::InputLost {
                 topic_partition: position.partition.to_string(),
                 offset: position.next.0,

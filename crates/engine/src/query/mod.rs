@@ -17,6 +17,7 @@ pub mod values;
 pub use rows::{CutBy, ResultRows};
 
 use crate::source::SourceError;
+use crate::source::startup::StartupError;
 use datafusion::catalog::TableProvider;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
@@ -90,6 +91,9 @@ pub enum QueryError {
     /// A table cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The table says where to begin, and there is no such place.
+    #[error(transparent)]
+    Startup(StartupError),
     /// An expression failed, memory ran out.
     #[error("{}", runtime_message(.0))]
     Run(DataFusionError),
@@ -103,6 +107,15 @@ impl From<DataFusionError> for QueryError {
             }
             Some(GuardError::TooLong(after)) => Self::Timeout(*after),
             _ => Self::Run(error),
+        }
+    }
+}
+
+impl From<StartupError> for QueryError {
+    fn from(error: StartupError) -> Self {
+        match error {
+            StartupError::Bus(error) => Self::Bus(error),
+            other => Self::Startup(other),
         }
     }
 }
@@ -146,6 +159,8 @@ pub struct QueryResult {
     /// Records of its tables that gave no row, because they cannot be
     /// decoded.
     pub skipped_records: u64,
+    /// What of the statements did nothing, or not quite what it says.
+    pub notices: Vec<String>,
 }
 
 /// A column of a result.
@@ -171,7 +186,15 @@ impl QueryResult {
             truncated_by: None,
             elapsed_ms: 0.0,
             skipped_records: 0,
+            notices: Vec::new(),
         }
+    }
+
+    /// The same with notices.
+    #[must_use]
+    pub fn with_notices(mut self, notices: impl IntoIterator<Item = String>) -> Self {
+        self.notices.extend(notices);
+        self
     }
 
     /// What a statement without rows answers.

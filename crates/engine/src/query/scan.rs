@@ -1,16 +1,17 @@
 //! Reads a table's topic from its start to its stable end: what the table
 //! holds now.
 //!
-//! `scan.startup.mode = timestamp` is honoured; `latest-offset` is not, since
-//! a bounded read from the latest offset would always be empty.
+//! `scan.startup.mode` is honoured, but for `latest-offset`: a bounded read
+//! from the latest offset would always be empty.
 
 use super::{QueryError, QueryLimits};
 use crate::operators::{Context, OperatorError};
 use crate::source::Source;
+use crate::source::startup::{Held, StartupError, begin};
 use arrow::array::RecordBatch;
 use millstream_core::ids::{Offset, TopicPartition};
 use millstream_core::ports::bus::all_partitions;
-use millstream_core::ports::{Bus, BusError, Isolation, OffsetAt};
+use millstream_core::ports::{Bus, BusError, Isolation};
 use millstream_sql::catalog::{StartupMode, TableDef};
 use millstream_sql::plan::SourceNode;
 use std::collections::HashMap;
@@ -36,20 +37,20 @@ pub struct Scanned {
 pub async fn range(
     bus: &dyn Bus,
     table: &TableDef,
-) -> Result<Vec<(TopicPartition, Offset, Offset)>, BusError> {
+) -> Result<Vec<(TopicPartition, Offset, Offset)>, StartupError> {
     let topic = &table.connector.topic;
     let partitions = match bus.topic(topic).await {
         Ok(info) => all_partitions(topic, info.partitions),
         // Created when a job or a producer first uses it; empty until then.
         Err(BusError::UnknownTopic(_)) => return Ok(Vec::new()),
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     };
-    let from = match table.connector.startup {
-        StartupMode::Earliest | StartupMode::Latest => OffsetAt::Earliest,
-        StartupMode::TimestampMs(ms) => OffsetAt::TimestampMs(ms),
+    let held = Held::of(bus, &partitions).await?;
+    let starts = match &table.connector.startup {
+        StartupMode::Latest => held.starts.clone(),
+        mode => begin(bus, mode, &partitions, &held).await?,
     };
-    let starts = bus.offsets(&partitions, from).await?;
-    let ends = bus.offsets(&partitions, OffsetAt::LatestStable).await?;
+    let ends = held.ends;
     Ok(partitions
         .into_iter()
         .zip(starts.into_iter().zip(ends))

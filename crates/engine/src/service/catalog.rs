@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What is kept beside a stored statement: what of the session it depends
 /// on, and what of the log is its own.
@@ -24,6 +25,9 @@ pub(super) struct Stored {
     /// topic was there before, and in definitions older than this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) own_topic: Option<OwnTopic>,
+    /// `table.exec.source.idle-timeout`, for the job of a materialized table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) idle_timeout_ms: Option<u64>,
 }
 
 /// A topic that the engine made for a table.
@@ -38,6 +42,9 @@ impl Stored {
     pub(super) fn of(session: &Session, own_topic: Option<OwnTopic>) -> Self {
         Self {
             time_zone: session.time_zone.name().to_owned(),
+            idle_timeout_ms: session
+                .idle_timeout
+                .and_then(|timeout| u64::try_from(timeout.as_millis()).ok()),
             own_topic,
         }
     }
@@ -50,6 +57,7 @@ impl Stored {
     pub(super) fn session(&self, clock: Arc<dyn Clock>) -> Session {
         let mut session = Session::new(clock);
         session.time_zone = self.time_zone.parse().unwrap_or(Tz::UTC);
+        session.idle_timeout = self.idle_timeout_ms.map(Duration::from_millis);
         session
     }
 }

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 const OPTION_TIME_ZONE: &str = "table.local-time-zone";
 const OPTION_EPOCH: &str = "millstream.epoch.interval";
+const OPTION_IDLE_TIMEOUT: &str = "table.exec.source.idle-timeout";
 
 /// A job as this engine holds it.
 pub(super) enum Slot {
@@ -42,7 +43,19 @@ pub(super) fn stored_options(session: &Session) -> BTreeMap<String, String> {
     if let Some(epoch) = session.epoch_interval {
         options.insert(OPTION_EPOCH.to_owned(), epoch.as_millis().to_string());
     }
+    if let Some(timeout) = session.idle_timeout {
+        options.insert(
+            OPTION_IDLE_TIMEOUT.to_owned(),
+            timeout.as_millis().to_string(),
+        );
+    }
     options
+}
+
+/// A job's option that is a number of milliseconds.
+fn duration(job: &Job, option: &str) -> Option<Duration> {
+    let ms = job.options.get(option)?.parse().ok()?;
+    Some(Duration::from_millis(ms))
 }
 
 impl Inner {
@@ -79,10 +92,9 @@ impl Inner {
     }
 
     fn job_options(&self, job: &Job) -> JobOptions {
-        let epoch = job.options.get(OPTION_EPOCH).and_then(|ms| ms.parse().ok());
         let mut options = self.options.job.clone();
-        if let Some(ms) = epoch {
-            options.epoch = Duration::from_millis(ms);
+        if let Some(epoch) = duration(job, OPTION_EPOCH) {
+            options.epoch = epoch;
         }
         options
     }
@@ -93,8 +105,11 @@ impl Inner {
             .get(OPTION_TIME_ZONE)
             .cloned()
             .unwrap_or_else(|| "UTC".into());
+        let idle_timeout_ms = duration(job, OPTION_IDLE_TIMEOUT)
+            .and_then(|timeout| u64::try_from(timeout.as_millis()).ok());
         let stored = Stored {
             time_zone,
+            idle_timeout_ms,
             ..Stored::default()
         };
         let session = stored.session(Arc::clone(&self.clock));

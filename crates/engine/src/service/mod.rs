@@ -14,6 +14,8 @@ mod catalog;
 mod definitions;
 mod dependencies;
 mod error;
+#[cfg(test)]
+mod flink_tests;
 mod jobs;
 #[cfg(test)]
 mod query_tests;
@@ -39,7 +41,9 @@ use millstream_cluster::{JobState, MetadataService, SqlObjectKind};
 use millstream_core::env::{Clock, Rand, SystemRand};
 use millstream_core::ports::Bus;
 use millstream_sql::catalog::TableDef;
-use millstream_sql::planner::{define, plan_bounded, plan_job, plan_materialized, source_node};
+use millstream_sql::planner::{
+    define, notices, plan_bounded, plan_job, plan_materialized, source_node,
+};
 use millstream_sql::session::Session;
 use millstream_sql::statement::{Statement, StatementKind};
 use parking_lot::Mutex;
@@ -47,6 +51,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
+
+/// Notices in one answer; a text can have many statements.
+const NOTICES_MAX: usize = 100;
 
 /// How the engine runs.
 #[derive(Debug, Clone, Default)]
@@ -310,13 +317,20 @@ impl Inner {
     ) -> Result<QueryResult, EngineError> {
         let began = self.clock.monotonic();
         let mut answer: Option<(bool, QueryResult)> = None;
+        let mut notices = Vec::new();
         let parse = move || async move { millstream_sql::parser::parse(&text) };
         for statement in self.on(&self.planning, gone, parse).await?? {
             if gone.is_cancelled() {
                 return Err(QueryError::Stopping.into());
             }
             let has_rows = returns_rows(&statement.kind);
-            let result = self.run(statement, session, gone).await?;
+            let mut result = self.run(statement, session, gone).await?;
+            // All of them are told, whichever statement's rows are answered.
+            for notice in std::mem::take(&mut result.notices) {
+                if notices.len() < NOTICES_MAX && !notices.contains(&notice) {
+                    notices.push(notice);
+                }
+            }
             if has_rows || !answer.as_ref().is_some_and(|(rows, _)| *rows) {
                 answer = Some((has_rows, result));
             }
@@ -324,6 +338,7 @@ impl Inner {
         let (_, mut result) = answer.ok_or(EngineError::Empty)?;
         let took = self.clock.monotonic().saturating_sub(began);
         result.elapsed_ms = took.as_secs_f64() * 1_000.0;
+        result.notices = notices;
         Ok(result)
     }
 
@@ -360,12 +375,15 @@ impl Inner {
             StatementKind::CreateTable(create) => {
                 self.in_time(statement, session, gone).await?;
                 let name = &create.name.value;
-                self.create_table(statement, name, create.if_not_exists, session)
-                    .await
+                let result = self
+                    .create_table(statement, name, create.if_not_exists, session)
+                    .await?;
+                Ok(result.with_notices(notices(statement)))
             }
             StatementKind::CreateMaterializedTable(create) => {
                 self.in_time(statement, session, gone).await?;
-                self.create_materialized(statement, create, session).await
+                let result = self.create_materialized(statement, create, session).await?;
+                Ok(result.with_notices(notices(statement)))
             }
             StatementKind::DropTable(drop) => self.drop_table(drop, SqlObjectKind::Table).await,
             StatementKind::DropMaterializedTable(drop) => {
@@ -410,8 +428,8 @@ impl Inner {
             }
             StatementKind::Set(None) => Ok(show::settings(session)),
             StatementKind::Set(Some((key, value))) => {
-                session.set(&key.value, Some(value), key.position)?;
-                Ok(QueryResult::ok())
+                let notice = session.set(&key.value, Some(value), key.position)?;
+                Ok(QueryResult::ok().with_notices(notice))
             }
             StatementKind::Reset(Some(key)) => {
                 session.set(&key.value, None, key.position)?;
@@ -482,6 +500,7 @@ impl Inner {
             truncated_by: rows.truncated_by,
             elapsed_ms: 0.0,
             skipped_records: scanned.skipped,
+            notices: Vec::new(),
         })
     }
 

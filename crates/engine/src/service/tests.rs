@@ -20,13 +20,13 @@ use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-const ORDERS: &str = "CREATE TABLE orders (
+pub(super) const ORDERS: &str = "CREATE TABLE orders (
     region STRING, amount BIGINT, ts TIMESTAMP(3),
     WATERMARK FOR ts AS ts - INTERVAL '1' SECOND
 ) WITH ('connector' = 'kafka', 'topic' = 'orders', 'format' = 'json',
         'scan.startup.mode' = 'earliest-offset')";
 
-const BY_REGION: &str = "CREATE MATERIALIZED TABLE by_region AS
+pub(super) const BY_REGION: &str = "CREATE MATERIALIZED TABLE by_region AS
     SELECT window_start, region, COUNT(*) AS orders, SUM(amount) AS revenue
     FROM TABLE(TUMBLE(TABLE orders, DESCRIPTOR(ts), INTERVAL '5' SECOND))
     GROUP BY window_start, window_end, region";
@@ -54,7 +54,7 @@ impl World {
         }
     }
 
-    async fn engine(&self) -> EngineHandle {
+    pub(super) async fn engine(&self) -> EngineHandle {
         let options = EngineOptions {
             job: JobOptions {
                 epoch: Duration::from_millis(2),
@@ -101,7 +101,7 @@ pub(super) async fn run(engine: &EngineHandle, sql: &str) -> Vec<Vec<Value>> {
         .values()
 }
 
-async fn refused(engine: &EngineHandle, sql: &str) -> String {
+pub(super) async fn refused(engine: &EngineHandle, sql: &str) -> String {
     let mut session = engine.session();
     match engine.execute(sql, &mut session).await {
         Ok(result) => panic!("{sql} gave {:?}", result.rows),
@@ -127,7 +127,7 @@ pub(super) async fn read_by(engine: &EngineHandle, job: &str, records: u64) {
 }
 
 /// With the topic there before the job creates it with the wrong partitions.
-async fn orders_job(world: &World) -> EngineHandle {
+pub(super) async fn orders_job(world: &World) -> EngineHandle {
     let engine = world.engine().await;
     start_orders_job(&engine).await;
     engine

@@ -5,6 +5,7 @@
 //! reported with its reason; it never stops the job.
 
 mod metadata;
+pub mod startup;
 pub mod watermark;
 
 use crate::batch::Batch;

@@ -67,12 +67,14 @@ struct Answer {
     truncated_by: Option<String>,
     #[serde(default)]
     skipped_records: u64,
+    #[serde(default)]
+    notices: Vec<String>,
 }
 
 impl Answer {
     /// What the rows alone do not say, for standard error.
     fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
+        let mut notes = self.notices.clone();
         if self.truncated {
             let rows = plural(self.rows.len() as u64, "row");
             notes.push(match self.truncated_by.as_deref() {

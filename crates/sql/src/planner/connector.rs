@@ -1,9 +1,12 @@
 //! `WITH (...)` of a table: the `kafka` connector's options (Flink: Kafka SQL
 //! Connector, Connector Options). An option that nobody reads is refused.
 
+use super::notices;
 use super::query::Result;
 use super::table::indices;
-use crate::catalog::{BoundedMode, ColumnKind, FormatSpec, KafkaTable, KeySpec, StartupMode};
+use crate::catalog::{
+    BoundedMode, ColumnKind, FormatSpec, KafkaTable, KeySpec, OffsetReset, StartupMode,
+};
 use crate::error::{Position, SqlError};
 use crate::session::parse_duration;
 use crate::statement::{Name, Options};
@@ -51,20 +54,13 @@ impl<'a> Reader<'a> {
 
     fn finish(self) -> Result<()> {
         for (key, (_, at)) in &self.options.values {
-            let known = self.known.contains(&key.as_str());
+            let known = self.known.contains(&key.as_str()) || notices::is_idle(key);
             if known || self.prefixes.iter().any(|p| key.starts_with(p.as_str())) {
                 continue;
             }
-            let error = SqlError::at(*at, format!("there is no option '{key}'"));
-            return Err(if key.starts_with("properties.") {
-                error
-                    .detail("A table's topic is on the server's own log")
-                    .hint("leave it out; the log is set in the server's configuration")
-            } else {
-                error
-                    .detail(format!("The options are {}", self.known.join(", ")))
-                    .meant(key, self.known.iter().copied())
-            });
+            return Err(SqlError::at(*at, format!("there is no option '{key}'"))
+                .detail(format!("The options are {}", self.known.join(", ")))
+                .meant(key, self.known.iter().copied()));
         }
         Ok(())
     }
@@ -199,14 +195,24 @@ fn kafka(
                 })?,
         ),
     };
+    // Less than what every job gives is given as well; `notices` says so.
     if let Some((guarantee, at)) = reader.take("sink.delivery-guarantee")
-        && guarantee != "exactly-once"
+        && !matches!(guarantee, "exactly-once" | "at-least-once" | "none")
     {
         return Err(SqlError::at(
             at,
             format!("'sink.delivery-guarantee' cannot be '{guarantee}'"),
         )
         .hint("leave it out: every job is exactly-once"));
+    }
+    if let Some((level, at)) = reader.take("properties.isolation.level")
+        && level != "read_committed"
+    {
+        return Err(SqlError::at(
+            at,
+            format!("'properties.isolation.level' cannot be '{level}'"),
+        )
+        .hint("leave it out: records of transactions that were aborted are never read"));
     }
     Ok(KafkaTable {
         topic,
@@ -276,30 +282,114 @@ fn key(
 }
 
 fn startup(reader: &mut Reader<'_>) -> Result<StartupMode> {
-    let millis = reader.take("scan.startup.timestamp-millis");
     let mode = reader.take("scan.startup.mode");
-    match (mode, millis) {
-        (Some(("timestamp", at)), None) => Err(SqlError::at(
-            at,
-            "'scan.startup.timestamp-millis' is missing",
-        )),
-        (Some(("timestamp", _)), Some((text, at))) => text
+    let millis = reader.take("scan.startup.timestamp-millis");
+    let offsets = reader.take("scan.startup.specific-offsets");
+    let group = reader.take("properties.group.id").map(|(group, _)| group);
+    let reset = reader.take("properties.auto.offset.reset");
+    let mode_name = mode.map_or("earliest-offset", |(mode, _)| mode);
+    for (given, key, needed) in [
+        (millis, "scan.startup.timestamp-millis", "timestamp"),
+        (offsets, "scan.startup.specific-offsets", "specific-offsets"),
+    ] {
+        match given {
+            Some((_, at)) if mode_name != needed => {
+                return Err(SqlError::at(
+                    at,
+                    format!("'{key}' needs 'scan.startup.mode' = '{needed}'"),
+                ));
+            }
+            None if mode_name == needed => {
+                let at = mode.map_or(reader.at, |(_, at)| at);
+                return Err(SqlError::at(at, format!("'{key}' is missing")));
+            }
+            _ => {}
+        }
+    }
+    match (mode_name, millis, offsets) {
+        ("earliest-offset", ..) => Ok(StartupMode::Earliest),
+        ("latest-offset", ..) => Ok(StartupMode::Latest),
+        ("timestamp", Some((text, at)), _) => text
             .parse()
             .map(StartupMode::TimestampMs)
             .map_err(|_| SqlError::at(at, format!("'{text}' is no number of milliseconds"))),
-        (_, Some((_, at))) => Err(SqlError::at(
-            at,
-            "'scan.startup.timestamp-millis' needs 'scan.startup.mode' = 'timestamp'",
-        )),
-        (None | Some(("earliest-offset", _)), None) => Ok(StartupMode::Earliest),
-        (Some(("latest-offset", _)), None) => Ok(StartupMode::Latest),
-        (Some((other, at)), None) => Err(SqlError::at(
-            at,
+        ("specific-offsets", _, Some((text, at))) => Ok(StartupMode::SpecificOffsets {
+            offsets: specific_offsets(text, at)?,
+            group: group.map(str::to_owned),
+        }),
+        ("group-offsets", ..) => {
+            let at = mode.map_or(reader.at, |(_, at)| at);
+            let reset = offset_reset(reset)?;
+            let Some(group) = group else {
+                return Err(SqlError::at(at, "'properties.group.id' is missing").hint(
+                    "name the group whose committed offsets are meant, or begin with \
+                         'earliest-offset' or 'latest-offset'",
+                ));
+            };
+            Ok(StartupMode::GroupOffsets {
+                group: group.to_owned(),
+                reset,
+            })
+        }
+        (other, ..) => Err(SqlError::at(
+            mode.map_or(reader.at, |(_, at)| at),
             format!("'scan.startup.mode' cannot be '{other}'"),
         )
         .detail("A job resumes from its own epochs; this says where a new one begins")
-        .hint("use 'earliest-offset', 'latest-offset' or 'timestamp'")),
+        .hint(
+            "use 'earliest-offset', 'latest-offset', 'group-offsets', 'timestamp' or \
+             'specific-offsets'",
+        )),
     }
+}
+
+/// Kafka's `auto.offset.reset`: where a group begins that has committed
+/// nothing. Flink's default is none.
+fn offset_reset(given: Option<(&str, Position)>) -> Result<OffsetReset> {
+    match given {
+        None | Some(("none", _)) => Ok(OffsetReset::None),
+        Some(("earliest", _)) => Ok(OffsetReset::Earliest),
+        Some(("latest", _)) => Ok(OffsetReset::Latest),
+        Some((other, at)) => Err(SqlError::at(
+            at,
+            format!("'properties.auto.offset.reset' cannot be '{other}'"),
+        )
+        .hint("use 'earliest', 'latest' or 'none'")),
+    }
+}
+
+/// `partition:0,offset:42;partition:1,offset:300`.
+fn specific_offsets(text: &str, at: Position) -> Result<BTreeMap<i32, i64>> {
+    let hint = "write 'partition:0,offset:42;partition:1,offset:300'";
+    let mut offsets = BTreeMap::new();
+    for pair in text.split(';').filter(|pair| !pair.trim().is_empty()) {
+        let (partition, offset) = partition_offset(pair)
+            .ok_or_else(|| SqlError::at(at, format!("'{pair}' is no offset")).hint(hint))?;
+        if offsets.insert(partition, offset).is_some() {
+            return Err(SqlError::at(
+                at,
+                format!("partition {partition} is there twice"),
+            ));
+        }
+        if offsets.len() > PARTITIONS_MAX as usize {
+            return Err(SqlError::at(
+                at,
+                format!("at most {PARTITIONS_MAX} partitions may have an offset"),
+            ));
+        }
+    }
+    if offsets.is_empty() {
+        return Err(SqlError::at(at, "'scan.startup.specific-offsets' is empty").hint(hint));
+    }
+    Ok(offsets)
+}
+
+fn partition_offset(pair: &str) -> Option<(i32, i64)> {
+    let (partition, offset) = pair.split_once(',')?;
+    let partition = partition.trim().strip_prefix("partition:")?.trim();
+    let offset = offset.trim().strip_prefix("offset:")?.trim();
+    let partition = partition.parse().ok().filter(|n: &i32| *n >= 0)?;
+    Some((partition, offset.parse().ok().filter(|n: &i64| *n >= 0)?))
 }
 
 /// Kafka's rules for topic names.

@@ -8,6 +8,7 @@
 //! | [`plan_materialized`] | the job of a materialized table |
 //! | [`plan_bounded`] | `SELECT` |
 //! | [`source_node`] | reading a table, for bounded reads too |
+//! | [`notices`] | what of a `CREATE` does nothing here |
 //!
 //! The way of a query: `query` (clauses) over `relation` (FROM), `select`
 //! (grouping and output) and `expr` (expressions, with `operators` and
@@ -25,6 +26,7 @@ pub(crate) mod expr;
 mod insert;
 mod literal;
 mod multiset;
+mod notices;
 pub(crate) mod operators;
 mod query;
 mod relation;
@@ -118,6 +120,12 @@ pub fn plan_materialized(
     planned(session, || {
         insert::plan_materialized(create, catalog, session)
     })
+}
+
+/// What of a `CREATE` statement is taken and does nothing here, one sentence
+/// each; empty for other statements.
+pub fn notices(statement: &Statement) -> Vec<String> {
+    notices::notices(statement)
 }
 
 /// How a table is read, for jobs and for bounded reads.

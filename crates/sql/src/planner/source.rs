@@ -51,12 +51,22 @@ pub(super) fn source_node(table: &Arc<TableDef>, session: &Session) -> Result<So
         }
     };
     Ok(SourceNode {
-        table: table.clone(),
+        table: with_idle_timeout(table, session),
         base_schema,
         columns,
         schema: table.schema.clone(),
         watermark,
     })
+}
+
+/// The table with the session's idle timeout, where it has none of its own.
+fn with_idle_timeout(table: &Arc<TableDef>, session: &Session) -> Arc<TableDef> {
+    if table.connector.idle_timeout.is_some() || session.idle_timeout.is_none() {
+        return Arc::clone(table);
+    }
+    let mut own = table.as_ref().clone();
+    own.connector.idle_timeout = session.idle_timeout;
+    Arc::new(own)
 }
 
 /// Binds a column's expression.

@@ -1,5 +1,7 @@
 //! Settings of one session: what `SET` can change. Only keys that do
-//! something are there.
+//! something are there; `flink` knows those of Flink's that do not.
+
+mod flink;
 
 use crate::error::{Position, SqlError};
 use chrono_tz::Tz;
@@ -18,6 +20,9 @@ pub struct Session {
     pub pipeline_name: Option<String>,
     /// `millstream.epoch.interval`: the next job's epoch length.
     pub epoch_interval: Option<Duration>,
+    /// `table.exec.source.idle-timeout`: the idle timeout of source tables
+    /// that say none themselves, in the jobs that follow.
+    pub idle_timeout: Option<Duration>,
     /// What the time is.
     pub clock: Arc<dyn Clock>,
 }
@@ -68,11 +73,35 @@ const SETTINGS: &[Setting] = &[
                 .map(|d| format!("{} ms", d.as_millis()))
         },
     },
+    Setting {
+        key: "table.exec.source.idle-timeout",
+        about: "a partition without records for this long holds no watermark back, e.g. '1 s'; \
+                for tables without 'scan.watermark.idle-timeout', in the jobs that follow",
+        set: |session, value| {
+            session.idle_timeout = value
+                .map(|text| parse_duration(text).ok_or("use a duration like '1 s' or '500 ms'"))
+                .transpose()?
+                // Flink's way to say never.
+                .filter(|timeout| !timeout.is_zero());
+            Ok(())
+        },
+        get: |session| {
+            session
+                .idle_timeout
+                .map(|d| format!("{} ms", d.as_millis()))
+        },
+    },
 ];
+
+/// Flink's name of what is an epoch here: how often results are committed.
+const CHECKPOINT_INTERVAL: &str = "execution.checkpointing.interval";
+/// Shortest and longest epoch that a session may set.
+const EPOCH_MIN: Duration = Duration::from_millis(10);
+const EPOCH_MAX: Duration = Duration::from_secs(600);
 
 fn parse_epoch(text: &str) -> Result<Duration, String> {
     let epoch = parse_duration(text).ok_or("use a duration like '100 ms' or '1 s'")?;
-    if epoch < Duration::from_millis(10) || epoch > Duration::from_secs(600) {
+    if !(EPOCH_MIN..=EPOCH_MAX).contains(&epoch) {
         return Err("use a duration from '10 ms' to '10 min'".to_owned());
     }
     Ok(epoch)
@@ -85,29 +114,56 @@ impl Session {
             time_zone: Tz::UTC,
             pipeline_name: None,
             epoch_interval: None,
+            idle_timeout: None,
             clock,
         }
     }
 
-    /// `SET 'key' = 'value'`; `None` puts the default back (`RESET`).
+    /// `SET 'key' = 'value'`; `None` puts the default back (`RESET`). Answers
+    /// with a notice where the key does nothing, or not quite what it says.
     pub fn set(
         &mut self,
         key: &str,
         value: Option<&str>,
         position: Position,
-    ) -> Result<(), SqlError> {
-        let Some(setting) = SETTINGS.iter().find(|s| s.key == key) else {
-            let known: Vec<_> = SETTINGS.iter().map(|s| s.key).collect();
-            return Err(
-                SqlError::at(position, format!("there is no setting '{key}'"))
-                    .detail(format!("The settings are {}", known.join(", ")))
-                    .meant(key, known),
-            );
-        };
-        (setting.set)(self, value).map_err(|hint| {
+    ) -> Result<Option<String>, SqlError> {
+        let refused = |hint: String| {
             let value = value.unwrap_or_default();
             SqlError::at(position, format!("'{key}' cannot be '{value}'")).hint(hint)
-        })
+        };
+        if key == CHECKPOINT_INTERVAL {
+            return self.set_checkpoints(value).map_err(refused);
+        }
+        if let Some(setting) = SETTINGS.iter().find(|s| s.key == key) {
+            (setting.set)(self, value).map_err(refused)?;
+            return Ok(None);
+        }
+        if let Some(known) = flink::set(key, value) {
+            return known.map_err(|hint| refused(hint.to_owned()));
+        }
+        let known: Vec<_> = SETTINGS.iter().map(|s| s.key).collect();
+        Err(
+            SqlError::at(position, format!("there is no setting '{key}'"))
+                .detail(format!("The settings are {}", known.join(", ")))
+                .meant(key, known),
+        )
+    }
+
+    /// A checkpoint is when Flink's exactly-once results become visible, as
+    /// an epoch's commit is here.
+    fn set_checkpoints(&mut self, value: Option<&str>) -> Result<Option<String>, String> {
+        let interval = value
+            .map(|text| parse_duration(text).ok_or("use a duration like '100 ms' or '1 s'"))
+            .transpose()?
+            .filter(|interval| !interval.is_zero());
+        self.epoch_interval = interval.map(|i| i.clamp(EPOCH_MIN, EPOCH_MAX));
+        Ok(self.epoch_interval.map(|epoch| {
+            format!(
+                "'{CHECKPOINT_INTERVAL}' is the length of an epoch here: the jobs that follow \
+                 show their results every {} ms",
+                epoch.as_millis()
+            )
+        }))
     }
 
     /// All settings as (key, value, what it does), for `SET` without a key.
@@ -131,6 +187,7 @@ impl fmt::Debug for Session {
             .field("time_zone", &self.time_zone)
             .field("pipeline_name", &self.pipeline_name)
             .field("epoch_interval", &self.epoch_interval)
+            .field("idle_timeout", &self.idle_timeout)
             .finish_non_exhaustive()
     }
 }

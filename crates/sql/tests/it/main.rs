@@ -7,6 +7,7 @@
 mod bounds;
 mod expressions;
 mod flink;
+mod flink_files;
 mod harness;
 mod jobs;
 mod properties;

@@ -229,16 +229,52 @@ fn create_table() {
             "1:66 there is no option 'topik' -> did you mean 'topic'?",
         ),
         (
-            "CREATE TABLE t (a INT) WITH ('connector'='kafka','format'='json','properties.bootstrap.servers'='x')",
-            "1:66 there is no option 'properties.bootstrap.servers' -> leave it out",
+            "CREATE TABLE t (a INT) WITH ('connector'='kafka','format'='json','properties.'='x')",
+            "1:66 there is no option 'properties.'",
+        ),
+        (
+            "CREATE TABLE t (a INT) WITH ('connector'='kafka','format'='json','properties.isolation.level'='read_uncommitted')",
+            "1:66 'properties.isolation.level' cannot be 'read_uncommitted' -> leave it out",
+        ),
+        (
+            "CREATE TABLE t (a INT) WITH ('connector'='kafka','format'='json','sink.delivery-guarantee'='maybe')",
+            "1:66 'sink.delivery-guarantee' cannot be 'maybe' -> leave it out",
         ),
         (
             "CREATE TABLE t (a INT) WITH ('connector'='kafka','format'='json','topic'='a b')",
             "1:66 'a b' is no topic name",
         ),
         (
+            "CREATE TABLE t (a INT) WITH ('connector'='kafka','format'='json','scan.startup.mode'='begin')",
+            "1:66 'scan.startup.mode' cannot be 'begin' -> use 'earliest-offset'",
+        ),
+        (
             "CREATE TABLE t (a INT) WITH ('connector'='kafka','format'='json','scan.startup.mode'='group-offsets')",
-            "1:66 'scan.startup.mode' cannot be 'group-offsets'",
+            "1:66 'properties.group.id' is missing -> name the group",
+        ),
+        (
+            "CREATE TABLE t (a INT) WITH ('connector'='kafka','format'='json','properties.group.id'='g','properties.auto.offset.reset'='first','scan.startup.mode'='group-offsets')",
+            "1:92 'properties.auto.offset.reset' cannot be 'first' -> use 'earliest', 'latest' or 'none'",
+        ),
+        (
+            "CREATE TABLE t (a INT) WITH ('connector'='kafka','format'='json','scan.startup.mode'='specific-offsets')",
+            "1:66 'scan.startup.specific-offsets' is missing",
+        ),
+        (
+            "CREATE TABLE t (a INT) WITH ('connector'='kafka','format'='json','scan.startup.specific-offsets'='partition:0,offset:1')",
+            "1:66 'scan.startup.specific-offsets' needs 'scan.startup.mode' = 'specific-offsets'",
+        ),
+        (
+            "CREATE TABLE t (a INT) WITH ('connector'='kafka','format'='json','scan.startup.specific-offsets'='partition:0,offset:1;partition:0,offset:2','scan.startup.mode'='specific-offsets')",
+            "1:66 partition 0 is there twice",
+        ),
+        (
+            "CREATE TABLE t (a INT) WITH ('connector'='kafka','format'='json','scan.startup.specific-offsets'='partition:-1,offset:1','scan.startup.mode'='specific-offsets')",
+            "1:66 'partition:-1,offset:1' is no offset -> write 'partition:0,offset:42;partition:1,offset:300'",
+        ),
+        (
+            "CREATE TABLE t (a INT) WITH ('connector'='kafka','format'='json','scan.startup.specific-offsets'=' ; ','scan.startup.mode'='specific-offsets')",
+            "1:66 'scan.startup.specific-offsets' is empty",
         ),
         (
             "CREATE TABLE t (a INT) PARTITIONED BY (a) WITH ('connector'='kafka','format'='json')",

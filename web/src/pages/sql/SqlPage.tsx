@@ -192,6 +192,7 @@ export default function SqlPage() {
               </div>
             )}
             {aftermath && <AftermathNote aftermath={aftermath} set={setAftermath} />}
+            {!live && !problem && result?.notices && result.notices.length > 0 && <Notices notices={result.notices} />}
             {!result && !problem && (running || live ? <div className="cell"><Loading rows={5} /></div> : <First tables={tables} query={query} />)}
             {result && <CoverageNotes result={result} />}
             {result && isJob(result) && <JobStarted job={String(result.rows[0]?.[0] ?? "")} />}
@@ -207,6 +208,19 @@ export default function SqlPage() {
 /** The answer of a statement that has no rows. */
 function isOk(result: SqlResult): boolean {
   return result.columns.length === 1 && result.columns[0]?.name === "result" && result.rows.length === 1 && String(result.rows[0]?.[0]).startsWith("OK");
+}
+
+/** What of the statements did nothing here, in the server's words. */
+function Notices({ notices }: { notices: string[] }) {
+  const { t } = useTranslation();
+  return (
+    <div className="cell" role="note" aria-label={t("sql.notices")} data-testid="notices">
+      <strong>{t("sql.notices")}</strong>
+      <ul>
+        {notices.map((notice) => <li key={notice}>{notice}</li>)}
+      </ul>
+    </div>
+  );
 }
 
 function isJob(result: SqlResult): boolean {
