@@ -53,7 +53,7 @@ pub enum TableKind {
 /// What a column is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ColumnKind {
-    /// Decoded from the record's value.
+    /// Decoded from the record's value, or key.
     Physical,
     /// Taken from the record itself.
     Metadata {
@@ -119,6 +119,16 @@ pub struct KafkaTable {
     pub partitions: Option<i32>,
 }
 
+impl KafkaTable {
+    /// Whether a column, by index into the schema, is in the record's key and
+    /// not in its value.
+    pub fn is_key_only(&self, column: usize) -> bool {
+        self.key
+            .as_ref()
+            .is_some_and(|key| !key.in_value && key.fields.contains(&column))
+    }
+}
+
 /// A value or key format and its options, checked by the format itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FormatSpec {
@@ -135,6 +145,12 @@ pub struct KeySpec {
     pub format: FormatSpec,
     /// Indices into the table's schema.
     pub fields: Vec<usize>,
+    /// `key.fields-prefix`: what the columns' names have before those of the
+    /// key's own fields.
+    pub prefix: String,
+    /// `value.fields-include`: `ALL`, the value has the key's fields too and
+    /// they are read from there; false for `EXCEPT_KEY`.
+    pub in_value: bool,
 }
 
 /// `scan.startup.mode`. Flink's default is `group-offsets`; a job here always

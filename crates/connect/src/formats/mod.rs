@@ -10,6 +10,7 @@ mod datetime;
 mod json;
 mod number;
 mod options;
+mod raw;
 mod rows;
 mod scalar;
 
@@ -22,7 +23,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FormatError {
     /// No format of this name.
-    #[error("format '{0}' is not available: use 'json' or 'csv'")]
+    #[error("format '{0}' is not available: use 'json' or 'csv', or 'raw' to read")]
     UnknownFormat(String),
     /// An option that the format does not have, or a value it cannot take.
     #[error("format '{format}': {reason}")]
@@ -98,6 +99,7 @@ pub fn decoder(
     match name {
         json::NAME => Ok(Box::new(json::JsonDecoder::new(options, schema)?)),
         csv::NAME => Ok(Box::new(csv::CsvDecoder::new(options, schema)?)),
+        raw::NAME => Ok(Box::new(raw::RawDecoder::new(options, schema)?)),
         _ => Err(FormatError::UnknownFormat(name.to_owned())),
     }
 }
@@ -111,6 +113,10 @@ pub fn encoder(
     match name {
         json::NAME => Ok(Box::new(json::JsonEncoder::new(options, schema)?)),
         csv::NAME => Ok(Box::new(csv::CsvEncoder::new(options, schema)?)),
+        raw::NAME => Err(FormatError::Option {
+            format: name.to_owned(),
+            reason: "it is for reading only: write 'json' or 'csv'".to_owned(),
+        }),
         _ => Err(FormatError::UnknownFormat(name.to_owned())),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Context, ErrorPolicy, OperatorError};
 use crate::batch::{Batch, RowKind};
+use crate::source::unprefixed;
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef, TimeUnit};
@@ -10,7 +11,7 @@ use millstream_connect::formats::{self, Encoder, FormatError};
 use millstream_core::ids::{PartitionId, TopicPartition};
 use millstream_core::partitioner::partition_for_key;
 use millstream_core::ports::{ProduceRecord, Record, RecordHeader};
-use millstream_sql::catalog::{ColumnKind, MetadataKey, TableDef};
+use millstream_sql::catalog::{ColumnKind, FormatSpec, MetadataKey, TableDef};
 use std::sync::Arc;
 
 /// Why rows cannot be written.
@@ -106,13 +107,14 @@ impl Sink {
                     ))
                     .into());
                 }
+                _ if table.connector.is_key_only(*column) => {}
                 _ => value.push(output),
             }
         }
-        let encoding = |format: &millstream_sql::catalog::FormatSpec, outputs: Vec<usize>| {
+        let encoding = |format: &FormatSpec, outputs: Vec<usize>, prefix: &str| {
             let fields: Vec<_> = outputs
                 .iter()
-                .map(|o| table.schema.field(persisted[*o]).clone())
+                .map(|o| unprefixed(table.schema.field(persisted[*o]), prefix))
                 .collect();
             let schema = Arc::new(Schema::new(fields));
             let encoder = formats::encoder(&format.name, &format.options, Arc::clone(&schema))?;
@@ -130,7 +132,7 @@ impl Sink {
                     .iter()
                     .filter_map(|field| persisted.iter().position(|p| p == field))
                     .collect();
-                Some(encoding(&key.format, outputs)?)
+                Some(encoding(&key.format, outputs, &key.prefix)?)
             }
             None => None,
         };
@@ -138,7 +140,7 @@ impl Sink {
             topic: connector.topic.clone(),
             partitions,
             batch_bytes_max,
-            value: encoding(&connector.format, value)?,
+            value: encoding(&connector.format, value, "")?,
             key,
             timestamp,
             sticky: 0,

@@ -2,9 +2,11 @@
 
 use super::tests::{BY_REGION, ORDERS, World, eventually, orders_job, read_by, refused, run};
 use crate::job::JobStatus;
+use bytes::Bytes;
 use millstream_core::ids::{Offset, TopicPartition};
-use millstream_core::ports::Bus;
+use millstream_core::ports::{Bus, ProduceRecord, TopicSpec};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Commits a group's offset of `orders-0`, as a consumer would.
@@ -133,4 +135,122 @@ async fn a_select_and_a_job_begin_where_the_table_says() {
         job.state == JobStatus::Failed && job.error.is_some_and(|e| e.contains("group 'nobody'"))
     })
     .await;
+}
+
+async fn topic(world: &World, name: &str) {
+    let spec = TopicSpec {
+        name: name.to_owned(),
+        partitions: 1,
+        configs: BTreeMap::new(),
+    };
+    world.bus.create_topic(spec).await.unwrap();
+}
+
+async fn produce(world: &World, topic: &str, records: &[(Option<&str>, &str)]) {
+    let records = records.iter().map(|(key, value)| ProduceRecord {
+        key: key.map(|key| Bytes::from(key.to_owned())),
+        value: Some(Bytes::from((*value).to_owned())),
+        ..ProduceRecord::default()
+    });
+    let mut writer = world.bus.writer().await.unwrap();
+    writer
+        .send(&TopicPartition::new(topic, 0), records.collect())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn columns_are_read_from_the_key_and_what_has_none_is_set_apart() {
+    let world = World::new().await;
+    let engine = world.engine().await;
+    topic(&world, "stock").await;
+    topic(&world, "names").await;
+    let json_key = "CREATE TABLE stock (k_shop STRING, amount INT, k_item BIGINT) WITH (
+        'connector' = 'kafka', 'topic' = 'stock', 'key.format' = 'json',
+        'key.fields' = 'k_item;k_shop', 'key.fields-prefix' = 'k_', 'value.format' = 'json',
+        'value.fields-include' = 'EXCEPT_KEY')";
+    run(&engine, json_key).await;
+    produce(
+        &world,
+        "stock",
+        &[
+            (Some(r#"{"shop": "west", "item": 1}"#), r#"{"amount": 10}"#),
+            (None, r#"{"amount": 20}"#),
+            (Some("no key"), r#"{"amount": 30}"#),
+            (Some("no key"), "no value"),
+            (
+                Some(r#"{"shop": "east"}"#),
+                r#"{"amount": 40, "shop": "x"}"#,
+            ),
+        ],
+    )
+    .await;
+    let rows = run(&engine, "SELECT k_shop, amount, k_item FROM stock").await;
+    assert_eq!(
+        rows,
+        [
+            [json!("west"), json!(10), json!(1)],
+            [json!("east"), json!(40), json!(null)]
+        ]
+    );
+    let copy = "CREATE MATERIALIZED TABLE copy AS SELECT k_shop, amount FROM stock";
+    run(&engine, copy).await;
+    read_by(&engine, "copy", 5).await;
+    let job = engine.job("copy").unwrap();
+    assert_eq!((job.out_records, job.dead_letters), (2, 3));
+
+    // Text as the key, as most producers write it.
+    run(
+        &engine,
+        "CREATE TABLE names (id STRING, name STRING) WITH (
+           'connector' = 'kafka', 'topic' = 'names', 'format' = 'json', 'key.format' = 'raw',
+           'key.fields' = 'id', 'value.fields-include' = 'EXCEPT_KEY')",
+    )
+    .await;
+    produce(
+        &world,
+        "names",
+        &[(Some("a"), r#"{"name": "x"}"#), (None, r#"{"name": "y"}"#)],
+    )
+    .await;
+    let rows = run(&engine, "SELECT id, name FROM names").await;
+    assert_eq!(rows, [[json!("a"), json!("x")], [json!(null), json!("y")]]);
+    let error = refused(
+        &engine,
+        "INSERT INTO names SELECT k_shop, k_shop FROM stock",
+    )
+    .await;
+    assert!(error.contains("for reading only"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_written_with_a_key_apart_is_read_back() {
+    let world = World::new().await;
+    let engine = orders_job(&world).await;
+    run(
+        &engine,
+        "CREATE TABLE keyed (key_region STRING, amount BIGINT) WITH (
+           'connector' = 'kafka', 'topic' = 'keyed', 'format' = 'json', 'key.format' = 'json',
+           'key.fields' = 'key_region', 'key.fields-prefix' = 'key_',
+           'value.fields-include' = 'EXCEPT_KEY')",
+    )
+    .await;
+    run(
+        &engine,
+        "SET 'pipeline.name' = 'keyed'; INSERT INTO keyed SELECT region, amount FROM orders",
+    )
+    .await;
+    world.order("west", 5, "10:00:01").await;
+    read_by(&engine, "keyed", 1).await;
+    let rows = run(&engine, "SELECT * FROM keyed").await;
+    assert_eq!(rows, [[json!("west"), json!(5)]]);
+    let plain = "CREATE TABLE plain (region STRING, key_region STRING, amount BIGINT) WITH (
+        'connector' = 'kafka', 'topic' = 'keyed', 'format' = 'json')";
+    run(&engine, plain).await;
+    let rows = run(&engine, "SELECT * FROM plain").await;
+    assert_eq!(
+        rows,
+        [[json!(null), json!(null), json!(5)]],
+        "the value does not have it"
+    );
 }

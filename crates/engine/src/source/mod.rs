@@ -4,6 +4,7 @@
 //! compute columns, follow the watermark. A record that gives no row is
 //! reported with its reason; it never stops the job.
 
+mod keys;
 mod metadata;
 pub mod startup;
 pub mod watermark;
@@ -13,10 +14,13 @@ use crate::operators::evaluate::evaluate;
 use crate::operators::project::Project;
 use crate::operators::window_aggregate::milliseconds;
 use crate::operators::{Context, Operator, OperatorError, RowFailure};
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array,
+};
 use arrow::compute::cast;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use bytes::Bytes;
+use keys::Keys;
 use millstream_connect::formats::{self, Decoder, FormatError};
 use millstream_core::ports::FetchedRecords;
 use millstream_sql::catalog::ColumnKind;
@@ -51,6 +55,8 @@ pub struct DecodedChunk {
 /// Decodes a table's records.
 pub struct Source {
     decoder: Box<dyn Decoder>,
+    /// Where columns are in the record's key only.
+    keys: Option<Keys>,
     base_schema: SchemaRef,
     /// Where each column of `base_schema` comes from.
     columns: Vec<BaseColumn>,
@@ -62,6 +68,8 @@ pub struct Source {
 enum BaseColumn {
     /// By index into the decoder's schema.
     Physical(usize),
+    /// By index into the key's columns.
+    Key(usize),
     Metadata(metadata::Key),
 }
 
@@ -76,16 +84,18 @@ impl Source {
                 .schema
                 .index_of(field.name())
                 .ok()
-                .and_then(|index| node.table.columns.get(index));
-            columns.push(match kind {
-                Some(ColumnKind::Metadata { key, .. }) => {
+                .and_then(|index| Some((index, node.table.columns.get(index)?)));
+            let key = kind.and_then(|(index, _)| Keys::column(&node.table, index));
+            columns.push(match (kind.map(|(_, kind)| kind), key) {
+                (Some(ColumnKind::Physical), Some(index)) => BaseColumn::Key(index),
+                (Some(ColumnKind::Metadata { key, .. }), _) => {
                     BaseColumn::Metadata(metadata::Key::new(*key).map_err(SourceError::Metadata)?)
                 }
-                Some(ColumnKind::Physical) => {
+                (Some(ColumnKind::Physical), None) => {
                     physical.push(Arc::clone(field));
                     BaseColumn::Physical(physical.len() - 1)
                 }
-                Some(ColumnKind::Computed { .. }) | None => {
+                (Some(ColumnKind::Computed { .. }) | None, _) => {
                     return Err(OperatorError::Unsupported(format!(
                         "column {} of table {} is read from nothing",
                         field.name(),
@@ -99,6 +109,7 @@ impl Source {
         let schema = Arc::new(Schema::new(physical));
         Ok(Self {
             decoder: formats::decoder(&format.name, &format.options, schema)?,
+            keys: Keys::new(&node.table)?,
             base_schema: node.base_schema.clone(),
             columns,
             compute: Project::of(node.columns.clone(), node.schema.clone()),
@@ -115,15 +126,19 @@ impl Source {
         context: &mut Context,
     ) -> Result<DecodedChunk, SourceError> {
         let values: Vec<Option<Bytes>> = chunk.records.iter().map(|r| r.value.clone()).collect();
-        let decoded = self.decoder.decode(&values)?;
-        for failure in decoded.failures {
+        let mut decoded = self.decoder.decode(&values)?;
+        for failure in &decoded.failures {
             context.failures.push(RowFailure {
                 origin: index_u32(failure.index),
                 stage: DECODE_STAGE.to_owned(),
-                reason: failure.reason,
+                reason: failure.reason.clone(),
             });
         }
-        let base = self.base_rows(chunk, &decoded.batch, &decoded.rows)?;
+        let keys = match &mut self.keys {
+            Some(keys) => Some(keys.join(chunk, &mut decoded, context)?),
+            None => None,
+        };
+        let base = self.base_rows(chunk, &decoded.batch, keys.as_ref(), &decoded.rows)?;
         let batch = Batch {
             rows: base,
             kinds: None,
@@ -141,6 +156,7 @@ impl Source {
         &self,
         chunk: &FetchedRecords,
         decoded: &RecordBatch,
+        keys: Option<&RecordBatch>,
         rows: &[usize],
     ) -> Result<RecordBatch, OperatorError> {
         let columns = self
@@ -150,6 +166,10 @@ impl Source {
             .map(|(column, field)| {
                 let array = match column {
                     BaseColumn::Physical(index) => Arc::clone(decoded.column(*index)),
+                    BaseColumn::Key(index) => match keys {
+                        Some(keys) => Arc::clone(keys.column(*index)),
+                        None => new_null_array(field.data_type(), rows.len()),
+                    },
                     BaseColumn::Metadata(key) => key.column(chunk, rows),
                 };
                 if array.data_type() == field.data_type() {
@@ -196,9 +216,18 @@ impl Source {
 /// The dead letters' stage of rows whose event time cannot be followed.
 const WATERMARK_STAGE: &str = "WATERMARK";
 
-/// The dead letters' stage of bytes that cannot be decoded, as Kafka Connect
+/// The dead letters' stage of values that cannot be decoded, as Kafka Connect
 /// names it.
 pub const DECODE_STAGE: &str = "VALUE_CONVERTER";
+/// The same of keys.
+const KEY_STAGE: &str = "KEY_CONVERTER";
+
+/// A key's field by its own name: the column's without the prefix.
+pub(crate) fn unprefixed(field: &Field, prefix: &str) -> Field {
+    let name = field.name();
+    let own = name.strip_prefix(prefix).unwrap_or(name).to_owned();
+    field.clone().with_name(own)
+}
 
 /// Flink's WatermarkAssignerOperator fails on a NULL event time; here the
 /// record is a dead letter.

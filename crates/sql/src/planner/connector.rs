@@ -140,7 +140,7 @@ fn reader<'a>(options: &'a Options, name: &Name) -> Reader<'a> {
 }
 
 fn known_format(format: &str, reader: &Reader<'_>) -> Result<()> {
-    if matches!(format, "json" | "csv") {
+    if matches!(format, "json" | "csv" | "raw") {
         return Ok(());
     }
     let given = ["format", "value.format", "key.format"];
@@ -150,8 +150,8 @@ fn known_format(format: &str, reader: &Reader<'_>) -> Result<()> {
         .find(|(v, _)| v == format)
         .map_or(reader.at, |(_, at)| *at);
     Err(SqlError::at(at, format!("there is no format '{format}'"))
-        .hint("use 'json' or 'csv'")
-        .meant(format, ["json", "csv"]))
+        .hint("use 'json' or 'csv', or 'raw' to read")
+        .meant(format, ["json", "csv", "raw"]))
 }
 
 fn kafka(
@@ -232,13 +232,30 @@ fn key(
 ) -> Result<Option<KeySpec>> {
     let format = reader.take("key.format");
     let fields = reader.take("key.fields");
-    if let Some((include, at)) = reader.take("value.fields-include")
-        && include != "ALL"
+    let prefix = reader.take("key.fields-prefix");
+    let in_value = match reader.take("value.fields-include") {
+        None | Some(("ALL", _)) => true,
+        Some(("EXCEPT_KEY", at)) if fields.is_none() => {
+            return Err(SqlError::at(at, "'key.fields' is missing").hint(
+                "name the columns that are in the key: 'key.format' = 'json', 'key.fields' = 'id'",
+            ));
+        }
+        Some(("EXCEPT_KEY", _)) => false,
+        Some((other, at)) => {
+            return Err(
+                SqlError::at(at, format!("'value.fields-include' cannot be '{other}'"))
+                    .hint("use 'ALL' or 'EXCEPT_KEY'"),
+            );
+        }
+    };
+    if let Some((_, at)) = prefix
+        && in_value
     {
-        return Err(
-            SqlError::at(at, format!("'value.fields-include' cannot be '{include}'"))
-                .hint("leave it out: the value has all fields, those of the key too"),
-        );
+        return Err(SqlError::at(
+            at,
+            "'key.fields-prefix' needs 'value.fields-include' = 'EXCEPT_KEY'",
+        )
+        .detail("The value has all fields under their own names"));
     }
     let (format, fields) = match (format, fields) {
         (None, None) => return Ok(None),
@@ -275,9 +292,27 @@ fn key(
                 .hint("name columns that are declared with a type only"),
         );
     }
+    let prefix = prefix.map_or("", |(prefix, _)| prefix);
+    if let Some(name) = indices
+        .iter()
+        .map(|i| schema.field(*i).name())
+        .find(|name| !name.starts_with(prefix))
+    {
+        return Err(SqlError::at(
+            fields.1,
+            format!("'{name}' does not begin with 'key.fields-prefix', which is '{prefix}'"),
+        ));
+    }
+    let physical = columns.iter().filter(|c| **c == ColumnKind::Physical);
+    if !in_value && physical.count() == indices.len() {
+        return Err(SqlError::at(fields.1, "no column is left for the value")
+            .hint("'value.fields-include' = 'EXCEPT_KEY' leaves those of 'key.fields' out of it"));
+    }
     Ok(Some(KeySpec {
         format: spec,
         fields: indices,
+        prefix: prefix.to_owned(),
+        in_value,
     }))
 }
 

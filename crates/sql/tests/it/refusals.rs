@@ -245,6 +245,26 @@ fn create_table() {
             "1:66 'a b' is no topic name",
         ),
         (
+            "CREATE TABLE t (a INT) WITH ('connector'='kafka','format'='json','value.fields-include'='EXCEPT_KEY')",
+            "1:66 'key.fields' is missing -> name the columns that are in the key",
+        ),
+        (
+            "CREATE TABLE t (a INT) WITH ('connector'='kafka','format'='json','value.fields-include'='SOME')",
+            "1:66 'value.fields-include' cannot be 'SOME' -> use 'ALL' or 'EXCEPT_KEY'",
+        ),
+        (
+            "CREATE TABLE t (a INT) WITH ('connector'='kafka','format'='json','key.format'='raw','key.fields'='a','value.fields-include'='EXCEPT_KEY')",
+            "1:85 no column is left for the value",
+        ),
+        (
+            "CREATE TABLE t (a INT, b INT) WITH ('connector'='kafka','format'='json','key.format'='raw','key.fields'='a','key.fields-prefix'='k_')",
+            "1:109 'key.fields-prefix' needs 'value.fields-include' = 'EXCEPT_KEY'",
+        ),
+        (
+            "CREATE TABLE t (a INT, b INT) WITH ('connector'='kafka','format'='json','key.format'='raw','key.fields'='a','key.fields-prefix'='k_','value.fields-include'='EXCEPT_KEY')",
+            "1:92 'a' does not begin with 'key.fields-prefix', which is 'k_'",
+        ),
+        (
             "CREATE TABLE t (a INT) WITH ('connector'='kafka','format'='json','scan.startup.mode'='begin')",
             "1:66 'scan.startup.mode' cannot be 'begin' -> use 'earliest-offset'",
         ),
