@@ -33,12 +33,12 @@ CREATE TABLE IF NOT EXISTS orders (
 
 -- Every order as it comes: the list on the big screen. No window, so this is
 -- the shortest way from the producer to the eye.
-CREATE MATERIALIZED TABLE IF NOT EXISTS live_orders AS
+CREATE OR ALTER MATERIALIZED TABLE live_orders AS
 SELECT order_id, order_time, province, city, product, quantity, amount, pay_method, status
 FROM orders;
 
 -- Orders and revenue per 5 seconds and region.
-CREATE MATERIALIZED TABLE IF NOT EXISTS orders_by_region_5s AS
+CREATE OR ALTER MATERIALIZED TABLE orders_by_region_5s AS
 SELECT
   window_start,
   window_end,
@@ -51,7 +51,7 @@ WHERE status <> 'failed'
 GROUP BY window_start, window_end, region;
 
 -- The whole country, second by second.
-CREATE MATERIALIZED TABLE IF NOT EXISTS sales_1s AS
+CREATE OR ALTER MATERIALIZED TABLE sales_1s AS
 SELECT
   window_start,
   window_end,
@@ -63,14 +63,14 @@ FROM TABLE(TUMBLE(TABLE orders, DESCRIPTOR(order_time), INTERVAL '1' SECOND))
 GROUP BY window_start, window_end;
 
 -- Who buys where: the map and the ranking.
-CREATE MATERIALIZED TABLE IF NOT EXISTS sales_by_province_10s AS
+CREATE OR ALTER MATERIALIZED TABLE sales_by_province_10s AS
 SELECT window_start, window_end, province, COUNT(*) AS orders, SUM(amount) AS revenue
 FROM TABLE(TUMBLE(TABLE orders, DESCRIPTOR(order_time), INTERVAL '10' SECOND))
 WHERE status = 'paid'
 GROUP BY window_start, window_end, province;
 
 -- Why payments fail.
-CREATE MATERIALIZED TABLE IF NOT EXISTS payment_failures_5s AS
+CREATE OR ALTER MATERIALIZED TABLE payment_failures_5s AS
 SELECT window_start, window_end, region, fail_reason, COUNT(*) AS failures
 FROM TABLE(TUMBLE(TABLE orders, DESCRIPTOR(order_time), INTERVAL '5' SECOND))
 WHERE status = 'failed'
@@ -78,7 +78,7 @@ GROUP BY window_start, window_end, region, fail_reason;
 
 -- A region in which more than one payment in ten failed within 5 seconds.
 -- This is a topic like any other: point an alert channel at it.
-CREATE MATERIALIZED TABLE IF NOT EXISTS payment_alerts AS
+CREATE OR ALTER MATERIALIZED TABLE payment_alerts AS
 SELECT
   window_start,
   window_end,

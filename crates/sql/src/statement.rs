@@ -129,6 +129,18 @@ pub struct Options {
     pub position: Option<Position>,
 }
 
+impl Options {
+    /// Whether the keys and values are the same, wherever they stand.
+    pub fn same_as(&self, other: &Self) -> bool {
+        let values = |options: &Self| -> Vec<(String, String)> {
+            let of = options.values.iter();
+            of.map(|(key, (value, _))| (key.clone(), value.clone()))
+                .collect()
+        };
+        values(self) == values(other)
+    }
+}
+
 /// A column of `CREATE TABLE`.
 #[derive(Debug, Clone)]
 pub struct ColumnDef {
@@ -183,12 +195,16 @@ pub struct WatermarkClause {
 pub struct CreateMaterializedTable {
     /// Its name.
     pub name: Name,
-    /// `IF NOT EXISTS`.
+    /// `IF NOT EXISTS`; ours, Flink has none.
     pub if_not_exists: bool,
+    /// `OR ALTER`.
+    pub or_alter: bool,
     /// `COMMENT '...'`.
     pub comment: Option<String>,
     /// `WITH (...)`.
     pub options: Options,
+    /// `FRESHNESS = ...` was given: rows are always fresher than it may ask.
+    pub freshness: bool,
     /// What fills it.
     pub query: Query,
     /// The statement, whole.

@@ -15,10 +15,11 @@ use millstream_core::env::Clock;
 use millstream_core::limits::MESSAGE_BYTES_MAX_DEFAULT;
 use millstream_sql::catalog::{Catalog, TableDef};
 use millstream_sql::error::{Position, SqlError};
+use millstream_sql::parser::same_tokens;
 use millstream_sql::plan::JobPlan;
 use millstream_sql::planner::{define, plan_job, plan_materialized, source_node};
 use millstream_sql::session::Session;
-use millstream_sql::statement::{CreateMaterializedTable, Drop, Insert, Statement};
+use millstream_sql::statement::{CreateMaterializedTable, Drop, Insert, Statement, StatementKind};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -52,6 +53,9 @@ impl Inner {
         session: &Session,
     ) -> Result<QueryResult, EngineError> {
         let (name, at) = (&create.name.value, statement.position);
+        if create.or_alter && self.is_unaltered(create, session)? {
+            return Ok(QueryResult::ok());
+        }
         if self.exists(at, name, create.if_not_exists)? {
             return Ok(QueryResult::ok());
         }
@@ -86,6 +90,59 @@ impl Inner {
         proposed?;
         self.create_job(name.clone(), &statement.text, at, session)
             .await
+    }
+
+    /// Whether a table is there already, as `CREATE OR ALTER` would make it.
+    /// One that is there and would be changed is refused: its job has state,
+    /// and its topic rows, of the query that it was made with.
+    fn is_unaltered(
+        &self,
+        create: &CreateMaterializedTable,
+        session: &Session,
+    ) -> Result<bool, EngineError> {
+        let (name, at) = (&create.name.value, create.name.position);
+        let image = self.metadata.image();
+        let Some(object) = image.sql_object(name) else {
+            return Ok(false);
+        };
+        if object.kind != SqlObjectKind::MaterializedTable {
+            return Err(refuse(
+                at,
+                format!("'{name}' is no materialized table"),
+                "choose another name",
+            ));
+        }
+        let statements = millstream_sql::parser::parse(&object.definition)?;
+        let Some(StatementKind::CreateMaterializedTable(old)) = statements.first().map(|s| &s.kind)
+        else {
+            return Err(EngineError::Internal(format!(
+                "the definition of '{name}' makes no materialized table"
+            )));
+        };
+        let of_session = Stored {
+            own_topic: None,
+            ..Stored::with(object)
+        };
+        let what = if !same_tokens(&old.query.text, &create.query.text) {
+            "query"
+        } else if !old.options.same_as(&create.options) {
+            "options"
+        } else if of_session != Stored::of(session, None) {
+            "session settings (SET lists them)"
+        } else {
+            return Ok(true);
+        };
+        Err(refuse(
+            at,
+            format!(
+                "materialized table '{name}' is there with other {what}, and a running job cannot \
+                 be altered"
+            ),
+            format!(
+                "DROP MATERIALIZED TABLE {name}, then run this again: its rows are made anew; or \
+                 create another table beside it"
+            ),
+        ))
     }
 
     pub(super) async fn insert(
@@ -237,7 +294,8 @@ impl Inner {
             at,
             format!("there is a materialized table '{name}' already{state}"),
             format!(
-                "{go_on} make it anew, DROP MATERIALIZED TABLE {name} first, which deletes what it holds"
+                "{go_on} make it anew, DROP MATERIALIZED TABLE {name} first, which deletes what it \
+                 holds; CREATE OR ALTER MATERIALIZED TABLE leaves one that is the same"
             ),
         ))
     }

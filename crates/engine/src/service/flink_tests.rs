@@ -30,6 +30,45 @@ fn orders_as(name: &str, options: &str) -> String {
 }
 
 #[tokio::test]
+async fn the_same_materialized_table_again_is_no_change_and_another_is_refused() {
+    let world = World::new().await;
+    let engine = orders_job(&world).await;
+    let again = BY_REGION.replace("CREATE", "CREATE OR ALTER");
+    assert_eq!(run(&engine, &again).await, [[json!("OK")]]);
+    let spaced = again.replace("SELECT", "SELECT -- all of it\n  ");
+    assert_eq!(run(&engine, &spaced).await, [[json!("OK")]]);
+    assert_eq!(engine.jobs().len(), 1);
+    assert_eq!(engine.job("by_region").unwrap().restarts, 0);
+
+    for (change, named) in [
+        (again.replace("5", "10"), "other query"),
+        (
+            again.replace("by_region AS", "by_region WITH ('format' = 'csv') AS"),
+            "other options",
+        ),
+        (
+            format!("SET 'table.local-time-zone' = 'Asia/Shanghai'; {again}"),
+            "other session settings",
+        ),
+    ] {
+        let error = refused(&engine, &change).await;
+        assert!(error.contains(named), "{error}");
+        assert!(
+            error.contains("DROP MATERIALIZED TABLE by_region"),
+            "{error}"
+        );
+    }
+    let error = refused(&engine, &again.replace("TABLE by_region", "TABLE orders")).await;
+    assert!(
+        error.contains("'orders' is no materialized table"),
+        "{error}"
+    );
+    // What is not there is created.
+    let new = again.replace("TABLE by_region", "TABLE regions");
+    assert_eq!(run(&engine, &new).await, [[json!("regions")]]);
+}
+
+#[tokio::test]
 async fn a_file_of_a_flink_user_runs_and_says_what_does_nothing() {
     let world = World::new().await;
     let engine = world.engine().await;

@@ -18,10 +18,14 @@ impl StatementParser<'_> {
         if self.word("TABLE") {
             return self.create_table().map(StatementKind::CreateTable);
         }
-        if self.word("MATERIALIZED") {
+        let or_alter = self.or_alter();
+        if or_alter || self.word("MATERIALIZED") {
+            if or_alter {
+                self.expect_word("MATERIALIZED")?;
+            }
             self.expect_word("TABLE")?;
             return self
-                .create_materialized_table()
+                .create_materialized_table(or_alter)
                 .map(StatementKind::CreateMaterializedTable);
         }
         let hint = match what.token.to_string().to_ascii_uppercase().as_str() {
@@ -29,7 +33,10 @@ impl StatementParser<'_> {
             "TEMPORARY" => "tables are kept in the metadata log: write CREATE TABLE",
             "FUNCTION" => "SHOW FUNCTIONS lists the functions there are",
             "CATALOG" | "DATABASE" => "there is one catalog and one database",
-            "OR" => "DROP TABLE first: nothing is replaced silently",
+            "OR" => {
+                "write CREATE OR ALTER MATERIALIZED TABLE, or DROP TABLE first: nothing is \
+                 replaced silently"
+            }
             _ => "CREATE TABLE and CREATE MATERIALIZED TABLE are supported",
         };
         Err(SqlError::at(
@@ -37,6 +44,15 @@ impl StatementParser<'_> {
             format!("cannot create {}", what.token),
         )
         .hint(hint))
+    }
+
+    /// `OR ALTER`; anything else after `OR` is left where it is.
+    fn or_alter(&mut self) -> bool {
+        let follows = matches!(
+            &self.parser.peek_nth_token(1).token,
+            Token::Word(word) if word.value.eq_ignore_ascii_case("ALTER")
+        );
+        follows && self.word("OR") && self.word("ALTER")
     }
 
     fn if_not_exists(&mut self) -> Parsed<bool> {
@@ -286,8 +302,15 @@ impl StatementParser<'_> {
         Ok(options)
     }
 
-    fn create_materialized_table(&mut self) -> Parsed<CreateMaterializedTable> {
+    fn create_materialized_table(&mut self, or_alter: bool) -> Parsed<CreateMaterializedTable> {
+        let at = self.parser.peek_token().span;
         let if_not_exists = self.if_not_exists()?;
+        if or_alter && if_not_exists {
+            return Err(
+                SqlError::at(at, "OR ALTER and IF NOT EXISTS exclude each other")
+                    .hint("leave IF NOT EXISTS out: OR ALTER creates what is not there"),
+            );
+        }
         let name = self.name()?;
         let at = self.parser.peek_token();
         if at.token == Token::LParen {
@@ -298,22 +321,73 @@ impl StatementParser<'_> {
             .hint("leave the column list out; name columns with AS in the SELECT"));
         }
         let comment = self.comment()?;
-        let options = self.options()?;
-        for word in ["FRESHNESS", "REFRESH_MODE", "PARTITIONED"] {
+        for word in ["PARTITIONED", "DISTRIBUTED"] {
             let at = self.parser.peek_token().span;
             if self.word(word) {
-                return Err(SqlError::at(at, format!("{word} is not supported"))
-                    .hint("leave it out: a materialized table is always kept up to date"));
+                return Err(SqlError::at(at, format!("{word} BY is not supported"))
+                    .hint("set 'millstream.partitions' in WITH (...) for the topic's partitions"));
             }
         }
+        let options = self.options()?;
+        let freshness = self.freshness()?;
+        self.refresh_mode()?;
         self.expect_word("AS")?;
         Ok(CreateMaterializedTable {
             name,
             if_not_exists,
+            or_alter,
             comment,
             options,
+            freshness,
             query: self.query()?,
             text: self.text(),
         })
+    }
+
+    /// `FRESHNESS = INTERVAL '3' MINUTE`, if there: how old results may be.
+    fn freshness(&mut self) -> Parsed<bool> {
+        if !self.word("FRESHNESS") {
+            return Ok(false);
+        }
+        self.expect(&Token::Eq)?;
+        self.expect_word("INTERVAL")?;
+        let number = self.literal("a number in quotes")?;
+        if !number.value.trim().parse().is_ok_and(|n: u64| n > 0) {
+            return Err(SqlError::at(
+                number.position,
+                format!("'{}' is no freshness", number.value),
+            )
+            .hint("write FRESHNESS = INTERVAL '1' MINUTE"));
+        }
+        let units = ["SECOND", "MINUTE", "HOUR", "DAY"];
+        let plurals = ["SECONDS", "MINUTES", "HOURS", "DAYS"];
+        if !units.iter().chain(&plurals).any(|unit| self.word(unit)) {
+            let found = self.parser.peek_token();
+            return Err(SqlError::at(
+                self.place(found.span.start),
+                format!(
+                    "expected SECOND, MINUTE, HOUR or DAY, found {}",
+                    found.token
+                ),
+            ));
+        }
+        Ok(true)
+    }
+
+    /// `REFRESH_MODE = CONTINUOUS`, if there.
+    fn refresh_mode(&mut self) -> Parsed<()> {
+        if !self.word("REFRESH_MODE") {
+            return Ok(());
+        }
+        self.expect(&Token::Eq)?;
+        let at = self.parser.peek_token();
+        if self.word("CONTINUOUS") {
+            return Ok(());
+        }
+        Err(SqlError::at(
+            self.place(at.span.start),
+            format!("REFRESH_MODE cannot be {}", at.token),
+        )
+        .hint("leave it out: a materialized table is always kept up to date"))
     }
 }

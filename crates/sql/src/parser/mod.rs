@@ -50,6 +50,20 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
     })
 }
 
+/// Whether two texts say the same in the same words: only spaces and comments
+/// may differ.
+pub fn same_tokens(one: &str, other: &str) -> bool {
+    let tokens = |text| {
+        let tokens = tokenize(text).ok()?.into_iter().map(|t| t.token);
+        let words = tokens.filter(|t| !matches!(t, Token::Whitespace(_) | Token::EOF));
+        Some(words.collect::<Vec<_>>())
+    };
+    match (tokens(one), tokens(other)) {
+        (Some(one), Some(other)) => one == other,
+        _ => one == other,
+    }
+}
+
 /// Parses an expression that stands alone: a stored computed column or
 /// watermark.
 pub(crate) fn parse_expression(text: &str) -> Result<Expression, SqlError> {

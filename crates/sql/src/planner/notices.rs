@@ -36,7 +36,11 @@ pub(super) fn is_idle(key: &str) -> bool {
 pub(super) fn notices(statement: &Statement) -> Vec<String> {
     match &statement.kind {
         StatementKind::CreateTable(create) => of_options(&create.options),
-        StatementKind::CreateMaterializedTable(create) => of_options(&create.options),
+        StatementKind::CreateMaterializedTable(create) => {
+            let freshness = create.freshness.then(|| FRESHNESS.to_owned());
+            let options = of_options(&create.options);
+            freshness.into_iter().chain(options).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -85,4 +89,6 @@ fn of_options(options: &Options) -> Vec<String> {
     notices
 }
 
+const FRESHNESS: &str = "FRESHNESS does nothing here: a materialized table is brought up to date \
+                         with every epoch";
 const CLIENT: &str = "the server has its own connection to the log";

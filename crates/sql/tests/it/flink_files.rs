@@ -4,8 +4,9 @@
 use crate::harness::{session, tables};
 use millstream_sql::catalog::{OffsetReset, StartupMode};
 use millstream_sql::error::Position;
-use millstream_sql::parser::parse;
+use millstream_sql::parser::{parse, same_tokens};
 use millstream_sql::planner::{define, notices, source_node};
+use millstream_sql::statement::StatementKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -196,6 +197,41 @@ fn the_sessions_idle_timeout_is_that_of_tables_without_one() {
     let mut session = session.clone();
     session.set(key, Some("0"), Position::START).unwrap();
     assert_eq!(session.idle_timeout, None);
+}
+
+#[test]
+fn materialized_tables_are_created_or_altered_as_flink_writes_it() {
+    for (text, or_alter, told) in [
+        ("CREATE OR ALTER MATERIALIZED TABLE m", true, 0),
+        ("create or alter materialized table m", true, 0),
+        (
+            "CREATE MATERIALIZED TABLE m COMMENT 'c' WITH ('format' = 'json')
+             FRESHNESS = INTERVAL '30' SECOND REFRESH_MODE = CONTINUOUS",
+            false,
+            1,
+        ),
+        ("CREATE MATERIALIZED TABLE IF NOT EXISTS m", false, 0),
+    ] {
+        let statement = parse(&format!("{text} AS SELECT id FROM orders"))
+            .unwrap()
+            .remove(0);
+        let StatementKind::CreateMaterializedTable(create) = &statement.kind else {
+            panic!("{statement:?}");
+        };
+        assert_eq!(create.or_alter, or_alter, "{text}");
+        assert_eq!(notices(&statement).len(), told, "{text}");
+        define(&statement, &tables(), &session()).unwrap();
+    }
+}
+
+#[test]
+fn only_spaces_and_comments_may_differ_in_the_same_text() {
+    assert!(same_tokens(
+        "SELECT a,\n b -- all\nFROM t",
+        "SELECT a, /* x */ b FROM t"
+    ));
+    assert!(!same_tokens("SELECT a FROM t", "SELECT b FROM t"));
+    assert!(!same_tokens("SELECT 'a b'", "SELECT 'a  b'"));
 }
 
 #[test]

@@ -309,8 +309,32 @@ fn create_table() {
             "1:29 a materialized table takes its columns from its query",
         ),
         (
-            "CREATE MATERIALIZED TABLE m FRESHNESS = INTERVAL '1' MINUTE AS SELECT id FROM orders",
-            "1:29 FRESHNESS is not supported",
+            "CREATE MATERIALIZED TABLE m FRESHNESS = INTERVAL '0' MINUTE AS SELECT id FROM orders",
+            "1:50 '0' is no freshness -> write FRESHNESS = INTERVAL '1' MINUTE",
+        ),
+        (
+            "CREATE MATERIALIZED TABLE m FRESHNESS = INTERVAL '1' YEAR AS SELECT id FROM orders",
+            "1:54 expected SECOND, MINUTE, HOUR or DAY, found YEAR",
+        ),
+        (
+            "CREATE MATERIALIZED TABLE m REFRESH_MODE = FULL AS SELECT id FROM orders",
+            "1:44 REFRESH_MODE cannot be FULL -> leave it out",
+        ),
+        (
+            "CREATE MATERIALIZED TABLE m PARTITIONED BY (id) AS SELECT id FROM orders",
+            "1:29 PARTITIONED BY is not supported",
+        ),
+        (
+            "CREATE OR ALTER MATERIALIZED TABLE IF NOT EXISTS m AS SELECT id FROM orders",
+            "1:36 OR ALTER and IF NOT EXISTS exclude each other",
+        ),
+        (
+            "CREATE OR ALTER TABLE m (a INT)",
+            "1:17 expected MATERIALIZED, found TABLE",
+        ),
+        (
+            "CREATE OR REPLACE TABLE m (a INT)",
+            "1:8 cannot create OR -> write CREATE OR ALTER MATERIALIZED TABLE",
         ),
     ]);
 }
