@@ -1,48 +1,65 @@
 //! Topics, offsets, deletions.
 
+use super::brokers::Observer;
 use super::errors::{bus_error, code_error};
-use super::{KafkaOptions, REQUEST_WAIT_MAX, blocking};
+use super::{Clients, REQUEST_WAIT_MAX, blocking};
 use millstream_core::ids::{Offset, TopicId, TopicPartition};
 use millstream_core::limits::MESSAGE_BYTES_MAX_DEFAULT;
 use millstream_core::ports::{BusError, Isolation, OffsetAt, TopicInfo, TopicSpec};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::metadata::MetadataTopic;
+use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Pause before asking the same again.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
+/// How long one attempt may take: a broker that does not answer must not take
+/// the time of those that would.
+const ATTEMPT_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Events taken from a client's queue at a time.
+const EVENTS_MAX: usize = 1_000;
+
+/// A consumer that only asks.
+pub(super) type QueryClient = BaseConsumer<Observer>;
 
 pub(super) struct Admin {
-    options: KafkaOptions,
-    client: AdminClient<DefaultClientContext>,
+    clients: Clients,
+    client: AdminClient<Observer>,
     /// Answers for readers at read_uncommitted.
-    uncommitted: BaseConsumer,
+    uncommitted: QueryClient,
     /// Answers for readers at read_committed: ListOffsets' latest is then
     /// the last stable offset.
-    committed: BaseConsumer,
+    committed: QueryClient,
 }
 
 impl Admin {
-    pub(super) fn new(options: &KafkaOptions) -> Result<Self, BusError> {
-        let failed = |e| bus_error(e, "client");
+    pub(super) fn new(clients: &Clients) -> Result<Self, BusError> {
         Ok(Self {
-            client: options.config(&[]).create().map_err(failed)?,
-            uncommitted: query_client(options, "read_uncommitted", "millstream-query")?,
-            committed: query_client(options, "read_committed", "millstream-query")?,
-            options: options.clone(),
+            client: clients.create(&[], "client")?,
+            uncommitted: query_client(clients, "read_uncommitted", "millstream-query")?,
+            committed: query_client(clients, "read_committed", "millstream-query")?,
+            clients: clients.clone(),
         })
     }
 
+    /// The metadata of one topic or of all.
+    fn metadata(&self, topic: Option<&str>) -> Result<Metadata, BusError> {
+        let metadata = patiently(|| {
+            self.uncommitted
+                .fetch_metadata(topic, ATTEMPT_WAIT_MAX)
+                .map_err(|e| bus_error(e, topic.unwrap_or("cluster")))
+        });
+        drain(&self.uncommitted);
+        let metadata = metadata?;
+        self.clients.brokers.learn(&metadata);
+        Ok(metadata)
+    }
+
     pub(super) fn topics(&self) -> Result<Vec<TopicInfo>, BusError> {
-        let metadata = self
-            .uncommitted
-            .fetch_metadata(None, REQUEST_WAIT_MAX)
-            .map_err(|e| bus_error(e, "cluster"))?;
+        let metadata = self.metadata(None)?;
         let mut topics: Vec<TopicInfo> = metadata
             .topics()
             .iter()
@@ -58,10 +75,7 @@ impl Admin {
 
     /// A topic, and how many of its partitions have a leader.
     fn topic_and_leaders(&self, name: &str) -> Result<(TopicInfo, i32), BusError> {
-        let metadata = self
-            .uncommitted
-            .fetch_metadata(Some(name), REQUEST_WAIT_MAX)
-            .map_err(|e| bus_error(e, name))?;
+        let metadata = self.metadata(Some(name))?;
         match metadata.topics().iter().find(|t| t.name() == name) {
             Some(topic) => {
                 let led = topic
@@ -197,18 +211,20 @@ impl Admin {
             Isolation::ReadUncommitted => &self.uncommitted,
             Isolation::ReadCommitted => &self.committed,
         };
-        partitions
+        let ends = partitions
             .iter()
             .map(|tp| {
                 // A new leader answers a moment after the metadata names it.
                 patiently(|| {
                     consumer
-                        .fetch_watermarks(&tp.topic, tp.partition.0, REQUEST_WAIT_MAX)
+                        .fetch_watermarks(&tp.topic, tp.partition.0, ATTEMPT_WAIT_MAX)
                         .map(|ends| Offset(which(ends)))
                         .map_err(|e| bus_error(e, &tp.topic))
                 })
             })
-            .collect()
+            .collect();
+        drain(consumer);
+        ends
     }
 
     fn offsets_at_time(
@@ -217,10 +233,13 @@ impl Admin {
         ms: i64,
     ) -> Result<Vec<Offset>, BusError> {
         let list = partition_list(partitions.iter().map(|tp| (tp, KafkaOffset::Offset(ms))))?;
-        let found = self
-            .uncommitted
-            .offsets_for_times(list, REQUEST_WAIT_MAX)
-            .map_err(|e| bus_error(e, "offsets"))?;
+        let found = patiently(|| {
+            self.uncommitted
+                .offsets_for_times(list.clone(), ATTEMPT_WAIT_MAX)
+                .map_err(|e| bus_error(e, "offsets"))
+        });
+        drain(&self.uncommitted);
+        let found = found?;
         partitions
             .iter()
             .map(|tp| {
@@ -250,11 +269,13 @@ impl Admin {
     ) -> Result<Vec<Option<Offset>>, BusError> {
         // At read_committed librdkafka asks for stable offsets only and waits
         // while a transaction with offsets of the group is open.
-        let consumer = query_client(&self.options, "read_uncommitted", group)?;
+        let consumer = query_client(&self.clients, "read_uncommitted", group)?;
         let list = partition_list(partitions.iter().map(|tp| (tp, KafkaOffset::Invalid)))?;
-        let found = consumer
-            .committed_offsets(list, REQUEST_WAIT_MAX)
-            .map_err(|e| bus_error(e, group))?;
+        let found = patiently(|| {
+            consumer
+                .committed_offsets(list.clone(), ATTEMPT_WAIT_MAX)
+                .map_err(|e| bus_error(e, group))
+        })?;
         Ok(partitions
             .iter()
             .map(|tp| {
@@ -285,19 +306,27 @@ fn patiently<T>(mut ask: impl FnMut() -> Result<T, BusError>) -> Result<T, BusEr
 
 /// A consumer that only asks.
 pub(super) fn query_client(
-    options: &KafkaOptions,
+    clients: &Clients,
     isolation: &str,
     group: &str,
-) -> Result<BaseConsumer, BusError> {
-    options
-        .config(&[
-            ("group.id", group),
-            ("isolation.level", isolation),
-            ("enable.auto.commit", "false"),
-            ("allow.auto.create.topics", "false"),
-        ])
-        .create()
-        .map_err(|e| bus_error(e, group))
+) -> Result<QueryClient, BusError> {
+    let settings = [
+        ("group.id", group),
+        ("isolation.level", isolation),
+        ("enable.auto.commit", "false"),
+        ("allow.auto.create.topics", "false"),
+    ];
+    clients.create(&settings, group)
+}
+
+/// Takes what a client that is never read from has to tell: log lines and
+/// errors, which would pile up.
+pub(super) fn drain(client: &QueryClient) {
+    for _ in 0..EVENTS_MAX {
+        if client.poll(Duration::ZERO).is_none() {
+            return;
+        }
+    }
 }
 
 fn admin_options() -> AdminOptions {

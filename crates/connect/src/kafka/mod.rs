@@ -5,33 +5,45 @@
 //! | `admin` | topics, offsets, deletions |
 //! | `reader` | assigned partitions, without a group |
 //! | `writer` | idempotent and transactional writers |
+//! | `offsets` | the group offsets of transactions |
 //! | `errors` | librdkafka's errors as the bus's |
+//! | `brokers` | the cluster's brokers, and what is told of them |
 //!
 //! Every reader and writer is a librdkafka client of its own with its own
 //! threads. Calls that block run on tokio's blocking threads.
 //!
-//! One difference to the embedded broker: Apache Kafka answers EndTxn before
+//! Two differences to the embedded broker. One: Apache Kafka answers EndTxn before
 //! the markers are in every partition, so a committed record may become
-//! readable some milliseconds after `commit` has returned.
+//! readable some milliseconds after `commit` has returned. Another: group
+//! offsets follow their transaction, they are not part of it (`offsets`).
 
 mod admin;
+mod brokers;
 mod errors;
+mod offsets;
 mod reader;
 mod writer;
 
 use admin::Admin;
 use async_trait::async_trait;
+use brokers::{Brokers, Observer};
+use errors::bus_error;
 use millstream_core::ids::{Offset, TopicPartition};
 use millstream_core::ports::{
     Bus, BusError, BusReader, Isolation, OffsetAt, TopicInfo, TopicSpec, TransactionWriter, Writer,
 };
 use rdkafka::ClientConfig;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a request to the cluster may take.
+/// How long a request to the cluster may take, over all its attempts.
 pub(crate) const REQUEST_WAIT_MAX: Duration = Duration::from_secs(30);
+/// What stays unavailable longer than this ends a reader or a writer: nobody
+/// would notice otherwise. A broker that is lost takes a cluster 10 to 20
+/// seconds.
+pub(crate) const UNAVAILABLE_MAX: Duration = Duration::from_secs(60);
 
 /// Where the cluster is and how to talk to it.
 #[derive(Debug, Clone, Default)]
@@ -45,8 +57,15 @@ pub struct KafkaOptions {
 
 /// A Kafka cluster as a bus.
 pub struct KafkaBus {
-    options: KafkaOptions,
+    clients: Clients,
     admin: Arc<Admin>,
+}
+
+/// What every client of one bus is made with.
+#[derive(Clone)]
+struct Clients {
+    options: Arc<KafkaOptions>,
+    brokers: Arc<Brokers>,
 }
 
 impl KafkaBus {
@@ -55,23 +74,43 @@ impl KafkaBus {
         if options.bootstrap.is_empty() {
             return Err(BusError::Invalid("bus.bootstrap names no broker".into()));
         }
-        let admin = Arc::new(Admin::new(&options)?);
-        let bus = Arc::new(Self { options, admin });
+        let clients = Clients {
+            options: Arc::new(options),
+            brokers: Brokers::new(tokio::runtime::Handle::try_current().ok()),
+        };
+        let admin = Arc::new(Admin::new(&clients)?);
+        let bus = Arc::new(Self { clients, admin });
         bus.topics().await?;
         Ok(bus)
     }
 }
 
-impl KafkaOptions {
-    /// A client's settings: ours for its purpose, then the user's.
+impl Clients {
+    /// A client for a purpose. `subject` is what an error is about.
+    fn create<T: FromClientConfigAndContext<Observer>>(
+        &self,
+        purpose: &[(&str, &str)],
+        subject: &str,
+    ) -> Result<T, BusError> {
+        self.config(purpose)
+            .create_with_context(Observer::new(&self.brokers))
+            .map_err(|error| bus_error(error, subject))
+    }
+
+    /// A client's settings: ours, those of its purpose, then the user's.
     fn config(&self, purpose: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.bootstrap);
+        let bootstrap = self.brokers.bootstrap(&self.options.bootstrap);
+        config.set("bootstrap.servers", bootstrap);
         config.set("client.id", "millstream-engine");
+        // A broker that is back is used within a second, not within ten.
+        config.set("reconnect.backoff.max.ms", "1000");
+        // Whether lines are shown is decided where they arrive.
+        config.set_log_level(RDKafkaLogLevel::Info);
         for (key, value) in purpose {
             config.set(*key, *value);
         }
-        for (key, value) in &self.client {
+        for (key, value) in &self.options.client {
             config.set(key, value);
         }
         config
@@ -140,14 +179,14 @@ impl Bus for KafkaBus {
         isolation: Isolation,
     ) -> Result<Box<dyn BusReader>, BusError> {
         let reader =
-            reader::KafkaReader::new(&self.options, Arc::clone(&self.admin), start, isolation)
+            reader::KafkaReader::new(&self.clients, Arc::clone(&self.admin), start, isolation)
                 .await?;
         Ok(Box::new(reader))
     }
 
     async fn writer(&self) -> Result<Box<dyn Writer>, BusError> {
         Ok(Box::new(writer::KafkaWriter::new(
-            &self.options,
+            &self.clients,
             Arc::clone(&self.admin),
         )?))
     }
@@ -158,7 +197,7 @@ impl Bus for KafkaBus {
         timeout: Duration,
     ) -> Result<Box<dyn TransactionWriter>, BusError> {
         let writer = writer::KafkaTransactionWriter::new(
-            &self.options,
+            &self.clients,
             Arc::clone(&self.admin),
             transactional_id,
             timeout,

@@ -8,10 +8,15 @@
 //! Checksums are verified (`check.crcs`). librdkafka passes over a batch that
 //! is damaged and says so, but not where: the next gap is reported as what
 //! could not be read. A batch that it cannot decompress it does not pass over.
+//!
+//! While brokers come and go, librdkafka reports errors and reads on by
+//! itself; the reader ends only when nothing has been heard of the cluster
+//! for [`UNAVAILABLE_MAX`].
 
 use super::admin::{Admin, partition_list};
-use super::errors::bus_error;
-use super::{KafkaOptions, blocking};
+use super::brokers::Observer;
+use super::errors::{Reading, bus_error, reading};
+use super::{Clients, UNAVAILABLE_MAX, blocking};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::FutureExt;
@@ -21,18 +26,19 @@ use millstream_core::ports::{
 };
 use rdkafka::Offset as KafkaOffset;
 use rdkafka::consumer::{Consumer, StreamConsumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 /// Age at which a partition's end is asked for again.
 const END_AGE_MAX: Duration = Duration::from_secs(1);
 
 pub(super) struct KafkaReader {
-    consumer: Arc<StreamConsumer>,
+    consumer: Arc<StreamConsumer<Observer>>,
     admin: Arc<Admin>,
     isolation: Isolation,
     partitions: BTreeMap<TopicPartition, Assigned>,
@@ -41,7 +47,15 @@ pub(super) struct KafkaReader {
     ends_at: Instant,
     /// What librdkafka said of a damaged batch whose place is not known yet.
     damage: Option<String>,
+    /// The partitions' ends, being asked for: a leader that is away must not
+    /// hold up what the others have.
+    ends: Option<Ends>,
+    /// Since when the cluster has not been heard of, and why.
+    unavailable: Option<(Instant, BusError)>,
 }
+
+/// The ends of these partitions.
+type Ends = JoinHandle<Result<Vec<(TopicPartition, Offset)>, BusError>>;
 
 struct Assigned {
     /// One past what has been buffered.
@@ -57,7 +71,7 @@ struct Assigned {
 
 impl KafkaReader {
     pub(super) async fn new(
-        options: &KafkaOptions,
+        clients: &Clients,
         admin: Arc<Admin>,
         start: &[(TopicPartition, Offset)],
         isolation: Isolation,
@@ -66,22 +80,20 @@ impl KafkaReader {
             Isolation::ReadUncommitted => "read_uncommitted",
             Isolation::ReadCommitted => "read_committed",
         };
-        let consumer: StreamConsumer = options
-            .config(&[
-                // Nothing is committed; librdkafka wants a name to assign.
-                ("group.id", "millstream-reader"),
-                ("isolation.level", level),
-                ("enable.auto.commit", "false"),
-                ("enable.auto.offset.store", "false"),
-                ("allow.auto.create.topics", "false"),
-                ("auto.offset.reset", "error"),
-                ("enable.partition.eof", "true"),
-                ("check.crcs", "true"),
-                ("fetch.wait.max.ms", "500"),
-                ("fetch.error.backoff.ms", "50"),
-            ])
-            .create()
-            .map_err(|e| bus_error(e, "reader"))?;
+        let settings = [
+            // Nothing is committed; librdkafka wants a name to assign.
+            ("group.id", "millstream-reader"),
+            ("isolation.level", level),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("allow.auto.create.topics", "false"),
+            ("auto.offset.reset", "error"),
+            ("enable.partition.eof", "true"),
+            ("check.crcs", "true"),
+            ("fetch.wait.max.ms", "500"),
+            ("fetch.error.backoff.ms", "50"),
+        ];
+        let consumer = clients.create(&settings, "reader")?;
         let partitions = start
             .iter()
             .map(|(tp, offset)| (tp.clone(), Assigned::at(*offset)));
@@ -93,8 +105,10 @@ impl KafkaReader {
             buffered_bytes: 0,
             ends_at: Instant::now(),
             damage: None,
+            ends: None,
+            unavailable: None,
         };
-        reader.refresh_ends().await?;
+        reader.await_ends().await?;
         reader.check_range().await?;
         reader.assign().await?;
         Ok(reader)
@@ -110,19 +124,62 @@ impl KafkaReader {
         blocking(move || consumer.assign(&list).map_err(|e| bus_error(e, "reader"))).await
     }
 
-    async fn refresh_ends(&mut self) -> Result<(), BusError> {
+    /// Begins to ask where the partitions end.
+    fn ask_ends(&self) -> Ends {
         let at = match self.isolation {
             Isolation::ReadUncommitted => OffsetAt::Latest,
             Isolation::ReadCommitted => OffsetAt::LatestStable,
         };
         let partitions: Vec<TopicPartition> = self.partitions.keys().cloned().collect();
         let admin = Arc::clone(&self.admin);
-        let ends = blocking(move || admin.offsets(&partitions, at)).await?;
-        for (assigned, end) in self.partitions.values_mut().zip(ends) {
-            assigned.end = assigned.end.max(end);
+        tokio::task::spawn_blocking(move || {
+            let ends = admin.offsets(&partitions, at)?;
+            Ok(partitions.into_iter().zip(ends).collect())
+        })
+    }
+
+    /// Asks where the partitions end, and waits for it.
+    async fn await_ends(&mut self) -> Result<(), BusError> {
+        let ends = self.ask_ends();
+        self.take_ends(joined(ends).await?);
+        Ok(())
+    }
+
+    /// Ends only say how far behind the reader is; asking costs a request a
+    /// partition, so not for each poll, and nobody waits for it.
+    async fn refresh_ends(&mut self) -> Result<(), BusError> {
+        if let Some(ends) = self.ends.take_if(|ends| ends.is_finished()) {
+            match joined(ends).await {
+                Ok(ends) => self.take_ends(ends),
+                Err(error @ BusError::Retriable(_)) => self.on_passing(error)?,
+                Err(error) => return Err(error),
+            }
+        }
+        if self.ends.is_none() && self.ends_at.elapsed() >= END_AGE_MAX {
+            self.ends = Some(self.ask_ends());
+        }
+        Ok(())
+    }
+
+    fn take_ends(&mut self, ends: Vec<(TopicPartition, Offset)>) {
+        for (partition, end) in ends {
+            if let Some(assigned) = self.partitions.get_mut(&partition) {
+                assigned.end = assigned.end.max(end);
+            }
         }
         self.ends_at = Instant::now();
-        Ok(())
+        self.unavailable = None;
+    }
+
+    /// An error that librdkafka mends by itself, unless it goes on for long.
+    fn on_passing(&mut self, error: BusError) -> Result<(), BusError> {
+        let (since, why) = self
+            .unavailable
+            .get_or_insert_with(|| (Instant::now(), error));
+        if since.elapsed() < UNAVAILABLE_MAX {
+            return Ok(());
+        }
+        Err(why.clone())
     }
 
     /// librdkafka does not say which partition was out of range, and at the
@@ -163,10 +220,12 @@ impl KafkaReader {
                 }
             };
             match received {
-                Ok(message) => self.buffer(&message),
-                Err(KafkaError::PartitionEOF(_)) => self.look_at_positions()?,
+                Ok(message) => {
+                    self.unavailable = None;
+                    self.buffer(&message);
+                }
                 Err(error) if is_damage(&error) => self.damage = Some(error.to_string()),
-                Err(error) => return Err(self.failed(error).await),
+                Err(error) => self.on_error(error).await?,
             }
         }
         Ok(())
@@ -209,19 +268,40 @@ impl KafkaReader {
         Ok(())
     }
 
-    async fn failed(&self, error: KafkaError) -> BusError {
-        let code = error.rdkafka_error_code();
-        let out_of_range = matches!(
-            code,
-            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
-        );
-        if out_of_range && let Err(known) = self.check_range().await {
-            return known;
+    async fn on_error(&mut self, error: KafkaError) -> Result<(), BusError> {
+        match reading(&error) {
+            Reading::EndOfPartition => {
+                self.unavailable = None;
+                self.look_at_positions()
+            }
+            Reading::OutOfRange => {
+                match self.check_range().await {
+                    Ok(()) | Err(BusError::Retriable(_)) => {}
+                    Err(known) => return Err(known),
+                }
+                // A leader that did not have all of the log yet.
+                self.assign().await?;
+                self.on_passing(BusError::Retriable(error.to_string()))
+            }
+            Reading::TopicUnknown => {
+                self.check_topics().await?;
+                self.on_passing(BusError::Retriable(error.to_string()))
+            }
+            Reading::Passing => self.on_passing(bus_error(error, "reader")),
+            Reading::Lasting => Err(bus_error(error, "reader")),
         }
-        match bus_error(error, "reader") {
-            // The topic may have been deleted or moved: look again.
-            BusError::Fatal(text) if out_of_range => BusError::Retriable(text),
-            other => other,
+    }
+
+    /// That the topics are there: a broker that has just started may not know
+    /// all of them yet.
+    async fn check_topics(&self) -> Result<(), BusError> {
+        let mut topics: Vec<String> = self.partitions.keys().map(|p| p.topic.clone()).collect();
+        topics.dedup();
+        let admin = Arc::clone(&self.admin);
+        let known = blocking(move || topics.iter().try_for_each(|t| admin.topic(t).map(|_| ())));
+        match known.await {
+            Err(BusError::Retriable(_)) => Ok(()),
+            known => known,
         }
     }
 
@@ -246,6 +326,11 @@ impl KafkaReader {
             })
             .collect()
     }
+}
+
+async fn joined<T>(task: JoinHandle<Result<T, BusError>>) -> Result<T, BusError> {
+    task.await
+        .unwrap_or_else(|error| Err(BusError::Fatal(error.to_string())))
 }
 
 impl Assigned {
@@ -281,11 +366,7 @@ impl BusReader for KafkaReader {
         bytes_max: usize,
     ) -> Result<Vec<FetchedRecords>, BusError> {
         let deadline = Instant::now() + wait_max;
-        // Ends only say how far behind the reader is; asking costs a request
-        // a partition, so not for each poll.
-        if self.ends_at.elapsed() >= END_AGE_MAX {
-            self.refresh_ends().await?;
-        }
+        self.refresh_ends().await?;
         self.fill(deadline, bytes_max).await?;
         Ok(self.take())
     }
@@ -294,7 +375,9 @@ impl BusReader for KafkaReader {
         self.damage = None;
         self.partitions
             .insert(partition.clone(), Assigned::at(offset));
-        self.refresh_ends().await?;
+        // What is being asked may be about the partition as it was.
+        self.ends = None;
+        self.await_ends().await?;
         // A new assignment drops what librdkafka had queued; what is buffered
         // here of the other partitions stays.
         self.assign().await

@@ -1,25 +1,28 @@
 //! Idempotent and transactional writers.
 
-use super::admin::{Admin, query_client};
-use super::errors::{bus_error, code_error};
-use super::{KafkaOptions, REQUEST_WAIT_MAX, blocking};
+use super::admin::Admin;
+use super::brokers::Observer;
+use super::errors::{bus_error, fatal_error};
+use super::offsets::GroupOffsets;
+use super::{Clients, REQUEST_WAIT_MAX, UNAVAILABLE_MAX, blocking};
 use async_trait::async_trait;
 use millstream_core::ids::{Offset, TopicPartition};
 use millstream_core::limits::MESSAGE_BYTES_MAX_DEFAULT;
 use millstream_core::ports::{BusError, ProduceRecord, TransactionWriter, Writer};
-use rdkafka::Offset as KafkaOffset;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{
-    BaseRecord, DefaultProducerContext, FutureProducer, FutureRecord, Producer, ThreadedProducer,
-};
-use std::collections::{HashMap, HashSet};
+use rdkafka::producer::{BaseRecord, FutureProducer, FutureRecord, Producer, ThreadedProducer};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Pause while librdkafka's queue is full.
 const QUEUE_PAUSE: Duration = Duration::from_millis(5);
+/// How often a transaction that has to be aborted is done again: a lost
+/// broker aborts it once or twice, what is wrong with it does every time.
+const REDOS_MAX: u32 = 3;
+/// Pause before a call that timed out is resumed.
+const RESUME_PAUSE: Duration = Duration::from_millis(50);
 
 /// Topics known to be there: librdkafka would wait half a minute for one
 /// that is not, or make the broker create it.
@@ -59,19 +62,15 @@ fn settings(message_bytes: &str) -> [(&'static str, &str); 5] {
 }
 
 pub(super) struct KafkaWriter {
-    producer: FutureProducer,
+    producer: FutureProducer<Observer>,
     topics: KnownTopics,
 }
 
 impl KafkaWriter {
-    pub(super) fn new(options: &KafkaOptions, admin: Arc<Admin>) -> Result<Self, BusError> {
+    pub(super) fn new(clients: &Clients, admin: Arc<Admin>) -> Result<Self, BusError> {
         let bytes = MESSAGE_BYTES_MAX_DEFAULT.to_string();
-        let producer = options
-            .config(&settings(&bytes))
-            .create()
-            .map_err(|e| bus_error(e, "writer"))?;
         Ok(Self {
-            producer,
+            producer: clients.create(&settings(&bytes), "writer")?,
             topics: known(admin),
         })
     }
@@ -136,20 +135,30 @@ fn headers(record: &ProduceRecord) -> Option<OwnedHeaders> {
     }))
 }
 
-type TransactionalProducer = ThreadedProducer<DefaultProducerContext>;
+type TransactionalProducer = ThreadedProducer<Observer>;
 
 pub(super) struct KafkaTransactionWriter {
     producer: Arc<TransactionalProducer>,
     transactional_id: String,
     topics: KnownTopics,
-    options: KafkaOptions,
-    /// Only carries a group's name to TxnOffsetCommit.
-    groups: HashMap<String, Arc<BaseConsumer>>,
+    offsets: GroupOffsets,
+    /// What the open transaction consists of, to do it again.
+    open: Work,
+}
+
+/// Records sent to a partition.
+type Sent = (TopicPartition, Vec<ProduceRecord>);
+
+/// What was done in a transaction, in order.
+#[derive(Default)]
+struct Work {
+    records: Vec<Arc<Sent>>,
+    offsets: Vec<(String, Vec<(TopicPartition, Offset)>)>,
 }
 
 impl KafkaTransactionWriter {
     pub(super) async fn new(
-        options: &KafkaOptions,
+        clients: &Clients,
         admin: Arc<Admin>,
         transactional_id: &str,
         timeout: Duration,
@@ -159,16 +168,12 @@ impl KafkaTransactionWriter {
         let mut purpose = settings(&bytes).to_vec();
         purpose.push(("transactional.id", transactional_id));
         purpose.push(("transaction.timeout.ms", &timeout_ms));
-        let producer: TransactionalProducer = options
-            .config(&purpose)
-            .create()
-            .map_err(|e| bus_error(e, transactional_id))?;
         let writer = Self {
-            producer: Arc::new(producer),
+            producer: Arc::new(clients.create(&purpose, transactional_id)?),
             transactional_id: transactional_id.to_owned(),
             topics: known(admin),
-            options: options.clone(),
-            groups: HashMap::new(),
+            offsets: GroupOffsets::new(clients),
+            open: Work::default(),
         };
         // Retries CONCURRENT_TRANSACTIONS until the last instance's
         // transaction has been completed.
@@ -178,21 +183,25 @@ impl KafkaTransactionWriter {
         Ok(writer)
     }
 
+    /// Calls, and calls again where librdkafka says that it may: such a call
+    /// goes on where the last one timed out.
     async fn call(
         &self,
-        call: impl FnOnce(&TransactionalProducer) -> Result<(), KafkaError> + Send + 'static,
+        call: impl Fn(&TransactionalProducer) -> Result<(), KafkaError> + Send + 'static,
     ) -> Result<(), BusError> {
         let (producer, id) = (Arc::clone(&self.producer), self.transactional_id.clone());
-        blocking(move || call(&producer).map_err(|error| explain(&producer, error, &id))).await
-    }
-
-    fn group(&mut self, group: &str) -> Result<Arc<BaseConsumer>, BusError> {
-        if let Some(consumer) = self.groups.get(group) {
-            return Ok(Arc::clone(consumer));
-        }
-        let consumer = Arc::new(query_client(&self.options, "read_committed", group)?);
-        self.groups.insert(group.to_owned(), Arc::clone(&consumer));
-        Ok(consumer)
+        blocking(move || {
+            let began = Instant::now();
+            loop {
+                match call(&producer).map_err(|error| explain(&producer, error, &id)) {
+                    Err(BusError::Retriable(_)) if began.elapsed() < UNAVAILABLE_MAX => {
+                        std::thread::sleep(RESUME_PAUSE);
+                    }
+                    done => return done,
+                }
+            }
+        })
+        .await
     }
 }
 
@@ -200,14 +209,81 @@ impl KafkaTransactionWriter {
 /// differ by call: the fatal error itself says why.
 fn explain(producer: &TransactionalProducer, error: KafkaError, id: &str) -> BusError {
     match producer.client().fatal_error() {
-        Some((code, text)) => code_error(code, id, text),
+        Some((code, text)) => fatal_error(code, id, text),
         None => bus_error(error, id),
+    }
+}
+
+/// The steps of a transaction, without a second try.
+impl KafkaTransactionWriter {
+    async fn enqueue(&self, sent: Arc<Sent>) -> Result<(), BusError> {
+        let (producer, id) = (Arc::clone(&self.producer), self.transactional_id.clone());
+        blocking(move || {
+            let (partition, records) = sent.as_ref();
+            for record in records {
+                enqueue(&producer, partition, record).map_err(|e| explain(&producer, e, &id))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn commit_open(&self) -> Result<(), BusError> {
+        self.call(|producer| producer.commit_transaction(REQUEST_WAIT_MAX))
+            .await
+    }
+
+    /// After the transaction: its records are there, whatever becomes of these.
+    async fn commit_offsets(&mut self) {
+        let done = std::mem::take(&mut self.open);
+        for (group, offsets) in &done.offsets {
+            if let Err(error) = self.offsets.commit(group, offsets).await {
+                tracing::warn!(group, %error, "offsets were not committed");
+            }
+        }
+    }
+
+    async fn abort_open(&self) -> Result<(), BusError> {
+        self.call(|producer| producer.abort_transaction(REQUEST_WAIT_MAX))
+            .await
+    }
+
+    /// After an error that says that the transaction must be aborted: nothing
+    /// of it was committed, and nothing of it is wrong. It is aborted and
+    /// done again.
+    async fn redo(&mut self, mut error: BusError) -> Result<(), BusError> {
+        for _ in 0..REDOS_MAX {
+            if !matches!(error, BusError::AbortRequired(_)) {
+                break;
+            }
+            tracing::debug!(
+                id = self.transactional_id,
+                %error,
+                "the transaction is aborted and done again"
+            );
+            match self.redo_once().await {
+                Ok(()) => return Ok(()),
+                Err(again) => error = again,
+            }
+        }
+        Err(error)
+    }
+
+    async fn redo_once(&mut self) -> Result<(), BusError> {
+        self.abort_open().await?;
+        self.call(|producer| producer.begin_transaction()).await?;
+        // What an error leaves half done is what the next redo begins with.
+        for sent in self.open.records.clone() {
+            self.enqueue(sent).await?;
+        }
+        Ok(())
     }
 }
 
 #[async_trait]
 impl TransactionWriter for KafkaTransactionWriter {
     async fn begin(&mut self) -> Result<(), BusError> {
+        self.open = Work::default();
         self.call(|producer| producer.begin_transaction()).await
     }
 
@@ -217,15 +293,12 @@ impl TransactionWriter for KafkaTransactionWriter {
         records: Vec<ProduceRecord>,
     ) -> Result<(), BusError> {
         self.topics.check(partition).await?;
-        let (producer, partition) = (Arc::clone(&self.producer), partition.clone());
-        let id = self.transactional_id.clone();
-        blocking(move || {
-            for record in &records {
-                enqueue(&producer, &partition, record).map_err(|e| explain(&producer, e, &id))?;
-            }
-            Ok(())
-        })
-        .await
+        let sent = Arc::new((partition.clone(), records));
+        self.open.records.push(Arc::clone(&sent));
+        match self.enqueue(sent).await {
+            Ok(()) => Ok(()),
+            Err(error) => self.redo(error).await,
+        }
     }
 
     async fn send_offsets(
@@ -233,29 +306,28 @@ impl TransactionWriter for KafkaTransactionWriter {
         group: &str,
         offsets: &[(TopicPartition, Offset)],
     ) -> Result<(), BusError> {
-        let consumer = self.group(group)?;
-        let list = super::admin::partition_list(
-            offsets
-                .iter()
-                .map(|(tp, offset)| (tp, KafkaOffset::Offset(offset.0))),
-        )?;
-        let metadata = consumer
-            .group_metadata()
-            .ok_or_else(|| BusError::Fatal("librdkafka gave no group metadata".into()))?;
-        self.call(move |producer| {
-            producer.send_offsets_to_transaction(&list, &metadata, REQUEST_WAIT_MAX)
-        })
-        .await
+        self.open.offsets.push((group.to_owned(), offsets.to_vec()));
+        Ok(())
     }
 
     async fn commit(&mut self) -> Result<(), BusError> {
-        self.call(|producer| producer.commit_transaction(REQUEST_WAIT_MAX))
-            .await
+        for _ in 0..REDOS_MAX {
+            match self.commit_open().await {
+                Ok(()) => {
+                    self.commit_offsets().await;
+                    return Ok(());
+                }
+                Err(error) => self.redo(error).await?,
+            }
+        }
+        self.commit_open().await?;
+        self.commit_offsets().await;
+        Ok(())
     }
 
     async fn abort(&mut self) -> Result<(), BusError> {
-        self.call(|producer| producer.abort_transaction(REQUEST_WAIT_MAX))
-            .await
+        self.open = Work::default();
+        self.abort_open().await
     }
 }
 

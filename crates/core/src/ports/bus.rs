@@ -310,8 +310,10 @@ pub trait TransactionWriter: Send {
         records: Vec<ProduceRecord>,
     ) -> Result<(), BusError>;
 
-    /// Adds consumer-group offsets to the transaction (TxnOffsetCommit): the
-    /// *next* offset to read of each partition.
+    /// Adds consumer-group offsets to the transaction: the *next* offset to
+    /// read of each partition. They count from its commit on, and not if it
+    /// aborts; on an external cluster they follow the commit and may be
+    /// missing after a crash, so nothing reads on from them.
     async fn send_offsets(
         &mut self,
         group: &str,
