@@ -119,6 +119,18 @@ async fn a_file_of_a_flink_user_runs_and_says_what_does_nothing() {
 }
 
 #[tokio::test]
+async fn an_answer_has_no_more_notices_than_the_bound() {
+    let world = World::new().await;
+    let engine = world.engine().await;
+    let text: String = (0..super::NOTICES_MAX + 20)
+        .map(|n| format!("SET 'state.key.{n}' = '1'; SET 'state.key.{n}' = '1';"))
+        .collect();
+    let mut session = engine.session();
+    let answer = engine.execute(&text, &mut session).await.unwrap();
+    assert_eq!(answer.notices.len(), super::NOTICES_MAX);
+}
+
+#[tokio::test]
 async fn a_select_and_a_job_begin_where_the_table_says() {
     let world = World::new().await;
     let engine = orders_job(&world).await;
