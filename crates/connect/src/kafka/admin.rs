@@ -19,6 +19,9 @@ const RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// How long one attempt may take: a broker that does not answer must not take
 /// the time of those that would.
 const ATTEMPT_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long a topic that should be there may be unknown: a broker that has
+/// just started answers before it knows all of them.
+const UNKNOWN_MAX: Duration = Duration::from_secs(15);
 /// Events taken from a client's queue at a time.
 const EVENTS_MAX: usize = 1_000;
 
@@ -71,6 +74,11 @@ impl Admin {
 
     pub(super) fn topic(&self, name: &str) -> Result<TopicInfo, BusError> {
         self.topic_and_leaders(name).map(|(info, _)| info)
+    }
+
+    /// A topic that was there; unknown only when it stays so.
+    pub(super) fn known_topic(&self, name: &str) -> Result<TopicInfo, BusError> {
+        insistently(|| self.topic(name))
     }
 
     /// A topic, and how many of its partitions have a leader.
@@ -207,24 +215,34 @@ impl Admin {
         isolation: Isolation,
         which: fn((i64, i64)) -> i64,
     ) -> Result<Vec<Offset>, BusError> {
-        let consumer = match isolation {
-            Isolation::ReadUncommitted => &self.uncommitted,
-            Isolation::ReadCommitted => &self.committed,
+        let (consumer, level) = match isolation {
+            Isolation::ReadUncommitted => (&self.uncommitted, "read_uncommitted"),
+            Isolation::ReadCommitted => (&self.committed, "read_committed"),
         };
-        let ends = partitions
-            .iter()
-            .map(|tp| {
-                // A new leader answers a moment after the metadata names it.
-                patiently(|| {
-                    consumer
-                        .fetch_watermarks(&tp.topic, tp.partition.0, ATTEMPT_WAIT_MAX)
-                        .map(|ends| Offset(which(ends)))
-                        .map_err(|e| bus_error(e, &tp.topic))
-                })
+        // A new leader answers a moment after the metadata names it.
+        let ask = |client: &QueryClient, tp: &TopicPartition| {
+            patiently(|| {
+                client
+                    .fetch_watermarks(&tp.topic, tp.partition.0, ATTEMPT_WAIT_MAX)
+                    .map(|ends| Offset(which(ends)))
+                    .map_err(|e| bus_error(e, &tp.topic))
             })
-            .collect();
+        };
+        let mut fresh = None;
+        let mut ends = Vec::with_capacity(partitions.len());
+        for tp in partitions {
+            let mut end = ask(fresh.as_ref().unwrap_or(consumer), tp);
+            // A client can go on for ever not to know a topic after brokers
+            // came and went: one made anew is asked before it is believed.
+            if matches!(end, Err(BusError::UnknownTopic(_))) && fresh.is_none() {
+                let client = query_client(&self.clients, level, "millstream-query")?;
+                end = insistently(|| ask(&client, tp));
+                fresh = Some(client);
+            }
+            ends.push(end?);
+        }
         drain(consumer);
-        ends
+        Ok(ends)
     }
 
     fn offsets_at_time(
@@ -233,7 +251,7 @@ impl Admin {
         ms: i64,
     ) -> Result<Vec<Offset>, BusError> {
         let list = partition_list(partitions.iter().map(|tp| (tp, KafkaOffset::Offset(ms))))?;
-        let found = patiently(|| {
+        let found = insistently(|| {
             self.uncommitted
                 .offsets_for_times(list.clone(), ATTEMPT_WAIT_MAX)
                 .map_err(|e| bus_error(e, "offsets"))
@@ -297,6 +315,20 @@ fn patiently<T>(mut ask: impl FnMut() -> Result<T, BusError>) -> Result<T, BusEr
     loop {
         match ask() {
             Err(BusError::Retriable(_)) if began.elapsed() < REQUEST_WAIT_MAX => {
+                std::thread::sleep(RETRY_PAUSE);
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// The same about topics that should be there: asks again while they are
+/// unknown, too. Blocks.
+fn insistently<T>(mut ask: impl FnMut() -> Result<T, BusError>) -> Result<T, BusError> {
+    let began = Instant::now();
+    loop {
+        match patiently(&mut ask) {
+            Err(BusError::UnknownTopic(_)) if began.elapsed() < UNKNOWN_MAX => {
                 std::thread::sleep(RETRY_PAUSE);
             }
             answer => return answer,

@@ -298,7 +298,11 @@ impl KafkaReader {
         let mut topics: Vec<String> = self.partitions.keys().map(|p| p.topic.clone()).collect();
         topics.dedup();
         let admin = Arc::clone(&self.admin);
-        let known = blocking(move || topics.iter().try_for_each(|t| admin.topic(t).map(|_| ())));
+        let known = blocking(move || {
+            topics
+                .iter()
+                .try_for_each(|t| admin.known_topic(t).map(|_| ()))
+        });
         match known.await {
             Err(BusError::Retriable(_)) => Ok(()),
             known => known,
