@@ -26,7 +26,7 @@ use millstream_core::ports::{
 };
 use rdkafka::Offset as KafkaOffset;
 use rdkafka::consumer::{Consumer, StreamConsumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Headers, Message};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -373,6 +373,7 @@ mod tests {
             cut: false,
             headers: vec![],
             headers_count: 0,
+            unreadable: None,
         }
     }
 
