@@ -50,7 +50,7 @@ build: web
 
 release: web
 	@scripts/need.sh cargo cc make
-	@echo "==> building (release): the first build compiles some 400 crates, later ones take seconds"
+	@echo "==> building (release): the first build compiles some 350 crates, later ones take seconds"
 	@$(CARGO) build --locked --release -p millstream
 
 # ---------------------------------------------------------------- running
