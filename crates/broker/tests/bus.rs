@@ -5,7 +5,9 @@ mod support;
 
 use millstream_broker::EmbeddedBus;
 use millstream_core::ids::{Offset, TopicPartition};
-use millstream_core::ports::{Bus, BusError, ProduceRecord, TopicSpec, conformance};
+use millstream_core::ports::{
+    Bus, BusError, ENGINE_CLIENT_ID, ProduceRecord, TopicSpec, conformance,
+};
 use millstream_wire::ErrorCode;
 use millstream_wire::messages::alter_configs::{AlterConfigsRequest, AlterConfigsResource};
 use millstream_wire::messages::create_topics::{CreatableTopic, CreateTopicsRequest};
@@ -82,7 +84,7 @@ async fn the_state_of_a_job_is_written_through_the_bus_only() {
     assert!(described.topics[0].is_internal);
     let produced = kafka::produce(&mut client, CHANGELOG, 0, kafka::batch(&["foreign"])).await;
     assert_eq!(produced.error_code, refused);
-    let cut = DeleteRecordsRequest {
+    let cut_to_one = DeleteRecordsRequest {
         topics: vec![DeleteRecordsTopic {
             name: CHANGELOG.into(),
             partitions: vec![DeleteRecordsPartition {
@@ -92,7 +94,7 @@ async fn the_state_of_a_job_is_written_through_the_bus_only() {
         }],
         timeout_ms: 5_000,
     };
-    let cut = client.call(&cut, 2).await;
+    let cut = client.call(&cut_to_one, 2).await;
     assert_eq!(cut.topics[0].partitions[0].error_code, refused);
     let altered = IncrementalAlterConfigsRequest {
         resources: vec![AlteredResource {
@@ -116,7 +118,7 @@ async fn the_state_of_a_job_is_written_through_the_bus_only() {
     assert_eq!(replaced.responses[0].error_code, refused);
     let message = replaced.responses[0].error_message.clone().unwrap();
     assert!(message.contains("state of a job"), "{message}");
-    let deleted = DeleteTopicsRequest {
+    let delete = DeleteTopicsRequest {
         topics: vec![DeleteTopicState {
             name: Some(CHANGELOG.into()),
             ..Default::default()
@@ -124,7 +126,7 @@ async fn the_state_of_a_job_is_written_through_the_bus_only() {
         timeout_ms: 5_000,
         ..Default::default()
     };
-    let deleted = client.call(&deleted, 6).await;
+    let deleted = client.call(&delete, 6).await;
     assert_eq!(deleted.responses[0].error_code, refused);
 
     // The engine may do all of it.
@@ -132,6 +134,17 @@ async fn the_state_of_a_job_is_written_through_the_bus_only() {
     bus.delete_topic(CHANGELOG).await.unwrap();
     let gone = bus.topic(CHANGELOG).await;
     assert!(matches!(gone, Err(BusError::UnknownTopic(_))));
+
+    // So may an engine that has this broker as its bus.
+    client.client_id = ENGINE_CLIENT_ID;
+    let created = client.call(&create, 7).await;
+    assert_eq!(created.topics[0].error_code, 0);
+    let produced = kafka::produce(&mut client, CHANGELOG, 0, kafka::batch(&["state"])).await;
+    assert_eq!(produced.error_code, 0);
+    let cut = client.call(&cut_to_one, 2).await;
+    assert_eq!(cut.topics[0].partitions[0].error_code, 0);
+    let deleted = client.call(&delete, 6).await;
+    assert_eq!(deleted.responses[0].error_code, 0);
     broker.stop().await;
 }
 

@@ -47,7 +47,7 @@ impl Handler for CreateTopics {
                 }
                 continue;
             }
-            let requested = requested(topic);
+            let requested = requested(&context.client_id, topic);
             outcomes.push((topic, requested.as_ref().err().cloned()));
             requests.extend(requested);
         }
@@ -77,8 +77,8 @@ impl Handler for CreateTopics {
     }
 }
 
-fn requested(topic: &CreatableTopic) -> Result<TopicRequest, ApiError> {
-    refuse_job_state(&topic.name, "created by anyone else")?;
+fn requested(client_id: &str, topic: &CreatableTopic) -> Result<TopicRequest, ApiError> {
+    refuse_job_state(client_id, &topic.name, "created by anyone else")?;
     let mut configs = BTreeMap::new();
     for config in &topic.configs {
         let value = config.value.clone().ok_or_else(|| {

@@ -41,7 +41,7 @@ impl Handler for DeleteRecords {
             for partition in topic.partitions {
                 pace.next().await;
                 let index = partition.partition_index;
-                let deleted = match refuse_job_state(&topic.name, "cut") {
+                let deleted = match refuse_job_state(&context.client_id, &topic.name, "cut") {
                     Ok(()) => delete(&context.state, &topic.name, index, partition.offset).await,
                     Err(error) => Err(error),
                 };

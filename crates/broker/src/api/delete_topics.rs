@@ -36,7 +36,7 @@ impl Handler for DeleteTopics {
             .iter()
             .map(|asked| {
                 let name = name_of(&context.state, asked)?;
-                refuse_job_state(&name, "deleted")?;
+                refuse_job_state(&context.client_id, &name, "deleted")?;
                 Ok(name)
             })
             .collect();

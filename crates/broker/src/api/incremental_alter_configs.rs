@@ -147,7 +147,7 @@ pub(super) fn target(
     match resource_type {
         RESOURCE_TOPIC => {
             check_topic(name)?;
-            refuse_job_state(name, "given other settings")?;
+            refuse_job_state("", name, "given other settings")?;
             Ok(ConfigResource::Topic(name.to_owned()))
         }
         RESOURCE_BROKER => {

@@ -370,7 +370,7 @@ impl Call<'_> {
             let message = format!("'{name}' is written by the coordinators only");
             return Err(ApiError::new(ErrorCode::InvalidTopicException, message));
         }
-        refuse_job_state(name, "written by anyone else")?;
+        refuse_job_state(self.client_id, name, "written by anyone else")?;
         let lacks = hosted.lacks_replicas(partition).filter(|(isr, _)| *isr > 0);
         if self.acks == -1
             && let Some((isr, isr_min)) = lacks

@@ -72,6 +72,8 @@ impl TestBroker {
 /// A client that sends frames and reads answers in order.
 pub struct Client {
     pub stream: TcpStream,
+    /// The client id that it gives.
+    pub client_id: &'static str,
     buffer: BytesMut,
     next_id: i32,
 }
@@ -85,6 +87,7 @@ impl Client {
     pub fn over(stream: TcpStream) -> Self {
         Self {
             stream,
+            client_id: "test",
             buffer: BytesMut::new(),
             next_id: 1,
         }
@@ -94,7 +97,7 @@ impl Client {
     pub async fn send<R: Request>(&mut self, request: &R, version: i16) -> i32 {
         let id = self.next_id;
         self.next_id += 1;
-        let frame = encode_request(request, version, id, Some("test")).unwrap();
+        let frame = encode_request(request, version, id, Some(self.client_id)).unwrap();
         self.stream
             .write_all(&frame.to_bytes().unwrap())
             .await

@@ -30,7 +30,8 @@ use brokers::{Brokers, Observer};
 use errors::bus_error;
 use millstream_core::ids::{Offset, TopicPartition};
 use millstream_core::ports::{
-    Bus, BusError, BusReader, Isolation, OffsetAt, TopicInfo, TopicSpec, TransactionWriter, Writer,
+    Bus, BusError, BusReader, ENGINE_CLIENT_ID, Isolation, OffsetAt, TopicInfo, TopicSpec,
+    TransactionWriter, Writer,
 };
 use rdkafka::ClientConfig;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
@@ -102,7 +103,7 @@ impl Clients {
         let mut config = ClientConfig::new();
         let bootstrap = self.brokers.bootstrap(&self.options.bootstrap);
         config.set("bootstrap.servers", bootstrap);
-        config.set("client.id", "millstream-engine");
+        config.set("client.id", ENGINE_CLIENT_ID);
         // A broker that is back is used within a second, not within ten.
         config.set("reconnect.backoff.max.ms", "1000");
         // Whether lines are shown is decided where they arrive.

@@ -14,6 +14,10 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// The client id of an engine whose bus is a cluster;
+/// a broker of ours lets it write what holds the state of jobs.
+pub const ENGINE_CLIENT_ID: &str = "millstream-engine";
+
 /// What an operation on the bus can end with, other than well.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BusError {

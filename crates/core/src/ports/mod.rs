@@ -7,6 +7,6 @@ pub mod conformance;
 pub mod memory_bus;
 
 pub use bus::{
-    Bus, BusError, BusReader, FetchedRecords, Isolation, OffsetAt, ProduceRecord, Record,
-    RecordHeader, TopicInfo, TopicSpec, TransactionWriter, UnreadableRange, Writer,
+    Bus, BusError, BusReader, ENGINE_CLIENT_ID, FetchedRecords, Isolation, OffsetAt, ProduceRecord,
+    Record, RecordHeader, TopicInfo, TopicSpec, TransactionWriter, UnreadableRange, Writer,
 };
