@@ -22,6 +22,9 @@ const ATTEMPT_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long a topic that should be there may be unknown: a broker that has
 /// just started answers before it knows all of them.
 const UNKNOWN_MAX: Duration = Duration::from_secs(15);
+/// How long a cluster may take to tell a topic's settings. They can be done
+/// without, and a job that starts asks for several.
+const SETTINGS_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Events taken from a client's queue at a time.
 const EVENTS_MAX: usize = 1_000;
 
@@ -98,14 +101,13 @@ impl Admin {
     }
 
     /// `max.message.bytes` of a topic, at most what the producers here send.
-    /// The default where the cluster does not tell us: a job must not need
-    /// the right to read settings.
+    /// The default where the cluster does not tell us in time: a job must not
+    /// need the right to read settings, and a broker that is away must not
+    /// hold up its start.
     pub(super) async fn batch_bytes_max(&self, name: &str) -> usize {
         let topic = ResourceSpecifier::Topic(name);
-        let described = self
-            .client
-            .describe_configs([&topic], &admin_options())
-            .await;
+        let options = AdminOptions::new().request_timeout(Some(SETTINGS_WAIT_MAX));
+        let described = self.client.describe_configs([&topic], &options).await;
         let told = described.ok().and_then(|resources| {
             let resource = resources.into_iter().next()?.ok()?;
             let setting = resource.get("max.message.bytes")?.value.clone()?;
