@@ -84,7 +84,7 @@ describe("a draft", () => {
       await page.getByRole("link", { name: "Open in SQL" }).click();
       await page.getByTestId("kept-draft").getByText("my_long_work").waitFor();
       assert.match(page.url(), /\/sql\?q=CREATE/);
-      assert.match(await editor(page), /^CREATE MATERIALIZED TABLE/);
+      assert.match(await editor(page), /^CREATE OR ALTER MATERIALIZED TABLE/);
       // Also after the page was loaded anew.
       await page.reload();
       await page.getByTestId("kept-draft").getByRole("button", { name: "Bring it back" }).click();
