@@ -4,7 +4,9 @@
 //! instance; the changelog is read to its stable end; its last control record
 //! says where to read on (group offsets expire, so they are never the truth).
 
+use super::cancel_watch::CancelWatch;
 use super::epoch::{Epoch, EpochOutput, commit};
+use super::halves::halves;
 use super::lag::Committed;
 use super::names::JobNames;
 use super::position::{Position, positions};
@@ -57,46 +59,6 @@ pub(super) enum Ended {
     /// What this life was made for has changed: the source has more
     /// partitions, or a topic takes smaller records. Another one goes on.
     Outdated,
-}
-
-/// Cancels the guard with the job, from another thread than the one that
-/// evaluates.
-struct CancelWatch(tokio::task::JoinHandle<()>);
-
-impl CancelWatch {
-    fn new(cancel: &CancellationToken, guard: &Guard) -> Self {
-        let (cancel, guard) = (cancel.clone(), guard.clone());
-        Self(tokio::spawn(async move {
-            cancel.cancelled().await;
-            guard.cancel();
-        }))
-    }
-}
-
-impl Drop for CancelWatch {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// Two or more records as two parts.
-fn halves(mut chunk: FetchedRecords) -> [FetchedRecords; 2] {
-    let records = chunk.records.split_off(chunk.records.len() / 2);
-    let mut rest = FetchedRecords {
-        topic_partition: chunk.topic_partition.clone(),
-        next_offset: chunk.next_offset,
-        end_offset: chunk.end_offset,
-        records,
-        unreadable: Vec::new(),
-    };
-    if let Some(first) = rest.records.first().map(|record| record.offset) {
-        chunk.next_offset = first;
-        let unreadable = std::mem::take(&mut chunk.unreadable);
-        (chunk.unreadable, rest.unreadable) = unreadable
-            .into_iter()
-            .partition(|range| range.first_offset < first);
-    }
-    [chunk, rest]
 }
 
 pub(super) struct Instance<'a> {

@@ -16,7 +16,9 @@
 //! epoch's work again from the same input.
 
 mod backoff;
+mod cancel_watch;
 mod epoch;
+mod halves;
 mod instance;
 mod lag;
 pub mod names;
