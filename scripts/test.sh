@@ -44,7 +44,7 @@ suite clients "clients: Java, Go, Python and others, new and old" tests/clients/
 suite tools-kafka "kafka tools on our files" tests/kafka-tools/run.sh
 suite faults "faults: kills, disks, clocks, connections; 20 seeded rounds" tests/faults/run.sh
 suite bus "bus: the librdkafka implementation" tests/bus/run.sh
-suite external "external: a Kafka cluster whose brokers are killed in turn" EXTERNAL_RESULT_WITHIN_S=30 tests/external/run.sh
+suite external "external: a Kafka cluster whose brokers are killed in turn" tests/external/run.sh
 suite flink-parser "flink parser: our SQL files are Flink SQL" tests/flink-parser/run.sh
 suite flights "flights: 336,776 real records, with and without kill -9" tests/flights/run.sh
 suite upgrade "upgrade: data folders of earlier builds" tests/upgrade/run.sh
@@ -86,8 +86,12 @@ wait
 echo "==> the suites, in lanes"
 lane rust tools-kafka browser &
 lane clients upgrade bus &
-lane faults flights flink-parser external &
+lane faults flights flink-parser &
 wait
+
+# By itself: it says how soon after a kill the next result must come, and beside
+# other suites Kafka's own election of leaders takes longer than that.
+lane external
 
 echo
 printf '%-60s %-7s %s\n' suite result min:sec

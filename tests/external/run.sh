@@ -4,8 +4,6 @@
 #
 #   tests/external/run.sh                      three kills
 #   EXTERNAL_KILLS=12 tests/external/run.sh    more
-#   EXTERNAL_RESULT_WITHIN_S=30                on a machine that is busy: the cluster's
-#                                              own failover is in these seconds (10)
 set -euo pipefail
 # shellcheck source=tests/lib/suite.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/suite.sh"

@@ -19,7 +19,7 @@ from servers import Millstream, ServerError, http_json, wait_until
 KILLS = int(os.environ.get("EXTERNAL_KILLS", "3"))
 PARTITIONS, RESULT_PARTITIONS, RECORDS_PER_S = 6, 3, 1_500
 # What a killed broker may cost, the cluster's own election of leaders in it.
-RESULT_WITHIN_S = float(os.environ.get("EXTERNAL_RESULT_WITHIN_S", "10"))
+RESULT_WITHIN_S = 10.0
 # How long a killed broker stays away.
 AWAY_S = 6.0
 
